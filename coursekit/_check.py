@@ -1,0 +1,96 @@
+"""The door: every public function checks its input here, and every complaint is worded here.
+
+A complaint is one sentence of three parts: what was expected, what came, what to do.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+
+
+def refuse(expected: str, got: object, advice: str) -> ValueError:
+    """The error to raise: ``raise refuse("boxes of shape (N, 4)", tuple(x.shape), "pass one row a box")``."""
+    return ValueError(f"expected {expected}, got {got}: {advice}")
+
+
+def tensor(name: str, x: object, axes: str, advice: str = "") -> tuple[int, ...]:
+    """Return the sizes of ``x`` after checking it against ``axes``, e.g. ``"N 4"``: a letter is free, a number is fixed.
+
+    The same letter must have the same size throughout; ``"... H W"`` allows any axes in front.
+    """
+    if not isinstance(x, Tensor):
+        raise refuse(f"{name} to be a torch tensor", type(x).__name__, "convert it with torch.as_tensor")
+    wanted = axes.split()
+    any_front = wanted[:1] == ["..."]
+    wanted = wanted[1:] if any_front else wanted
+    sizes = tuple(x.shape)
+    tail = sizes[len(sizes) - len(wanted) :] if len(sizes) >= len(wanted) else ()
+    seen: dict[str, int] = {}
+    fits = len(tail) == len(wanted) and (any_front or len(sizes) == len(wanted))
+    if not fits or any(size != (int(axis) if axis.isdigit() else seen.setdefault(axis, size)) for axis, size in zip(wanted, tail)):
+        shape = ", ".join(axes.split()) + ("," if len(axes.split()) == 1 else "")
+        raise refuse(f"{name} of shape ({shape})", sizes, advice or "reshape it, or add or drop an axis")
+    return sizes
+
+
+def floating(name: str, x: Tensor) -> None:
+    """Refuse anything but a floating-point tensor."""
+    if not x.is_floating_point():
+        raise refuse(f"{name} to be floating point", x.dtype, "convert it with .float()")
+
+
+def integer(name: str, x: Tensor) -> None:
+    """Refuse anything but an integer tensor."""
+    if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool:
+        raise refuse(f"{name} to be an integer tensor", x.dtype, "convert it with .long()")
+
+
+def boolean(name: str, x: Tensor) -> None:
+    """Refuse anything but a boolean tensor."""
+    if x.dtype != torch.bool:
+        raise refuse(f"{name} to be boolean", x.dtype, "threshold it first, e.g. x > 0.5")
+
+
+def finite(name: str, x: Tensor) -> None:
+    """Refuse NaN and infinity. A FakeTensor has no values, so there is nothing to look at."""
+    if not isinstance(x, FakeTensor) and not bool(torch.isfinite(x).all()):
+        raise refuse(f"{name} to be finite", "NaN or infinity", "look for a division by zero before this call")
+
+
+def within(name: str, x: Tensor, low: float, high: float, advice: str) -> None:
+    """Refuse values outside ``[low, high]``."""
+    if x.numel() and not isinstance(x, FakeTensor) and not bool(((x >= low) & (x <= high)).all()):
+        raise refuse(f"{name} in [{low:g}, {high:g}]", f"values in [{x.min():g}, {x.max():g}]", advice)
+
+
+def boxes(name: str, x: Tensor) -> int:
+    """Check boxes ``(N, 4)``: floating, finite, ``x1 <= x2`` and ``y1 <= y2``. Returns N."""
+    count, _ = tensor(name, x, "N 4", "pass one row (x1, y1, x2, y2) a box")
+    floating(name, x)
+    finite(name, x)
+    if not isinstance(x, FakeTensor) and bool((x[:, 2:] < x[:, :2]).any()):
+        worst = int((x[:, 2:] < x[:, :2]).any(1).nonzero()[0])
+        raise refuse(f"{name} with x1 <= x2 and y1 <= y2", f"{x[worst].tolist()} in row {worst}", "order the corners")
+    return count
+
+
+def same_device(**tensors: Tensor) -> None:
+    """Refuse tensors on different devices."""
+    devices = {name: x.device for name, x in tensors.items()}
+    if len(set(devices.values())) > 1:
+        raise refuse("tensors on one device", ", ".join(f"{n} on {d}" for n, d in devices.items()), "move them with .to(device)")
+
+
+def positive(name: str, value: float | Sequence[float], *, zero: bool = False) -> None:
+    """Refuse a number, or any of several, that is not above zero (``zero=True`` admits zero)."""
+    for v in value if isinstance(value, Sequence) else (value,):
+        if not (v >= 0 if zero else v > 0) or v == float("inf"):
+            raise refuse(f"{name} {'>= 0' if zero else '> 0'} and finite", value, "give a size, not a difference")
+
+
+def one_of(name: str, value: object, choices: Sequence[object]) -> None:
+    """Refuse a value that is not among ``choices``."""
+    if value not in choices:
+        raise refuse(f"{name} to be one of {', '.join(map(repr, choices))}", repr(value), "pick one of them")
