@@ -1,7 +1,6 @@
 """What the tests of the course share: tolerances by dtype, seeds, the float64 gradient check, the device without a GPU."""
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterator
 
 import torch
@@ -38,13 +37,14 @@ def gradcheck(function: Callable[..., Tensor], *inputs: Tensor) -> bool:
 def fake_cuda() -> Iterator[Callable[[object], object]]:
     """Run a function as if on a GPU: shapes and devices are followed, no value is computed.
 
-    Yields ``to_cuda``, which turns a CPU tensor or module into a fake CUDA one. Mixing devices raises, as on a GPU.
+    Yields ``to_cuda``, which gives a fake CUDA twin of a CPU tensor and moves a module for good (make one for the test).
+    Mixing devices raises, as on a GPU.
     """
     with FakeTensorMode(allow_non_fake_inputs=False) as mode:
 
         def to_cuda(x: object) -> object:
             if isinstance(x, torch.nn.Module):
-                return copy.deepcopy(x)._apply(lambda t: mode.from_tensor(t).to("cuda"))  # type: ignore[no-untyped-call]
+                return x._apply(lambda t: mode.from_tensor(t).to("cuda"))  # type: ignore[no-untyped-call]
             return mode.from_tensor(x).to("cuda") if isinstance(x, Tensor) else x
 
         yield to_cuda
