@@ -44,7 +44,7 @@ def fake_cuda() -> Iterator[Callable[[object], object]]:
 
         def to_cuda(x: object) -> object:
             if isinstance(x, torch.nn.Module):
-                return x._apply(lambda t: mode.from_tensor(t).to("cuda"))  # type: ignore[no-untyped-call]
+                return x._apply(lambda t: mode.from_tensor(t).to("cuda"))
             return mode.from_tensor(x).to("cuda") if isinstance(x, Tensor) else x
 
         yield to_cuda
