@@ -6,6 +6,7 @@ says how the methods compare on this image, not how well they do elsewhere.
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ Part = Literal["train", "test"]
 PARTS = {"train": (0, 10), "test": (11, 16)}  # in sixteenths of the width
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Nuclei:
     """An image with its instances.
 
@@ -143,26 +144,38 @@ def turn(*arrays: Tensor, generator: Generator) -> tuple[Tensor, ...]:
     return tuple(x.flip(-1) if mirror else x for x in turned)
 
 
-def stamps(whole: Nuclei, *, gain: float = 1.0) -> list[phantoms.Stamp]:
-    """Cut each nucleus out as light above the background, with its blurred rim; those at the edge of the image are left out."""
-    halo, image = phantoms.HALO, whole.image[0]
-    height, width = image.shape
-    dark = image[~_near(whole.labels > 0, halo)]
-    level = dark.median() if dark.numel() else image.min()
+@lru_cache(maxsize=4)
+def stamps(whole: Nuclei) -> tuple[phantoms.Stamp, ...]:
+    """Cut nuclei out as light above the background, with their blurred rim: all that lie whole in the image, a few pixels
+    from any other."""
+    halo, image, labels = phantoms.HALO, whole.image[0], whole.labels
+    height, width = labels.shape
+    level = _background(whole).median()
     found = []
-    for label, (x1, y1, x2, y2) in enumerate(boxes(whole.labels).long().tolist(), start=1):
-        if x1 < halo or y1 < halo or x2 > width - halo or y2 > height - halo:
-            continue
+    for label, (x1, y1, x2, y2) in enumerate(boxes(labels).long().tolist(), start=1):
         window = (slice(y1 - halo, y2 + halo), slice(x1 - halo, x2 + halo))
-        mask, other = whole.labels[window] == label, whole.labels[window] > 0
-        rim = phantoms.blur(_near(mask, 2).float(), sigma=1.0) * (mask | ~other)
-        found.append(phantoms.Stamp(gain * (image[window] - level).clamp(min=0) * torch.where(mask, 1.0, rim), mask))
-    return found
+        if min(x1, y1) < halo or x2 > width - halo or y2 > height - halo:
+            continue
+        mask, others = labels[window] == label, (labels[window] > 0) & (labels[window] != label)
+        if not bool((_near(mask, halo // 2) & others).any()):
+            rim = phantoms.blur(_near(mask, halo // 2).float(), sigma=halo / 4) * ~others
+            found.append(phantoms.Stamp((image[window] - level).clamp(min=0) * torch.where(mask, 1.0, rim), mask))
+    return tuple(found)
+
+
+@lru_cache(maxsize=4)
+def _background(whole: Nuclei) -> Tensor:
+    """The values of all pixels away from nuclei."""
+    dark = whole.image[0][~_near(whole.labels > 0, phantoms.HALO)]
+    if not dark.numel():
+        raise _check.refuse("an image with background", "nuclei all over", "pass a larger part of the image")
+    return dark
 
 
 def _near(mask: Tensor, reach: int) -> Tensor:
     """The mask grown by ``reach`` pixels, diagonally too."""
-    return F.max_pool2d(mask[None].float(), 2 * reach + 1, 1, reach)[0] > 0
+    columns = F.max_pool2d(mask[None].float(), (2 * reach + 1, 1), 1, (reach, 0))
+    return F.max_pool2d(columns, (1, 2 * reach + 1), 1, (0, reach))[0] > 0
 
 
 def copy_paste(whole: Nuclei, count: int, *, size: int = 128, touching: float = 0.3, generator: Generator) -> Nuclei:
@@ -172,10 +185,9 @@ def copy_paste(whole: Nuclei, count: int, *, size: int = 128, touching: float = 
     Idea: Ghiasi et al., Simple copy-paste is a strong data augmentation method for instance segmentation, CVPR 2021.
     """
     _check.positive("size", size)
-    cut = stamps(whole)
-    dark = whole.image[0][~_near(whole.labels > 0, phantoms.HALO)]
-    if not cut or not dark.numel():
-        raise _check.refuse("an image with whole nuclei and background", "none", "pass a larger part of the image")
+    cut, dark = stamps(whole), _background(whole)
+    if not cut:
+        raise _check.refuse("an image with nuclei away from its edge and from each other", "none", "pass a larger part of the image")
     background = dark[torch.randint(len(dark), (size, size), generator=generator, device=dark.device)]
     chosen = (_varied(cut[int(phantoms.uniform(0, len(cut), generator=generator))], generator) for _ in range(count))
     image, labels = phantoms.scatter(chosen, background, touching=touching, generator=generator)

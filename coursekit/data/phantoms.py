@@ -17,8 +17,8 @@ from torch import Generator, Tensor
 from .. import _check
 from ..types import Image, LabelMap
 
-HALO = 4  # pixels around a mask that still receive its light
-LARGEST = 14.0  # longest semi-axis of a phantom nucleus in pixels; with its lobes it spans less than 32
+HALO = 8  # pixels around a mask that still receive its light
+LARGEST = 15.0  # longest semi-axis of a phantom nucleus in pixels; with its lobes it spans less than 32
 TRIES = 400  # places tried for one nucleus before the field counts as full
 
 
@@ -35,19 +35,19 @@ def uniform(low: float, high: float, *, generator: Generator) -> float:
 
 
 def nucleus(*, generator: Generator) -> Stamp:
-    """A lobed ellipse, brighter in the middle, blurred by a Gaussian of 1.2 pixels. A pixel belongs to it if its centre lies inside."""
-    major = uniform(8, LARGEST, generator=generator)
-    minor = major * uniform(0.55, 0.95, generator=generator)
+    """A lobed ellipse, brighter in the middle, blurred by a Gaussian of 1.8 pixels. A pixel belongs to it if its centre lies inside."""
+    major = uniform(10, LARGEST, generator=generator)
+    minor = major * uniform(0.5, 0.85, generator=generator)
     angle, phase = uniform(0, math.pi, generator=generator), uniform(0, 2 * math.pi, generator=generator)
     reach = math.ceil(1.1 * major) + HALO
     axis = torch.arange(-reach, reach + 1, device=generator.device, dtype=torch.float32)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     u = (x * math.cos(angle) + y * math.sin(angle)) / major
     v = (y * math.cos(angle) - x * math.sin(angle)) / minor
-    radius = torch.hypot(u, v) / (1 + 0.06 * torch.cos(3 * torch.atan2(v, u) + phase))  # 1 on the contour
+    radius = torch.hypot(u, v) / (1 + 0.04 * torch.cos(3 * torch.atan2(v, u) + phase))  # 1 on the contour
     mask = radius < 1
-    light = uniform(0.15, 0.5, generator=generator) * (1 - 0.3 * radius**2) * mask
-    return Stamp(blur(light, sigma=1.2), mask)
+    brightness = 0.12 + 0.5 * uniform(0, 1, generator=generator) ** 2  # most are dim
+    return Stamp(blur(brightness * (1 - 0.3 * radius**2) * mask, sigma=1.8), mask)
 
 
 def blur(x: Float[Tensor, "H W"], *, sigma: float) -> Float[Tensor, "H W"]:
@@ -130,7 +130,8 @@ def nuclei(*, count: int = 125, size: tuple[int, int] = (512, 512), touching: fl
     """
     _check.positive("count", count, zero=True)
     _check.positive("size", size)
-    dark = torch.full(size, 0.04, device=generator.device)
-    image, labels = scatter((nucleus(generator=generator) for _ in range(count)), dark, touching=touching, generator=generator)
-    noise = torch.randn(size, generator=generator, device=generator.device)
-    return (image + noise * (0.01 + 0.02 * image)).clamp(0, 1)[None], labels
+    dark = torch.zeros(size, device=generator.device)
+    light, labels = scatter((nucleus(generator=generator) for _ in range(count)), dark, touching=touching, generator=generator)
+    image = 0.05 + light + 0.1 * blur(light, sigma=8)  # a haze of light out of focus
+    noise = torch.randn(size, generator=generator, device=generator.device) * (0.02 + 0.05 * image)
+    return (image + noise).clamp(0, 1)[None], labels
