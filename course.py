@@ -64,17 +64,17 @@ def pip_install(extras: list) -> None:
     """Install the course with these extras, with one line of progress; explain a failure in one sentence."""
     command = [str(PYTHON), "-m", "pip", "install", "--progress-bar=off", "--retries=2", "-e", ".[{}]".format(",".join(extras))]
     options = {"cwd": str(ROOT), "env": environment(), "encoding": "utf-8", "errors": "replace"}
-    pip = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
     lines, start = [], time.monotonic()
-    reader = threading.Thread(target=lambda: lines.extend(pip.stdout), daemon=True)
-    reader.start()
-    while reader.is_alive():
-        reader.join(1.0)
-        if sys.stdout.isatty():
-            print(f"\r  {time.monotonic() - start:4.0f} s  {progress(lines):100.100}", end="\r", flush=True)
-    if pip.wait():
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options) as pip:
+        reader = threading.Thread(target=lambda: lines.extend(pip.stdout), daemon=True)
+        reader.start()
+        while reader.is_alive():
+            reader.join(1.0)
+            if sys.stdout.isatty():
+                print(f"\r  {time.monotonic() - start:4.0f} s  {progress(lines):100.100}", end="\r", flush=True)
+    if pip.returncode:
         sys.exit("".join(lines[-8:]) + next(advice for pattern, advice in ADVICE.items() if re.search(pattern, "".join(lines))))
-    say(f"installed in {time.monotonic() - start:.0f} s, {progress(lines)}")
+    say(f"installed in {time.monotonic() - start:.0f} s; {progress(lines).split(';')[0]}")
 
 
 def progress(lines: list) -> str:
