@@ -63,10 +63,11 @@ def closed(names: Sequence[str]) -> Iterator[list[str]]:
     the operator itself. What counts is the function that runs, so an import under another name is noticed too.
     """
     seen: list[str] = []
+    under = tuple(f"{name}." for name in names)
 
     def look(frame: FrameType, event: str, argument: Any) -> None:
         called = _called(frame) if event == "call" else _built_in(argument) if event == "c_call" else ""
-        if any(called == name or called.startswith(f"{name}.") for name in names):
+        if f"{called}.".startswith(under):
             seen.append(called)
 
     before = sys.getprofile()
