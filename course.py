@@ -11,7 +11,6 @@ import importlib.util
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -84,17 +83,20 @@ def progress(lines: list) -> str:
     return f"{sum(float(size) * MEGABYTES[unit] for size, unit in sizes):.0f} MB downloaded; {''.join(now).strip():.70}"
 
 
+def state() -> dict:
+    """What an environment must have been made for: this Python, this folder, this pyproject.toml."""
+    pyproject = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    return {"python": list(sys.version_info[:2]), "folder": str(ROOT), "pyproject": pyproject}
+
+
 def install(*extras: str) -> None:
     """Bring ``.venv`` up to date with pyproject.toml and these extras; at once if the stamp says that it is."""
-    here = {"python": list(sys.version_info[:2]), "folder": str(ROOT)}
-    here["pyproject"] = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    here = state()
     stamp = json.loads(STAMP.read_text()) if STAMP.exists() and PYTHON.exists() else {}
     everything = sorted({*extras, *stamp.get("extras", [])})
     if {**here, "extras": everything} == stamp:
         return
     make_environment(anew=any(stamp.get(key, here[key]) != here[key] for key in ("python", "folder")))
-    if shutil.disk_usage(str(ROOT)).free < 2e9:
-        sys.exit("Less than 2 GB are free on this disk: free about 8 GB and run this again.")
     say(f"installing {', '.join(everything)} (PyTorch is large: some minutes the first time)")
     pip_install(everything)
     if run("-m", "ipykernel", "install", "--sys-prefix", "--name", "python3"):
@@ -134,10 +136,10 @@ def grade(options: list) -> None:
 def main() -> None:
     if sys.version_info[:2] < MINIMUM:
         sys.exit(f"This course needs Python 3.{MINIMUM[1]} or newer, this is {sys.version.split()[0]}: install one from python.org.")
-    command = {"lab": lab, "test": test, "grade": grade}.get("".join(sys.argv[1:2]))
-    if command is None:
+    commands = {"lab": lab, "test": test, "grade": grade}
+    if "".join(sys.argv[1:2]) not in commands:
         sys.exit("Say what to do: python3 course.py lab · python3 course.py test · python3 course.py grade a1_roi")
-    command([option for option in sys.argv[2:] if option != "--"])
+    commands[sys.argv[1]]([option for option in sys.argv[2:] if option != "--"])
 
 
 if __name__ == "__main__":

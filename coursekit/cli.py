@@ -117,7 +117,12 @@ def run_grade(options: argparse.Namespace) -> None:
     from . import grade
 
     step = "round_trip" if options.step == "round" else options.step
-    getattr(grade, step)(options.name)
+    try:
+        made = getattr(grade, step)(options.name)
+    except RuntimeError as error:
+        raise ValueError(str(error)) from error
+    if isinstance(made, Path):
+        print(f"wrote {made}")
 
 
 def claims_list(_: argparse.Namespace) -> None:
