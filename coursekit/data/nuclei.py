@@ -120,8 +120,9 @@ def boxes(labels: LabelMap, *, count: int | None = None) -> Boxes:
 def _extent(hit: Tensor) -> tuple[Tensor, Tensor]:
     """First true and one past the last true of each row of (N, L); a row without any gets (L, 0)."""
     length = hit.shape[1]
-    place = torch.arange(length, device=hit.device)
-    return torch.where(hit, place, length).amin(1), torch.where(hit, place + 1, 0).amax(1)
+    padded = F.pad(hit, (0, 1))  # so that there is a column even in an empty image
+    place = torch.arange(length + 1, device=hit.device)
+    return torch.where(padded, place, length).amin(1), torch.where(padded, place + 1, 0).amax(1)
 
 
 def crop(whole: Nuclei, size: int, *, least: int = 16, generator: Generator) -> Nuclei:

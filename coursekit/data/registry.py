@@ -46,7 +46,7 @@ SKVIDEO = "scikit-video developers, scikit-video: video processing in Python, ve
 
 
 def _nuclei2d(name: str, member: str, sha256: str) -> File:
-    origin = "2018 Data Science Bowl (fluorescence, BBBC038), as the package says; its own terms are not restated there"
+    origin = "2018 Data Science Bowl (image set BBBC038); the package names the challenge and does not state its terms"
     folder = "stardist/data/images/"
     return File(name, "stardist", "0.9.2", folder + member, 524544, sha256, "BSD-3-Clause", origin, CAICEDO, "01–05", sdist=True)
 
