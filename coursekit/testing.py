@@ -81,11 +81,10 @@ def closed(names: Sequence[str]) -> Iterator[list[str]]:
 def _called(frame: FrameType) -> str:
     """The full name of the Python function that is starting; for an operator of ``torch.ops``, the operator's."""
     module = str(frame.f_globals.get("__name__", ""))
-    operator = frame.f_locals.get("self") if module == "torch._ops" else None
-    if operator is None:
+    if module != "torch._ops" or frame.f_code.co_name != "__call__":
         return f"{module}.{frame.f_code.co_qualname}"
-    name = getattr(operator, "_qualified_op_name", None) or getattr(operator, "_name", "")
-    return "torch.ops." + str(name).replace("::", ".")
+    operator = vars(frame.f_locals["self"])  # not getattr: an operator looks unknown attributes up as overloads
+    return "torch.ops." + str(operator.get("_qualified_op_name") or operator.get("_name")).replace("::", ".")
 
 
 def _built_in(function: Any) -> str:
