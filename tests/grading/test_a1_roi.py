@@ -327,7 +327,7 @@ def roi_align(features, box, output_size, spatial_scale, sampling_ratio, aligned
 }
 
 
-@pytest.mark.parametrize(("answer", "closed"), zip(["bilinear", "roi_pool", "roi_align"], CLOSED))
+@pytest.mark.parametrize(("answer", "closed"), list(zip(["bilinear", "roi_pool", "roi_align"], CLOSED)))
 def test_closed_is_refused(a1, answer: str, closed: str) -> None:
     messages = a1.messages({answer: CLOSED[closed]})
     for cell in (cell for cell in a1.points if cell.startswith(answer)):
