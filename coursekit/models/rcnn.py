@@ -12,19 +12,21 @@ from .. import _check
 RoIOp = Callable[..., Tensor]
 
 
-def conv_norm_relu(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
-    """A 3×3 convolution, batch norm, ReLU: ``(N, inputs, H, W) -> (N, outputs, ⌈H/stride⌉, ⌈W/stride⌉)``."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-    )
+def conv_norm_relu(inputs: int, outputs: int, *, halve: bool = False) -> nn.Sequential:
+    """Convolution, batch norm, ReLU: ``(N, inputs, H, W) -> (N, outputs, H, W)``, or ``(…, H // 2, W // 2)`` with ``halve``.
+
+    Halving takes a 4×4 kernel, since that is centred on the 2×2 pixels its output stands for: cell ``i`` of the result then covers
+    ``[2i, 2i + 2)``, which is what RoIAlign takes for granted. A 3×3 kernel at stride 2 is centred half a pixel off.
+    """
+    kernel, stride = (4, 2) if halve else (3, 1)
+    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 def backbone(*, stride: int, in_channels: int = 1, width: int = 32) -> nn.Sequential:
-    """Halve the image ``log2(stride)`` times, then look around twice: ``(N, C, H, W) -> (N, width, H/stride, W/stride)``."""
+    """Halve the image ``log2(stride)`` times, then look around twice: ``(N, C, H, W) -> (N, width, H // stride, W // stride)``."""
     _check.one_of("stride", stride, (2, 4, 8, 16, 32))
-    halvings = stride.bit_length() - 1
-    channels = [in_channels, *[width] * halvings]
-    down = [conv_norm_relu(a, b, stride=2) for a, b in itertools.pairwise(channels)]
+    channels = [in_channels, *[width] * (stride.bit_length() - 1)]
+    down = [conv_norm_relu(a, b, halve=True) for a, b in itertools.pairwise(channels)]
     return nn.Sequential(*down, conv_norm_relu(width, width), conv_norm_relu(width, width))
 
 

@@ -1,5 +1,6 @@
 """The mask branch: shapes, parameters, learning, device."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torchvision.ops import roi_align
@@ -22,9 +23,19 @@ def test_one_mask_a_box_also_for_odd_images_and_none() -> None:
 
 def test_parameters_by_formula() -> None:
     w, halvings = 8, 3
-    convolutions = 9 * w + 9 * w * w * (halvings - 1 + 2 + 2) + 2 * w * (halvings + 2 + 2)
+    convolutions = 16 * w + 16 * w * w * (halvings - 1) + 9 * w * w * (2 + 2) + 2 * w * (halvings + 2 + 2)
     up_and_logit = 4 * w * w + w + w + 1
     assert sum(p.numel() for p in branch(stride=8, width=w).parameters()) == convolutions + up_and_logit
+
+
+def test_a_cell_looks_at_the_middle_of_the_pixels_it_stands_for() -> None:
+    image = torch.zeros(1, 1, 64, 64, requires_grad=True)
+    halvings = rcnn.backbone(stride=8).eval()[:3]
+    for layer in halvings:
+        torch.nn.init.ones_(layer[0].weight)
+    (gradient,) = torch.autograd.grad(halvings(image + 1)[0, 0, 3, 4], image)
+    centre = (gradient[0, 0] * (torch.arange(64) + 0.5)).sum() / gradient.sum()
+    assert centre.item() == pytest.approx(4.5 * 8)
 
 
 def test_learns_one_batch_by_heart() -> None:

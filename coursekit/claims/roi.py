@@ -1,0 +1,132 @@
+"""RoIAlign against RoIPool: the same mask branch on the same real nuclei, only the RoI operation differs (lecture 03)."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .. import train
+from ..data import nuclei
+from ..models.rcnn import MaskBranch, RoIOp, jitter
+from ..ops import roi
+from ..ops.paste import paste
+from . import Claim, Scores
+
+Batch = tuple[Tensor, list[Tensor], Tensor]  # images (N, 1, S, S), boxes [(L, 4)] * N, mask targets (K, 2R, 2R)
+
+ROI_OPS: dict[str, RoIOp] = {
+    "RoIPool": roi.roi_pool,
+    "RoIAlign, aligned=False": partial(roi.roi_align, sampling_ratio=2, aligned=False),
+    "RoIAlign": partial(roi.roi_align, sampling_ratio=2, aligned=True),
+}
+STRIDES = (4, 8, 16)
+THRESHOLDS = (0.5, 0.75, 0.85)
+JITTER = 0.05  # of the box's extent: a decent proposal
+SMALLEST = 20  # pixels: what a crop leaves of a nucleus must be worth a mask
+
+
+def instances(sample: nuclei.Nuclei) -> tuple[Tensor, Tensor]:
+    """Boxes ``(L, 4)`` and masks ``(L, H, W)`` of the nuclei of at least ``SMALLEST`` pixels."""
+    masks = nuclei.masks(sample.labels)
+    large = masks.sum((1, 2)) >= SMALLEST
+    return nuclei.boxes(sample.labels)[large], masks[large]
+
+
+def mask_targets(masks: Tensor, boxes: Tensor, size: int) -> Tensor:
+    """What the head should say: masks ``(L, H, W)`` seen through ``boxes (L, 4)``, ``(L, size, size)`` of 0 and 1."""
+    seen = roi.roi_align(masks[:, None].float(), list(boxes[:, None]), output_size=size, spatial_scale=1.0, sampling_ratio=2)
+    return (seen[:, 0] > 0.5).float()
+
+
+def batches(sample: nuclei.Nuclei, *, generator: torch.Generator, count: int = 4, size: int = 128, resolution: int = 28) -> Iterator[Batch]:
+    """Endless batches of turned crops, 30 % brighter or darker, with jittered boxes and their mask targets."""
+    while True:
+        images: list[Tensor] = []
+        boxes: list[Tensor] = []
+        targets: list[Tensor] = []
+        for _ in range(count):
+            piece = nuclei.crop(sample, size, least=SMALLEST, generator=generator)
+            exact, masks = instances(piece)
+            boxes.append(jitter(exact, amount=JITTER, generator=generator))
+            targets.append(mask_targets(masks, boxes[-1], resolution))
+            images.append(piece.image * (0.7 + 0.6 * torch.rand((), generator=generator)))
+        yield torch.stack(images), boxes, torch.cat(targets)
+
+
+def mask_loss(model: nn.Module, batch: Batch) -> Tensor:
+    """Mean binary cross-entropy over the pixels of the masks (He et al. 2017, section 3)."""
+    where = next(model.parameters()).device
+    images, boxes, targets = batch
+    return F.binary_cross_entropy_with_logits(model(images.to(where), [b.to(where) for b in boxes]), targets.to(where))
+
+
+def train_branch(roi_op: RoIOp, sample: nuclei.Nuclei, *, stride: int, seed: int, steps: int = 300, show: bool = False) -> MaskBranch:
+    """A mask branch trained from the start and on the batches that belong to ``seed``, whatever ``roi_op`` is."""
+    generator = train.seed_everything(seed)
+    model = MaskBranch(roi_op, stride=stride).to(train.device())
+    train.fit(model, batches(sample, generator=generator), mask_loss, steps=steps, lr=3e-3, show=show)
+    return model
+
+
+@torch.no_grad()
+def predict(model: MaskBranch, image: Tensor, boxes: Tensor) -> Tensor:
+    """Masks ``(L, H, W)`` for ``boxes (L, 4)`` in ``image (1, H, W)``: predicted in the box, pasted into the image, cut at 0.5."""
+    where = next(model.parameters()).device
+    probability = model.eval()(image[None].to(where), [boxes.to(where)]).sigmoid().cpu()  # (L, 2R, 2R)
+    return paste(probability, boxes, (image.shape[-2], image.shape[-1])) > 0.5  # (L, H, W)
+
+
+def iou(truth: Tensor, predicted: Tensor) -> Tensor:
+    """Mask IoU ``(L,)`` of pairs of masks ``(L, H, W)``."""
+    return (truth & predicted).sum((1, 2)) / (truth | predicted).sum((1, 2)).clamp(min=1)
+
+
+def ellipses(boxes: Tensor, shape: torch.Size) -> Tensor:
+    """The ellipse inscribed in each box, as masks ``(L, H, W)``: the guess that needs no learning."""
+    x, y = torch.arange(shape[1]) + 0.5, torch.arange(shape[0])[:, None] + 0.5
+    x1, y1, x2, y2 = boxes[:, :, None, None].unbind(1)
+    return ((2 * x - x1 - x2) / (x2 - x1)) ** 2 + ((2 * y - y1 - y2) / (y2 - y1)) ** 2 <= 1
+
+
+def measures(ious: Tensor, stride: int) -> dict[str, float]:
+    """Mean IoU and the share of masks above each threshold, named by stride."""
+    shares = {f"stride {stride}: share of masks with IoU > {t}": float((ious > t).float().mean()) for t in THRESHOLDS}
+    return {f"stride {stride}: mean IoU": float(ious.mean())} | shares
+
+
+def roi_align_experiment(seed: int, *, steps: int = 300) -> Scores:
+    """Train every RoI operation at every stride on the left of the image, score the masks on the right."""
+    learn, held_out = nuclei.load(split="train"), nuclei.load(split="test")
+    exact, truth = instances(held_out)
+    proposals = jitter(exact, amount=JITTER, generator=torch.Generator().manual_seed(10_000 + seed))
+    scores: Scores = {}
+    for stride in STRIDES:
+        predicted = {
+            name: predict(train_branch(op, learn, stride=stride, seed=seed, steps=steps), held_out.image, proposals)
+            for name, op in ROI_OPS.items()
+        }
+        for arm, masks in {**predicted, "ellipse in the box": ellipses(proposals, held_out.labels.shape)}.items():
+            for measure, value in measures(iou(truth, masks), stride).items():
+                scores.setdefault(measure, {})[arm] = value
+    return scores
+
+
+def _comparisons() -> list[tuple[str, str, str]]:
+    """Strict overlap at stride 8 first: that is the claim."""
+    order = [(8, 0.75), *((s, t) for s in STRIDES for t in THRESHOLDS if (s, t) != (8, 0.75))]
+    named = [f"stride {s}: share of masks with IoU > {t}" for s, t in order]
+    return [(n, "RoIAlign", other) for other in ("RoIPool", "RoIAlign, aligned=False") for n in named]
+
+
+CLAIMS = [
+    Claim(
+        name="roi_align_vs_roi_pool",
+        lecture="03",
+        statement="With everything else equal, RoIAlign gives better masks than RoIPool, the more so the stricter the overlap asked for.",
+        comparisons=_comparisons(),
+        baseline=("stride 8: share of masks with IoU > 0.75", "ellipse in the box"),
+        experiment=roi_align_experiment,
+    )
+]

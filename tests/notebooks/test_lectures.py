@@ -1,0 +1,71 @@
+"""What every lecture notebook promises its reader, read off the stored file. (That it runs is nbval's business.)"""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+
+LECTURES = sorted((Path(__file__).parents[2] / "lectures").glob("*.ipynb"))
+MOST_LINES = 24  # about fifteen lines of thought, and the labels of a figure
+
+pytestmark = pytest.mark.parametrize("path", LECTURES, ids=lambda p: p.stem)
+
+
+def cells(path: Path, kind: str) -> list[NotebookNode]:
+    return [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == kind]
+
+
+def outputs(path: Path) -> list[NotebookNode]:
+    return [o for c in cells(path, "code") for o in c.outputs]
+
+
+def test_is_valid_with_unique_cell_ids(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    ids = [c.id for c in notebook.cells]
+    assert len(ids) == len(set(ids))
+
+
+def test_was_run_from_top_to_bottom_without_a_complaint(path: Path) -> None:
+    code = cells(path, "code")
+    assert [c.execution_count for c in code] == list(range(1, len(code) + 1))
+    assert not [o for o in outputs(path) if o.output_type == "error" or o.get("name") == "stderr"]
+
+
+def test_says_what_it_asks_and_answers(path: Path) -> None:
+    first, *_, last = (c.source for c in cells(path, "markdown"))
+    assert re.search(r"^\*\*.+\?\*\*", first, re.M), "the question stands in bold in the first cell"
+    for heading in ("You will be able to", "You need", "Time", "Paper"):
+        assert f"**{heading}" in first
+    assert "## The answer" in last
+
+
+def test_has_questions_with_folded_answers(path: Path) -> None:
+    text = "\n".join(c.source for c in cells(path, "markdown"))
+    assert text.count("<details>") == text.count("</details>") >= 2
+
+
+def test_keeps_at_least_five_promises(path: Path) -> None:
+    promises = [c for c in cells(path, "code") if "# NBVAL_CHECK_OUTPUT" in c.source]
+    assert len(promises) >= 5
+    assert all(c.outputs for c in promises)
+
+
+def test_every_figure_has_alt_text(path: Path) -> None:
+    figures = [o for o in outputs(path) if "image/png" in o.get("data", {})]
+    assert figures
+    assert all(len(o.metadata.get("image/png", {}).get("alt", "")) > 40 for o in figures)
+
+
+def test_has_something_to_touch(path: Path) -> None:
+    assert any("application/vnd.jupyter.widget-view+json" in o.get("data", {}) for o in outputs(path))
+
+
+def test_cells_are_short(path: Path) -> None:
+    assert max(len(c.source.splitlines()) for c in cells(path, "code")) <= MOST_LINES
+
+
+def test_names_nothing_of_the_machine_it_was_run_on(path: Path) -> None:
+    assert not re.search(r"/(home|root|tmp|work|Users)/", path.read_text(encoding="utf-8"))
