@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Float
 from torch import Tensor
 
 from coursekit import _check
@@ -117,6 +117,7 @@ def decode(
     """
     _check.tensor("offsets", offsets, "N 4", "pass one row (dx, dy, dw, dh) an anchor")
     _check.floating("offsets", offsets)
+    _check.finite("offsets", offsets)
     _same_count(offsets, anchors, "offsets")
     _check.boxes("anchors", anchors)
     shift, log_scale = (offsets / offsets.new_tensor(weights)).split(2, 1)
@@ -155,8 +156,10 @@ def anchors(
     cell in reading order, then size, then ratio. Faster R-CNN, section 3.1.1. Neither clipped nor rounded
     (torchvision rounds them and centres them on the cell's corner).
     """
-    for name, numbers in {"feature_size": feature_size, "stride": stride, "sizes": sizes, "ratios": ratios}.items():
-        _check.positive(name, numbers)
+    _check.positive("feature_size", feature_size)
+    _check.positive("stride", stride)
+    _check.positive("sizes", sizes)
+    _check.positive("ratios", ratios)
     root = torch.tensor(ratios, device=device, dtype=dtype).sqrt()
     side = torch.tensor(sizes, device=device, dtype=dtype)[:, None]
     half = torch.stack([side / root, side * root], 2).flatten(0, 1) / 2  # (sizes · ratios, 2): width, height

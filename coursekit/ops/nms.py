@@ -5,7 +5,8 @@ threshold. Only pairs that overlap can matter, so the pairs are found first (a s
 a box with no undecided better neighbour is kept, and its neighbours go.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 from jaxtyping import Integer
@@ -14,9 +15,10 @@ from torch import Tensor
 from coursekit import _check
 from coursekit.types import Boxes, Labels, Scores
 
-BLOCK = 256  # boxes decided first where there are many
-CANDIDATES = 64  # pairs a box that the sweep may look at
-TABLE = 1 << 16  # entries of a table of IoUs made in one go: it stays in the cache
+BLOCK = 128  # boxes decided at once, best first
+CROWD = 0.05  # share of the others that a block must clear for the next block to pay
+MANY = 256  # boxes a label from which each label is worth a pass of its own
+PAIRS = 1 << 16  # pairs looked at in one go: they stay in the cache
 SLACK = 1e-6  # widens the sweep by more than its rounding
 
 
@@ -26,7 +28,9 @@ def nms(boxes: Boxes, scores: Scores, iou_threshold: float) -> Integer[Tensor, "
     A box goes if its IoU with a kept one is above (not at) the threshold. Equal to ``torchvision.ops.nms``, ties included.
     How many stay depends on the values, so there is no result for a FakeTensor.
     """
-    return batched_nms(boxes, scores, torch.zeros(len(boxes), dtype=torch.long, device=boxes.device), iou_threshold)
+    _door(boxes, iou_threshold, scores=scores)
+    order = scores.argsort(descending=True, stable=True)
+    return order[_survivors(boxes[order], iou_threshold).sort().values]
 
 
 def batched_nms(boxes: Boxes, scores: Scores, labels: Labels, iou_threshold: float) -> Integer[Tensor, "M"]:
@@ -35,65 +39,89 @@ def batched_nms(boxes: Boxes, scores: Scores, labels: Labels, iou_threshold: flo
     Equal to torchvision's class-by-class result (for 1,000 boxes and fewer torchvision shifts the classes apart
     instead, and its IoU is then rounded a little differently).
     """
+    _door(boxes, iou_threshold, scores=scores, labels=labels)
+    _check.integer("labels", labels)
+    order = scores.argsort(descending=True, stable=True)
+    return order[_by_label(boxes[order], labels[order], iou_threshold).sort().values]
+
+
+def _door(boxes: Tensor, threshold: float, **per_box: Tensor) -> None:
     count = _check.boxes("boxes", boxes)
-    for name, tensor in {"scores": scores, "labels": labels}.items():
+    for name, tensor in per_box.items():
         if _check.tensor(name, tensor, "N") != (count,):
             raise _check.refuse(f"one of {name} a box, {count} in all", len(tensor), "pair them first, row by row")
-    _check.floating("scores", scores)
-    _check.finite("scores", scores)
-    _check.integer("labels", labels)
-    _check.same_device(boxes=boxes, scores=scores, labels=labels)
-    if not 0 <= iou_threshold <= 1:
-        raise _check.refuse("iou_threshold in [0, 1]", iou_threshold, "0.5 and 0.7 are common")
-    order = scores.argsort(descending=True, stable=True)
-    return order[_survivors(boxes[order], labels[order], iou_threshold)]
+    _check.floating("scores", per_box["scores"])
+    _check.finite("scores", per_box["scores"])
+    _check.same_device(boxes=boxes, **per_box)
+    if not 0 <= threshold <= 1:
+        raise _check.refuse("iou_threshold in [0, 1]", threshold, "0.5 and 0.7 are common")
 
 
-def _survivors(boxes: Tensor, labels: Tensor, threshold: float) -> Tensor:
-    """The rows that stay, of boxes sorted by score.
+def _by_label(boxes: Tensor, labels: Tensor, threshold: float) -> Tensor:
+    """Which rows stay, of boxes sorted by score: label by label where labels are few, one sweep for all where they are many."""
+    names, number = labels.unique(return_inverse=True)
+    if len(names) * MANY >= len(boxes):
+        return _sweep(boxes, number, threshold)
+    own = [(number == i).nonzero()[:, 0] for i in range(len(names))]
+    return torch.cat([rows[_survivors(boxes[rows], threshold)] for rows in own])
 
-    The sweep's cost is the pairs it looks at. Where that is too many, the best boxes are decided first and all they
-    overlap go: in a crowd that leaves few.
-    """
+
+def _survivors(boxes: Tensor, threshold: float) -> Tensor:
+    """One label: decide the best boxes and clear away all they overlap, again while that clears a crowd; a sweep does the rest."""
     rows = torch.arange(len(boxes), device=boxes.device)
-    kept = []
-    while True:
-        sweep, first, count = _runs(boxes[rows], labels[rows], threshold)
-        if len(rows) <= BLOCK or int(count.sum()) <= len(rows) * CANDIDATES:
-            return torch.cat([*kept, rows[_decide(*_pairs(boxes[rows], sweep, first, count, threshold), len(rows))]])
-        block, rest = rows[:BLOCK], rows[BLOCK:]
-        best = block[_survivors(boxes[block], labels[block], threshold)]
-        kept.append(best)
-        rows = rest[_clear(boxes[best], labels[best], boxes[rest], labels[rest], threshold)]
+    kept, crowded = [rows[:0]], True
+    while crowded and len(rows):
+        block, rest = boxes[rows[:BLOCK]].T, rows[BLOCK:]
+        pairs = _overlap(block[:, :, None], block[:, None], threshold).triu_(1).nonzero()
+        best = _decide(pairs[:, 0], pairs[:, 1], block.shape[1])
+        kept.append(rows[:BLOCK][best])
+        rows = rest[~_meets_any(boxes[rest].T.contiguous(), block[:, best], threshold)]
+        crowded = len(rows) < (1 - CROWD) * len(rest)
+    if len(rows):
+        kept.append(rows[_sweep(boxes[rows], torch.zeros_like(rows), threshold)])
+    return torch.cat(kept)
 
 
-def _runs(boxes: Tensor, labels: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Sort by (label, x1): the partners of a box are then a run. Gives the sorted rows, and each box's run as (first, count).
+def _meets_any(boxes: Tensor, best: Tensor, threshold: float) -> Tensor:
+    """Which of the boxes (4, N) overlap any of the best (4, M)."""
+    step = max(1, PAIRS // max(1, best.shape[1]))
+    return torch.cat([_overlap(best[:, :, None], part[:, None], threshold).any(0) for part in boxes.split(step, 1)])
 
-    A partner's x1 lies before the box's x2. Less, even: the IoU is at most the shared width over the box's width,
-    so it lies within the first 1 − threshold of the box.
+
+def _sweep(boxes: Tensor, number: Tensor, threshold: float) -> Tensor:
+    """Which rows stay, by looking only at pairs that can meet.
+
+    Sorted by (label, x1), the partners of a box are a run: those whose x1 lies before its x2. Less, even: the IoU is at most
+    the shared width over the box's width, so x1 lies within the first 1 − threshold of the box.
     """
     x1, x2 = boxes[:, 0].double(), boxes[:, 2].double()
-    low, high = (x1.min(), x1.max()) if len(x1) else (0.0, 0.0)
-    floor = labels.unique(return_inverse=True)[1] * (high - low + 1)  # the labels, side by side along x
-    key, sweep = (floor + x1 - low).sort()
-    reach = (x1 + (x2 - x1) * (1 - threshold) + SLACK * (high - low + 1)).clamp(max=high)
-    last = torch.searchsorted(key, (floor + reach - low)[sweep], right=True)
+    span = (x2.max() - x1.min() if len(boxes) else 0) + 1
+    floor = number * (2 * span)  # the labels side by side along x, with a gap
+    key, sweep = (floor + x1).sort()
+    reach = floor + x1 + (x2 - x1) * (1 - threshold) + SLACK * span
     first = torch.arange(1, len(boxes) + 1, device=boxes.device)
-    return sweep, first, (last - first).clamp(min=0)
+    count = torch.searchsorted(key, reach[sweep], right=True) - first
+    meeting = [sweep[pair] for pair in _meeting_pairs(boxes[sweep].T.contiguous(), first, count, threshold)]
+    pairs = torch.cat([sweep.new_zeros(2, 0), *meeting], 1)
+    return _decide(pairs.amin(0), pairs.amax(0), len(boxes))
 
 
-def _pairs(boxes: Tensor, sweep: Tensor, first: Tensor, count: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
-    """The pairs of the runs whose IoU is above the threshold, as (better, worse) rows."""
-    corners = boxes[sweep]
-    one = torch.repeat_interleave(count)
-    other = torch.arange(len(one), device=one.device) + (first - count.cumsum(0) + count)[one]
-    meet = _overlap(corners[one].unbind(1), corners[other].unbind(1), threshold)
-    one, other = sweep[one[meet]], sweep[other[meet]]
-    return torch.minimum(one, other), torch.maximum(one, other)
+def _meeting_pairs(boxes: Tensor, first: Tensor, count: Tensor, threshold: float) -> Iterator[Tensor]:
+    """Of the pairs (i, first[i]), (i, first[i] + 1) …, ``count[i]`` for each box i, those that overlap: (2, P), a part at a time."""
+    ends = count.cumsum(0)
+    shift = first - (ends - count)  # from a pair's place in the list to the second box's
+    cuts = torch.searchsorted(ends, torch.arange(0, int(count.sum()), PAIRS, device=ends.device)).tolist()
+    for start, stop in pairwise([*cuts, len(count)]):
+        one = torch.repeat_interleave(count[start:stop]) + start
+        place = torch.arange(len(one), device=one.device) + (ends[start] - count[start])
+        other = place + shift[one]
+        near = (boxes[1][one] < boxes[3][other]) & (boxes[1][other] < boxes[3][one])  # they share rows: a quick first look
+        one, other = one[near], other[near]
+        meet = _overlap(boxes[:, one], boxes[:, other], threshold)
+        yield torch.stack([one[meet], other[meet]])
 
 
-def _overlap(one: Sequence[Tensor], other: Sequence[Tensor], threshold: float) -> Tensor:
+def _overlap(one: Tensor, other: Tensor, threshold: float) -> Tensor:
     """Whether the IoU is above the threshold: the float arithmetic of torchvision's kernel, which compares in double."""
     (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = one, other
     width = torch.minimum(ax2, bx2).sub_(torch.maximum(ax1, bx1)).clamp_(min=0)
@@ -106,16 +134,6 @@ def _floor(threshold: float, dtype: torch.dtype) -> float:
     """The largest number of the dtype that is not above the threshold."""
     nearest = torch.tensor(threshold, dtype=dtype)
     return float(nearest if float(nearest) <= threshold else nearest.nextafter(torch.tensor(-1.0, dtype=dtype)))
-
-
-def _clear(best: Tensor, own: Tensor, boxes: Tensor, labels: Tensor, threshold: float) -> Tensor:
-    """Which boxes overlap none of the best ones of their label."""
-    meet = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
-    step = max(1, TABLE // max(1, len(boxes)))
-    for i in range(0, len(best), step):
-        overlap = _overlap(best[i : i + step, :, None].unbind(1), boxes.T[:, None].unbind(0), threshold)
-        meet |= (overlap & (own[i : i + step, None] == labels)).any(0)
-    return ~meet
 
 
 def _decide(better: Tensor, worse: Tensor, count: int) -> Tensor:

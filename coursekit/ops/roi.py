@@ -11,14 +11,14 @@ Positions are in cells of the feature map, and cell h sits at position h.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from coursekit import _check
+from coursekit.ops.range_maximum import range_maximum
+from coursekit.ops.sparse import sparse_product
 from coursekit.types import Boxes, FeatureMaps, Image
 
 Regions = Tensor | Sequence[Tensor]  # (K, 5) with the image's number in front, or one (L, 4) an image
@@ -111,7 +111,7 @@ def roi_align(
         knobs = (size, features.shape[2:], spatial_scale, sampling_ratio, aligned)
         weights = [(image[k], *_weights(corners[k], *knobs)) for k in _chunks(len(regions))]
     with torch.autocast(features.device.type, enabled=False):
-        multiply = _SparseProduct.apply if features.device.type == "cpu" else _dense_product
+        multiply = sparse_product if features.device.type == "cpu" else _dense_product
         return multiply(features.to(dtype), weights, size).to(features.dtype)
 
 
@@ -158,67 +158,6 @@ def _dense_product(features: Tensor, weights: list[tuple[Tensor, Tensor, Tensor]
         lines = (wide @ rows).reshape(k, -1, w)  # (K, PH·C, W)
         pooled.append((lines @ wx.mT).reshape(k, size[0], c, size[1]).transpose(1, 2))
     return torch.cat(pooled)
-
-
-class _SparseProduct(torch.autograd.Function):
-    """The matrix of all boxes (a row an output bin, a column a cell) times the map, as sums of weighted rows (``embedding_bag``)."""
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, weights: list[tuple[Tensor, Tensor, Tensor]], size: tuple[int, int]) -> Tensor:
-        n, c, h, w = features.shape
-        cells = features.permute(0, 2, 3, 1).contiguous().view(n * h * w, c)  # once, or every chunk copies it
-        pooled = features.new_empty(sum(len(image) for image, _, _ in weights), c, *size)
-        matrices = []
-        for chunk, (image, wy, wx) in zip(_chunks(len(pooled)), weights):
-            counts, columns, values = _sparse_rows(image * (h * w), wy, wx)
-            bins = _weighted_sums(cells, counts, columns, values)  # (K·PH·PW, C)
-            pooled[chunk] = bins.view(len(image), -1, c).mT.view(-1, c, *size)
-            matrices.append((counts, columns, values))
-        if ctx.needs_input_grad[0]:
-            ctx.shape = features.shape
-            ctx.save_for_backward(*(torch.cat(parts) for parts in zip(*matrices)))
-        return pooled
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        n, c, h, w = ctx.shape
-        if not len(grad):
-            return grad.new_zeros(ctx.shape), None, None
-        counts, columns, values = ctx.saved_tensors
-        rows = torch.repeat_interleave(counts)
-        by_column = columns.argsort(stable=True)
-        bins = grad.flatten(2).mT.reshape(-1, c)  # (K·PH·PW, C)
-        cells = _weighted_sums(bins, columns.bincount(minlength=n * h * w), rows[by_column], values[by_column])
-        return cells.view(n, h, w, c).permute(0, 3, 1, 2), None, None
-
-
-def _sparse_rows(base: Tensor, wy: Tensor, wx: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The rows of the matrix, one a bin (k, p, q): how many cells each has, their columns, and the weights w_y[k, p, h] · w_x[k, q, w]."""
-    width = wx.shape[2]
-    in_y, in_x = wy != 0, wx != 0
-    count_y, count_x = in_y.sum(2)[:, :, None], in_x.sum(2)[:, None, :]  # (K, PH, 1), (K, 1, PW)
-    first_y, first_x = (n.flatten().cumsum(0).view(n.shape) - n for n in (count_y, count_x))
-    shape = (len(wy), wy.shape[1], wx.shape[1])
-    box, _, line = in_y.nonzero().unbind(1)
-    start, weight, x, weight_x = base[box] + line * width, wy[in_y], in_x.nonzero()[:, 2], wx[in_x]
-    bins, y_entry = _runs(first_y.expand(shape).flatten(), count_y.expand(shape).flatten())
-    lines, x_entry = _runs(first_x.expand(shape).flatten()[bins], count_x.expand(shape).flatten()[bins])
-    columns = start[y_entry][lines] + x[x_entry]
-    return (count_y * count_x).flatten(), columns.int(), weight[y_entry][lines] * weight_x[x_entry]
-
-
-def _runs(first: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-    """Runs ``first[i], first[i] + 1 …`` of ``count[i]`` numbers, one after the other: whose each is, and the numbers."""
-    owner = torch.repeat_interleave(count)
-    shift = first - count.cumsum(0) + count
-    return owner, shift[owner] + torch.arange(len(owner), device=owner.device)
-
-
-def _weighted_sums(table: Tensor, counts: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
-    """Sum ``counts[i]`` weighted rows of the table for each i: a sparse matrix times a dense one."""
-    offsets = (counts.cumsum(0) - counts).to(rows.dtype)
-    return torch.embedding_bag(table, rows, offsets, mode=0, per_sample_weights=weights)[0]
 
 
 # --- RoIPool -------------------------------------------------------------------------------------------------------------
@@ -275,80 +214,14 @@ def roi_pool(
     Arguments as in ``roi_align``. A bin outside the map gives 0. Equal to ``torchvision.ops.roi_pool`` to the last bit.
     Differentiable once, in the features: the gradient of a bin goes to its largest cell, the first in reading order of equals.
 
-    Every bin is the largest of four windows whose sides are powers of two, and these are made once for all boxes: a sparse
-    table (Bender and Farach-Colton 2000, "The LCA problem revisited", section 3) of two dimensions. The backward pass
-    does the same with the ranks of the values, and is slower than torchvision's, which keeps the position of each largest value.
+    The result is laid out channels last. How the largest values are found: ``coursekit.ops.range_maximum``. The backward pass
+    sorts every channel and is slower than torchvision's, which keeps the position of each largest value.
     """
     regions, size = _door(features, boxes, output_size, spatial_scale)
     dtype = torch.promote_types(features.dtype, torch.float32)
     rows, columns = _snapped_bins(regions[:, 1:].to(dtype).detach(), size, spatial_scale)
     image = regions[:, 0].long()
-    pooled: Tensor = _RangeMaximum.apply(features, image, rows, columns)
-    return pooled
-
-
-class _RangeMaximum(torch.autograd.Function):
-    """The largest value of each bin, and the way back to the cell that holds it."""
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        cells = features.permute(0, 2, 3, 1).contiguous()
-        ctx.save_for_backward(cells, image, rows, columns)
-        largest, empty = _range_maximum(cells, image, rows, columns)  # (K·PH·PW, C)
-        largest.masked_fill_(empty[:, None], 0)
-        return largest.view(len(image), rows.shape[1], columns.shape[1], -1).permute(0, 3, 1, 2)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        cells, image, rows, columns = ctx.saved_tensors
-        n, h, w, c = cells.shape
-        order = cells.view(-1, c).argsort(dim=0, descending=True, stable=True)  # of equals the first in reading order leads
-        places = torch.arange(n * h * w - 1, -1, -1, device=order.device)[:, None].expand_as(order)
-        ranks = torch.empty_like(order).scatter_(0, order, places).view(n, h, w, c)  # the largest value has the highest rank
-        best, empty = _range_maximum(ranks, image, rows, columns)
-        cell = order.gather(0, n * h * w - 1 - best)  # (K·PH·PW, C)
-        bins = grad.permute(0, 2, 3, 1).reshape(-1, c).masked_fill(empty[:, None], 0)
-        return grad.new_zeros(n * h * w, c).scatter_add_(0, cell, bins).view(n, h, w, c).permute(0, 3, 1, 2), None, None, None
-
-
-def _range_maximum(cells: Tensor, image: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-    """The largest cell of each bin (K·PH·PW, C), from maps (N, H, W, C), and which bins are empty."""
-    _, height, width, channels = cells.shape
-    shape = (len(image), rows.shape[1], columns.shape[1])
-    top, bottom = (e.expand(shape).flatten() for e in rows.clamp(0, height)[:, :, None].unbind(-1))
-    left, right = (e.expand(shape).flatten() for e in columns.clamp(0, width)[:, None].unbind(-1))
-    empty = (bottom <= top) | (right <= left)
-    top, left = top.clamp(max=height - 1), left.clamp(max=width - 1)
-    bottom, right = torch.maximum(bottom, top + 1), torch.maximum(right, left + 1)
-    base = image[:, None, None].expand(shape).flatten() * height
-    largest = cells.new_empty(len(base), channels)
-    for bins, tall, wide, table in _windows(cells, bottom - top, right - left):
-        high, low = (base[bins] + top[bins]) * width, (base[bins] + bottom[bins] - tall) * width
-        near, far = left[bins], right[bins] - wide
-        largest[bins] = torch.stack([table[high + near], table[high + far], table[low + near], table[low + far]]).amax(0)
-    return largest, empty
-
-
-def _windows(cells: Tensor, tall: Tensor, wide: Tensor) -> Iterator[tuple[Tensor, int, int, Tensor]]:
-    """For each size of window that some bins need: those bins, its two sides, and the largest value of the window at every cell."""
-    level = torch.stack([tall, wide], 1).log2().long()
-    for a in range(_most(level[:, 0]) + 1):
-        table = cells
-        for b in range(_most(level[:, 1]) + 1):
-            bins = (level == torch.tensor([a, b], device=level.device)).all(1).nonzero()[:, 0]
-            yield bins, 1 << a, 1 << b, table.flatten(0, 2)
-            table = _wider(table, 2, 1 << b)
-        cells = _wider(cells, 1, 1 << a)
-
-
-def _wider(table: Tensor, axis: int, step: int) -> Tensor:
-    """Double the window along an axis; a window that would leave the map keeps what it has."""
-    size = table.shape[axis]
-    if step >= size:
-        return table
-    both = torch.maximum(table.narrow(axis, 0, size - step), table.narrow(axis, step, size - step))
-    return torch.cat([both, table.narrow(axis, size - step, step)], axis)
+    return range_maximum(features, image, rows, columns)
 
 
 # --- the door, and the modules -------------------------------------------------------------------------------------------
@@ -372,6 +245,8 @@ def _door(features: Tensor, boxes: Regions, output_size: int | tuple[int, int], 
     _check.same_device(features=features, boxes=regions)
     _check.boxes("boxes", regions[:, 1:])
     _check.within("the image numbers of boxes", regions[:, 0], 0, n - 1, "number the images of the batch from 0")
+    if _check.has_values(regions) and bool((regions[:, 0] % 1 != 0).any()):
+        raise _check.refuse("whole image numbers in front of boxes", "a fraction", "number the images of the batch from 0")
     return regions, _pair(output_size)
 
 
@@ -403,7 +278,15 @@ class RoIAlign(nn.Module):
         self, output_size: int | tuple[int, int], *, spatial_scale: float = 1.0, sampling_ratio: int = 0, aligned: bool = True
     ) -> None:
         super().__init__()
-        self.output_size, self.knobs = output_size, {"spatial_scale": spatial_scale, "sampling_ratio": sampling_ratio, "aligned": aligned}
+        self.output_size, self.spatial_scale = output_size, spatial_scale
+        self.sampling_ratio, self.aligned = sampling_ratio, aligned
 
     def forward(self, features: Tensor, boxes: Regions) -> Tensor:
-        return roi_align(features, boxes, self.output_size, **self.knobs)
+        return roi_align(
+            features,
+            boxes,
+            self.output_size,
+            spatial_scale=self.spatial_scale,
+            sampling_ratio=self.sampling_ratio,
+            aligned=self.aligned,
+        )
