@@ -15,7 +15,11 @@ c.ClearSolutions.text_stub = "*Your answer here.*"
 # Any text on stderr in a graded cell scores 0 (nbgrader.utils.determine_grade), so the kernel sends stderr to stdout:
 # Python's stream, and file descriptor 2 for C libraries and subprocesses. Autograde and Validate both read this.
 MERGE_STDERR = "import os, sys; os.dup2(1, 2); sys.stderr = sys.stdout; del os, sys"
-c.Execute.extra_arguments = ["--HistoryManager.hist_file=:memory:", f"--IPKernelApp.exec_lines={MERGE_STDERR}"]
+c.Execute.extra_arguments = [
+    "--HistoryManager.hist_file=:memory:",
+    "--IPKernelApp.log_level=ERROR",
+    f"--IPKernelApp.exec_lines={MERGE_STDERR}",
+]
 c.Execute.timeout = 60  # seconds a cell
 c.Execute.startup_timeout = 120
 c.Execute.iopub_timeout = 10

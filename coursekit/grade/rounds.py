@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -153,7 +154,9 @@ def outcomes(assignment: str, course_dir: str | Path = ".") -> dict[str, Outcome
 
 def _grade(api: NbGraderAPI, assignment: str, student: str) -> Outcome:
     problem = _unreadable(api, assignment, student)
-    state, result = (UNREADABLE, {}) if problem else (FAILED, api.autograde(assignment, student, force=True, create=True))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Object of type .* not in session")  # nbgrader 0.9.6 under SQLAlchemy 2.1; harmless
+        state, result = (UNREADABLE, {}) if problem else (FAILED, api.autograde(assignment, student, force=True, create=True))
     if not problem and not result["success"]:
         problem = _explain(result)
     if problem:
@@ -191,9 +194,10 @@ def _explain(result: dict[str, Any]) -> str:
 
 
 def _last_error(result: dict[str, Any]) -> str:
-    """The last line that names an exception, other than nbgrader's own 'there was an error'."""
+    """The last line that names an exception; nbgrader's own 'there was an error' only if there is no other."""
     lines = (result.get("log", "") + "\n" + result.get("error", "")).splitlines()
-    named = [line.strip() for line in lines if re.match(r"[\w.]*(Error|Exception|Invalid)\b.*: ", line) and "NbGraderException" not in line]
+    named = [line.strip() for line in lines if re.match(r"[\w.]*(Error|Exception|Invalid)\b.*: ", line)]
+    named.sort(key=lambda line: "NbGraderException" not in line)
     return named[-1][:200] if named else "no reason given"
 
 

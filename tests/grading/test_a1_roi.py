@@ -210,8 +210,8 @@ def bilinear(feature, y, x):
         return 0
     total = 0.0
     y, x = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
-    for i in range(height):
-        for j in range(width):
+    for i in {int(y), min(int(y) + 1, height - 1)}:
+        for j in {int(x), min(int(x) + 1, width - 1)}:
             total += max(0, 1 - abs(y - i)) * max(0, 1 - abs(x - j)) * values[i, j]
     return total
 """,

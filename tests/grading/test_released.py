@@ -43,7 +43,7 @@ def test_there_is_something_to_release() -> None:
 def test_release_is_in_sync(built: Path, name: str) -> None:
     fresh, kept = built / name, ROOT / "assignments" / name
     files = sorted(path.name for path in fresh.iterdir())
-    assert files == sorted(path.name for path in kept.iterdir() if path.suffix != ".ipynb_checkpoints")
+    assert files == sorted(path.name for path in kept.iterdir() if path.name != ".ipynb_checkpoints")
     same, _, _ = filecmp.cmpfiles(fresh, kept, files, shallow=False)
     assert same == files, f"run `coursekit grade release {name}`"
 

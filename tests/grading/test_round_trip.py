@@ -282,6 +282,14 @@ def test_gradebook_is_where_the_formgrader_looks(course: Path) -> None:
     assert submissions["crash"] == [False, 0]
 
 
+def test_validate_does_not_mind_stderr_either(course: Path) -> None:
+    arguments = ["nbgrader", "validate", f"submitted/noisy/{NAME}/{NAME}.ipynb"]
+    code = f"import sys; from nbgrader.apps import NbGraderApp; sys.argv = {arguments}; NbGraderApp.launch_instance()"
+    said = python(course, code)
+    assert "VALIDATION FAILED ON 1 CELL(S)" in said
+    assert "You did not provide a response." in said  # the written answer, which this student left out
+
+
 def test_a_failed_regrade_leaves_no_old_mark(course: Path) -> None:
     path = course / "submitted" / "half" / NAME / f"{NAME}.ipynb"
     good = path.read_text(encoding="utf-8")
