@@ -238,6 +238,21 @@ def test_a_full_disk(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     says("got a full disk: free some space")
 
 
+def test_a_file_appears_in_a_single_step(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to the rename the whole file lies aside; if the rename fails, there is no file."""
+    seen = []
+
+    def fail(part: Path, place: Path) -> None:
+        seen.append((part.read_bytes(), place.exists()))
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(fetch.FetchError, match="Input/output error"):
+        fetch.fetch("one", progress=False)
+    assert left_in_cache() == {"toy-data-1.0"}  # an empty folder
+    assert seen == [(CONTENT["one"], False)]
+
+
 def test_a_cache_that_cannot_be_written(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocker = index.parent / "a_file"
     blocker.touch()

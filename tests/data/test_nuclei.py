@@ -187,6 +187,16 @@ def test_stamps_are_whole_nuclei_that_lie_free(phantom: Nuclei) -> None:
         assert stamp.light[stamp.mask].mean() > 4 * stamp.light[~stamp.mask].mean()
 
 
+def test_a_stamp_holds_no_light_of_its_neighbour() -> None:
+    """Two squares six pixels apart: near enough to reach into each other's stamp."""
+    labels = torch.zeros(40, 60, dtype=torch.int64)
+    labels[15:25, 15:25], labels[15:25, 31:41] = 1, 2
+    whole = Nuclei((labels > 0).float()[None], labels, "toy")
+    for light, mask in nuclei.stamps(whole):
+        assert_close(light, mask.float())
+    assert nuclei.copy_paste(whole, 6, size=80, generator=generator(0)).image.max() == 1  # gains above one saturate
+
+
 def test_a_pasted_nucleus_keeps_mask_and_light() -> None:
     """One bright square on an empty background: what is pasted is that square, its light times the drawn gain."""
     image, labels = torch.full((1, 60, 60), 0.1), torch.zeros(60, 60, dtype=torch.int64)
