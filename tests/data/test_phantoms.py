@@ -77,6 +77,13 @@ def test_touching_nuclei_hide_at_most_a_tenth() -> None:
     assert image.max() <= 3
 
 
+def test_at_least_half_of_a_nucleus_is_on_the_image() -> None:
+    """On a small image, where a corner would often leave a quarter."""
+    for seed in range(60):
+        _, labels = phantoms.scatter([square(11)], torch.zeros(16, 16), generator=generator(seed))
+        assert (labels == 1).sum() >= 61
+
+
 def test_the_image_shows_the_labels() -> None:
     image, labels = phantoms.nuclei(generator=generator(0))
     assert (image.shape, labels.shape, int(labels.max())) == ((1, 512, 512), (512, 512), 125)
