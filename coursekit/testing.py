@@ -47,10 +47,19 @@ def fake_cuda() -> Iterator[Callable[[object], object]]:
     """
     with FakeTensorMode(allow_non_fake_inputs=False) as mode:
 
+        def fake(t: Tensor) -> Tensor:
+            return mode.from_tensor(t).to("cuda").detach().requires_grad_(t.requires_grad)
+
+        def move(module: torch.nn.Module) -> None:
+            for name, p in module._parameters.items():
+                module._parameters[name] = None if p is None else torch.nn.Parameter(fake(p), p.requires_grad)
+            for name, b in module._buffers.items():
+                module._buffers[name] = None if b is None else fake(b)
+
         def to_cuda(x: object) -> object:
             if isinstance(x, torch.nn.Module):
-                return x._apply(lambda t: mode.from_tensor(t).to("cuda"))
-            return mode.from_tensor(x).to("cuda") if isinstance(x, Tensor) else x
+                return x.apply(move)
+            return fake(x) if isinstance(x, Tensor) else x
 
         yield to_cuda
 
