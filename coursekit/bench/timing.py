@@ -3,13 +3,16 @@
 A time means little on a shared machine; the ratio of two times taken one after the other means much more.
 """
 
+import contextlib
 import gc
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 Function = Callable[[], object]
 
@@ -27,6 +30,17 @@ class Row:
     memory_ratio: float  # our peak memory over the peer's, above what was in use before the call
     max_error: float  # largest difference from the peer's result
     sizes: str
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Run what is inside on one thread of torch."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def seconds(function: Function) -> tuple[float, float]:
