@@ -107,21 +107,25 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def shots(tmp_path: Path) -> Path:
+    """Where pictures go: ``COURSEKIT_SCREENSHOTS``, or a temporary folder."""
+    folder = Path(os.environ.get("COURSEKIT_SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def page(browser: Browser, shots: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A window of its own; what it shows last is kept as a picture, also when the test fails."""
     context = browser.new_context(viewport={"width": 1400, "height": 1000})
     page = context.new_page()
     page.set_default_timeout(30_000)
     yield page
+    page.screenshot(path=shots / f"{request.node.name}.png")
     context.close()
 
 
 @pytest.fixture
-def picture(page: Page, tmp_path: Path) -> Callable[[str], None]:
-    """``picture("lecture")`` keeps what the browser shows: in ``COURSEKIT_SCREENSHOTS``, or a temporary folder."""
-    folder = Path(os.environ.get("COURSEKIT_SCREENSHOTS") or tmp_path)
-
-    def take(name: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=folder / f"{name}.png")
-
-    return take
+def picture(page: Page, shots: Path) -> Callable[[str], object]:
+    """``picture("lecture")`` keeps what the browser shows now."""
+    return lambda name: page.screenshot(path=shots / f"{name}.png")

@@ -79,7 +79,7 @@ def submit(course: Path, student: str, solved: set[str]) -> None:
     nbformat.write(notebook, place / "a1_roi.ipynb")
 
 
-def test_lecture_03_runs_to_its_end_and_its_slider_redraws_the_figure(page: Page, lab: Lab, picture: Callable[[str], None]) -> None:
+def test_lecture_03_runs_to_its_end_and_its_slider_redraws_the_figure(page: Page, lab: Lab, picture: Callable[[str], object]) -> None:
     path = lab.folder / LECTURE
     notebook = stored(path)
     for one in notebook.cells:
@@ -107,7 +107,7 @@ def test_lecture_03_runs_to_its_end_and_its_slider_redraws_the_figure(page: Page
     print(f"redraw: median {statistics.median(milliseconds):.0f} ms, longest {max(milliseconds):.0f} ms")
 
 
-def test_validate_names_the_cells_that_still_fail(page: Page, lab: Lab, picture: Callable[[str], None]) -> None:
+def test_validate_names_the_cells_that_still_fail(page: Page, lab: Lab, picture: Callable[[str], object]) -> None:
     solution = stored(lab.folder / SOLUTION)
     answer = next(c.source for c in solution.cells if c.metadata.get("nbgrader", {}).get("grade_id") == "bilinear")
     panel = open_notebook(page, lab, ASSIGNMENT)
@@ -122,7 +122,7 @@ def test_validate_names_the_cells_that_still_fail(page: Page, lab: Lab, picture:
     expect(dialog).not_to_contain_text("check(bilinear")
 
 
-def test_formgrader_shows_graded_submissions(page: Page, lab: Lab, picture: Callable[[str], None]) -> None:
+def test_formgrader_shows_graded_submissions(page: Page, lab: Lab, picture: Callable[[str], object]) -> None:
     solution = stored(lab.folder / SOLUTION)
     everything = {c.metadata.nbgrader.grade_id for c in solution.cells if c.metadata.get("nbgrader", {}).get("solution")}
     for student, solved in {"ada": everything, "ben": {"bilinear"}, "eve": set()}.items():
