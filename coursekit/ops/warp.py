@@ -93,7 +93,7 @@ def affine_points(
     out_size = tuple(size if out_size is None else out_size)
     p = (grid(out_size, dtype=matrix.dtype, device=matrix.device).flatten(1) - _middle(out_size, matrix)) * out_spacing  # (ndim, pixels)
     q = matrix[:, :, :-1] @ p + matrix[:, :, -1:]  # (N, ndim, pixels)
-    return (q / spacing + _middle(size, matrix)).unflatten(2, out_size)
+    return (q / spacing + _middle(size, matrix)).reshape(len(matrix), ndim, *out_size)
 
 
 def affine(
@@ -145,7 +145,9 @@ def _door(image: Tensor, points: Tensor, mode: str, border: str) -> tuple[int, .
     batch, _, *size = _check.tensor("image", image, " ".join((*axes[:2], *axes[-(image.ndim - 2) :])))
     _check.floating("points", points)
     if points.shape[:2] != (batch, len(size)):
-        raise _check.refuse(f"points of shape ({batch}, {len(size)}, ...)", tuple(points.shape), "give one coordinate an axis, one set an image")
+        raise _check.refuse(
+            f"points of shape ({batch}, {len(size)}, ...)", tuple(points.shape), "give one coordinate an axis, one set an image"
+        )
     if mode == "linear":
         _check.floating("image", image)
     if 0 in size and points.numel():
