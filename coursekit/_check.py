@@ -53,15 +53,20 @@ def boolean(name: str, x: Tensor) -> None:
         raise refuse(f"{name} to be boolean", x.dtype, "threshold it first, e.g. x > 0.5")
 
 
+def has_values(x: Tensor) -> bool:
+    """Whether there are values to look at: a FakeTensor has a shape and a device alone."""
+    return not isinstance(x, FakeTensor)
+
+
 def finite(name: str, x: Tensor) -> None:
     """Refuse NaN and infinity. A FakeTensor has no values, so there is nothing to look at."""
-    if not isinstance(x, FakeTensor) and not bool(torch.isfinite(x).all()):
+    if has_values(x) and not bool(torch.isfinite(x.sum())) and not bool(torch.isfinite(x).all()):  # the sum is a quick first look
         raise refuse(f"{name} to be finite", "NaN or infinity", "look for a division by zero before this call")
 
 
 def within(name: str, x: Tensor, low: float, high: float, advice: str) -> None:
     """Refuse values outside ``[low, high]``."""
-    if x.numel() and not isinstance(x, FakeTensor) and not bool(((x >= low) & (x <= high)).all()):
+    if x.numel() and has_values(x) and not bool(((x >= low) & (x <= high)).all()):
         raise refuse(f"{name} in [{low:g}, {high:g}]", f"values in [{x.min():g}, {x.max():g}]", advice)
 
 
@@ -70,7 +75,7 @@ def boxes(name: str, x: Tensor) -> int:
     count, _ = tensor(name, x, "N 4", "pass one row (x1, y1, x2, y2) a box")
     floating(name, x)
     finite(name, x)
-    if not isinstance(x, FakeTensor) and bool((x[:, 2:] < x[:, :2]).any()):
+    if has_values(x) and bool((x[:, 2:] < x[:, :2]).any()):
         worst = int((x[:, 2:] < x[:, :2]).any(1).nonzero()[0])
         raise refuse(f"{name} with x1 <= x2 and y1 <= y2", f"{x[worst].tolist()} in row {worst}", "order the corners")
     return count

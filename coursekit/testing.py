@@ -1,7 +1,12 @@
-"""What the tests of the course share: tolerances by dtype, seeds, the float64 gradient check, the device without a GPU."""
+"""What the tests of the course share: tolerances by dtype, seeds, the float64 gradient check, the device without a GPU,
+and the checks of an assignment.
+"""
 
 import contextlib
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,3 +53,115 @@ def fake_cuda() -> Iterator[Callable[[object], object]]:
             return mode.from_tensor(x).to("cuda") if isinstance(x, Tensor) else x
 
         yield to_cuda
+
+
+@contextlib.contextmanager
+def closed(names: Sequence[str]) -> Iterator[list[str]]:
+    """Notice every call into the modules or functions ``names`` while the block runs; yields the list of calls seen.
+
+    A name closes what lies under it: ``"torchvision.ops"`` also ``torchvision.ops.roi_align`` and, under ``"torch.ops.torchvision"``,
+    the operator itself. What counts is the function that runs, so an import under another name is noticed too.
+    """
+    seen: list[str] = []
+    under = tuple(f"{name}." for name in names)
+
+    def look(frame: FrameType, event: str, argument: Any) -> None:
+        called = _called(frame) if event == "call" else _built_in(argument) if event == "c_call" else ""
+        if f"{called}.".startswith(under):
+            seen.append(called)
+
+    before = sys.getprofile()
+    sys.setprofile(look)
+    try:
+        yield seen
+    finally:
+        sys.setprofile(before)
+
+
+def _called(frame: FrameType) -> str:
+    """The full name of the Python function that is starting; for an operator of ``torch.ops``, the operator's."""
+    module = str(frame.f_globals.get("__name__", ""))
+    operator = frame.f_locals.get("self") if module == "torch._ops" else None
+    if operator is None:
+        return f"{module}.{frame.f_code.co_qualname}"
+    name = getattr(operator, "_qualified_op_name", None) or getattr(operator, "_name", "")
+    return "torch.ops." + str(name).replace("::", ".")
+
+
+def _built_in(function: Any) -> str:
+    """The full name of a function written in C, e.g. ``torch.grid_sampler``."""
+    return f"{getattr(function, '__module__', None) or ''}.{getattr(function, '__name__', '')}"
+
+
+def check(
+    function: Callable[..., object],
+    inputs: tuple[object, ...],
+    expected: object,
+    *,
+    hint: str,
+    closed_names: Sequence[str] = (),
+    hidden: bool = False,
+    tolerance: float = 1e-3,
+) -> bool:
+    """Call a student's function and compare; True, or an ``AssertionError`` that teaches.
+
+    The message says which input, what was expected, what came, and one hint; a hidden check says the hint alone.
+    Numbers, sequences, arrays and tensors of any dtype count as equal when their shape and, within ``tolerance``
+    (relative and absolute), their values are. Inputs are copied, so a function that writes into them spoils nothing.
+    """
+    name = getattr(function, "__name__", "your function")
+    with closed(closed_names) as used:
+        try:
+            got, problem = function(*(x.clone() if isinstance(x, Tensor) else x for x in inputs)), ""
+        except Exception as error:  # whatever a student's code raises is an answer, and a wrong one
+            got, problem = None, _raised(error, hidden)
+    if used:
+        raise AssertionError(f"{name} calls {used[0]}, which this assignment closes: write that part yourself.")
+    problem = problem or _difference(got, expected, tolerance)
+    if not problem:
+        return True
+    if hidden:
+        reason = f" ({problem})" if problem.startswith("raised") else ""
+        raise AssertionError(f"{name}: a hidden check failed{reason}. Hint: {hint}")
+    call = f"{name}({', '.join(map(_show, inputs))})"
+    raise AssertionError(f"{call}\n  expected: {_show(expected)}\n  but it {problem}\n  hint: {hint}")
+
+
+def _raised(error: Exception, hidden: bool) -> str:
+    """What to say of an exception: where the text could carry a hidden input, its type alone."""
+    if isinstance(error, NotImplementedError):
+        return "raised NotImplementedError: it is not written yet"
+    return f"raised {type(error).__name__}" + ("" if hidden else f": {error}")
+
+
+def _difference(got: object, expected: object, tolerance: float) -> str:
+    """Say how ``got`` differs from ``expected``, or nothing."""
+    want = _plain(expected)
+    try:
+        have = _plain(got)
+    except (TypeError, ValueError, RuntimeError):
+        return f"returned {type(got).__name__}, not numbers" + (": is there a return at its end?" if got is None else "")
+    have = have.reshape(()) if want.dim() == 0 and have.numel() == 1 else have
+    if have.shape != want.shape:
+        return f"returned shape {tuple(have.shape)} instead of {tuple(want.shape)}: {_show(got)}"
+    return "" if torch.allclose(have, want, rtol=tolerance, atol=tolerance) else f"returned: {_show(got)}"
+
+
+def _plain(x: Any) -> Tensor:
+    """Numbers in any wrapping as one float64 tensor."""
+    if isinstance(x, list | tuple):
+        return torch.stack([_plain(item) for item in x]) if x else torch.zeros(0, dtype=torch.float64)
+    return torch.as_tensor(x).detach().cpu().to(torch.float64)
+
+
+def _show(x: object) -> str:
+    """A short text for a message: small tensors whole, rounded to four digits; large ones by their shape and first values."""
+    try:
+        values = _plain(x)
+    except (TypeError, ValueError, RuntimeError):
+        return repr(x)[:200]
+    if not isinstance(x, Tensor) and values.numel() <= 40:
+        return repr(x)
+    small = values.numel() <= 40
+    rounded = (values if small else values.flatten()[:6]).mul(1e4).round().div(1e4).tolist()
+    return f"tensor of shape {tuple(values.shape)} " + (f"{rounded}" if small else f"beginning {str(rounded)[:-1]}, …]")

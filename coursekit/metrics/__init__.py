@@ -1,1 +1,1 @@
-""""""
+"""Scores: truth first, prediction second, a named record back."""

@@ -1,1 +1,1 @@
-""""""
+"""The networks of the lecture, small enough to read."""

@@ -1,1 +1,1 @@
-""""""
+"""Operations on boxes, regions and grids: what a network computes beyond torch.nn."""

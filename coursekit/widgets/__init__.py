@@ -1,1 +1,1 @@
-""""""
+"""Things to touch in a notebook. Nothing else imports this room."""

@@ -1,0 +1,7 @@
+"""``python -m coursekit`` is ``coursekit``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

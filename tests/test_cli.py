@@ -1,0 +1,81 @@
+"""The terminal's door: every command reaches its room, and complaints are one sentence."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from coursekit import bench, claims, cli, doctor, grade
+from coursekit.bench.timing import Row
+from coursekit.data import fetch
+
+ROW = Row("roi_pool", "torchvision", 2.0, 1.5, 2.5, 2.0, math.nan, 0.0, "7×7")
+
+
+def test_the_module_runs_and_knows_its_commands() -> None:
+    said = subprocess.run([sys.executable, "-m", "coursekit", "--help"], capture_output=True, text=True, check=True).stdout
+    assert all(command in said for command in ("doctor", "data", "grade", "claims", "bench"))
+
+
+def test_a_complaint_of_ours_is_one_sentence_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["data", "fetch", "nosuchfile"]) == 1
+    assert capsys.readouterr().err.startswith("coursekit: expected a name of the data registry, got 'nosuchfile'")
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "names", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["claims", "list"])
+
+
+def test_doctor_ends_with_1_only_for_what_learning_needs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [doctor.Line("Python", "3.12.1"), doctor.Line("sandbox", "not found", "install it", needed=False)]
+    monkeypatch.setattr(doctor, "check", lambda: lines)
+    assert cli.main(["doctor"]) == 0
+    lines.append(doctor.Line("torch", "not installed", "run this"))
+    assert cli.main(["doctor"]) == 1
+    assert "run this" in capsys.readouterr().out
+
+
+def test_data_commands_use_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COURSEKIT_DATA", str(tmp_path))
+    assert cli.main(["data", "list"]) == 0
+    assert "nuclei2d_image" in capsys.readouterr().out
+    assert cli.main(["data", "verify"]) == 0
+    assert capsys.readouterr().out == "nothing to show\n"
+    monkeypatch.setattr(fetch, "verify", lambda: [fetch.Checked("street", False, "other bytes: fetch it")])
+    assert cli.main(["data", "verify"]) == 1
+    assert cli.main(["data", "clean"]) == 0
+    assert f"0 MB freed in {tmp_path}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("step", "function"), [("release", "release"), ("run", "run"), ("export", "export"), ("round", "round_trip")])
+def test_grade_calls_the_step(step: str, function: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+    monkeypatch.setattr(grade, function, called.append, raising=False)
+    assert cli.main(["grade", step, "a1_roi"]) == 0
+    assert called == ["a1_roi"]
+
+
+def test_claims_run_and_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[tuple[str, int]] = []
+    monkeypatch.setattr(claims, "run", lambda name, *, seeds: asked.append((name, seeds)))
+    monkeypatch.setattr(claims, "table", lambda: [{"name": "roi", "effect": 0.123456}])
+    assert cli.main(["claims", "run", "roi", "--seeds", "3"]) == 0
+    assert asked == [("roi", 3)]
+    assert cli.main(["claims", "table", "--json", str(tmp_path / "table.json")]) == 0
+    assert "0.1235" in capsys.readouterr().out
+    assert json.loads((tmp_path / "table.json").read_text()) == [{"name": "roi", "effect": 0.123456}]
+
+
+def test_bench_writes_rows_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "toy_bench.py").write_text("def rows():\n    return ROWS\n")
+    monkeypatch.setattr(bench, "__path__", [str(tmp_path)])
+    monkeypatch.setitem(sys.modules, "coursekit.bench.toy_bench", SimpleNamespace(rows=lambda: iter([ROW])))
+    assert cli.main(["bench", "ops", "--json", str(tmp_path / "bench.json")]) == 0
+    (row,) = json.loads((tmp_path / "bench.json").read_text())
+    assert (row["name"], row["ratio"], row["memory_ratio"]) == ("roi_pool", 2.0, None)
