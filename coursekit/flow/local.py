@@ -10,7 +10,7 @@ from coursekit.flow.pyramid import Flow, Frames, blur, coarse_to_fine, door, lin
 
 @torch.no_grad()
 def lucas_kanade(
-    first: Frames, second: Frames, *, window: float = 3.0, damping: float = 1e-4, warps: int = 5, smallest: int = 16
+    first: Frames, second: Frames, *, window: float = 4.0, damping: float = 1e-4, warps: int = 5, smallest: int = 16
 ) -> Float[Tensor, "N ndim *size"]:
     """The flow u with ``second(x + u(x)) ≈ first(x)``, constant over a Gaussian window around each pixel.
 

@@ -82,17 +82,18 @@ def _half(size: Sequence[int], smallest: int) -> tuple[int, ...]:
     return tuple(n // 2 if n // 2 >= smallest else n for n in size)
 
 
-def door(first: Frames, second: Frames) -> None:
+def door(first: object, second: object) -> None:
     """Refuse frames that are not ``(N, 1, H, W)`` or ``(N, 1, D, H, W)``, differ in shape, or leave [0, 1]."""
     for name, frame in (("first", first), ("second", second)):
-        rank = frame.ndim if isinstance(frame, Tensor) else 0
-        if rank not in (4, 5) or frame.shape[1] != 1:
+        if not isinstance(frame, Tensor) or frame.ndim not in (4, 5) or frame.shape[1] != 1:
             got = tuple(frame.shape) if isinstance(frame, Tensor) else type(frame).__name__
             advice = "take the mean of the colours, and put pairs in front"
             raise _check.refuse(f"{name} of shape (N, 1, H, W) or (N, 1, D, H, W)", got, advice)
         _check.floating(name, frame)
         _check.finite(name, frame)
         _check.within(name, frame, 0, 1, "divide both frames by the same number, e.g. 255")
+    assert isinstance(first, Tensor)
+    assert isinstance(second, Tensor)
     if first.shape != second.shape:
         raise _check.refuse("two frames of one shape", f"{tuple(first.shape)} and {tuple(second.shape)}", "crop or resample one")
     if first.dtype != second.dtype:

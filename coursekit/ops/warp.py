@@ -47,12 +47,12 @@ def sample(
     The linear body is ``F.grid_sample``, which knows 2D and 3D but wants ``(x, y, z)`` and the image's *edges*, not its
     outer pixel centres, at −1 and 1 (``align_corners=False``): so axes of one pixel need no case of their own.
     """
-    size = _door(image, points, mode, border)
+    _door(image, points, mode, border)
     if 0 in (*image.shape, *points.shape):
         return image.new_zeros(*image.shape[:2], *points.shape[2:])
     if mode == "nearest":
         return _nearest(image, points, border)
-    dtype = torch.promote_types(image.dtype, points.dtype)
+    size, dtype = image.shape[2:], torch.promote_types(image.dtype, points.dtype)
     places = torch.stack([points[:, a].to(dtype) * (2 / n) + (1 / n - 1) for a, n in enumerate(size)][::-1], dim=-1)  # (N, *out, ndim)
     places = places.reshape(len(places), *[1] * (len(size) - 1), -1, len(size))  # one long row of points, whatever out is
     padding = "border" if border == "replicate" else "zeros"
@@ -64,9 +64,12 @@ def warp(
     image: Shaped[Tensor, "N C *size"], flow: Float[Tensor, "N ndim *size"], *, mode: str = "linear", border: str = "replicate"
 ) -> Shaped[Tensor, "N C *size"]:
     """``image`` read at ``x + flow(x)``: flow in pixels, channels ``(dy, dx)`` or ``(dz, dy, dx)``. Raises as :func:`sample`."""
-    if image.shape[2:] != flow.shape[2:]:
-        raise _check.refuse(f"a flow of size {tuple(image.shape[2:])}", tuple(flow.shape[2:]), "give one vector a pixel")
-    return sample(image, flow + grid(flow.shape[2:], dtype=flow.dtype, device=flow.device), mode=mode, border=border)
+    size = _size_of(image)
+    _check.floating("flow", flow)
+    if size != flow.shape[2:]:
+        raise _check.refuse(f"a flow of size {size}", tuple(flow.shape[2:]), "give one vector a pixel")
+    dtype = torch.promote_types(flow.dtype, torch.float32)  # half precision cannot count to 2049
+    return sample(image, flow + grid(size, dtype=dtype, device=flow.device), mode=mode, border=border)
 
 
 def affine_points(
@@ -107,7 +110,7 @@ def affine(
     border: str = "replicate",
 ) -> Shaped[Tensor, "N C *out"]:
     """``image`` through the map of :func:`affine_points`, with the border rule of :func:`sample`."""
-    points = affine_points(matrix, image.shape[2:], out_size=out_size, spacing_mm=spacing_mm, out_spacing_mm=out_spacing_mm)
+    points = affine_points(matrix, _size_of(image), out_size=out_size, spacing_mm=spacing_mm, out_spacing_mm=out_spacing_mm)
     return sample(image, points, mode=mode, border=border)
 
 
@@ -127,34 +130,37 @@ def resample(
 
     It only interpolates: to go much coarser, blur first, or fine structure turns into noise.
     """
-    size, ndim = image.shape[2:], image.ndim - 2
-    like = torch.zeros((), dtype=image.dtype if image.is_floating_point() else torch.float32, device=image.device)
+    size = _size_of(image)
+    ndim = len(size)
     old, new = (_spacings(name, s, ndim) for name, s in (("spacing_mm", spacing_mm), ("out_spacing_mm", out_spacing_mm)))
     out_size = [max(1, round(n * s / t)) for n, s, t in zip(size, old, new)]
-    identity = torch.eye(ndim, ndim + 1, dtype=like.dtype, device=like.device).expand(image.shape[0], -1, -1)
+    dtype = torch.promote_types(image.dtype, torch.float32)
+    identity = torch.eye(ndim, ndim + 1, dtype=dtype, device=image.device).expand(len(image), -1, -1)
     return affine(image, identity, out_size=out_size, spacing_mm=old, out_spacing_mm=new, mode=mode)
 
 
-def _door(image: Tensor, points: Tensor, mode: str, border: str) -> tuple[int, ...]:
-    _check.one_of("mode", mode, MODES)
-    _check.one_of("border", border, BORDERS)
-    axes = ("N", "C", "D", "H", "W")
+def _size_of(image: object) -> tuple[int, ...]:
+    """The spatial size of an image or volume, refused if it is neither."""
     if not isinstance(image, Tensor) or image.ndim not in (4, 5):
         got = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
         raise _check.refuse("an image of shape (N, C, H, W) or (N, C, D, H, W)", got, "add the axes in front with image[None]")
-    batch, _, *size = _check.tensor("image", image, " ".join((*axes[:2], *axes[-(image.ndim - 2) :])))
+    return tuple(image.shape[2:])
+
+
+def _door(image: Tensor, points: Tensor, mode: str, border: str) -> None:
+    size = _size_of(image)
+    _check.one_of("mode", mode, MODES)
+    _check.one_of("border", border, BORDERS)
     _check.floating("points", points)
-    if points.shape[:2] != (batch, len(size)):
-        raise _check.refuse(
-            f"points of shape ({batch}, {len(size)}, ...)", tuple(points.shape), "give one coordinate an axis, one set an image"
-        )
+    if points.shape[:2] != (len(image), len(size)):
+        expected = f"points of shape ({len(image)}, {len(size)}, ...)"
+        raise _check.refuse(expected, tuple(points.shape), "give one coordinate an axis and one set an image")
     if mode == "linear":
         _check.floating("image", image)
     if 0 in size and points.numel():
         raise _check.refuse("an image with at least one pixel", tuple(image.shape), "there is nothing to read")
     _check.same_device(image=image, points=points)
     _check.finite("points", points)
-    return tuple(size)
 
 
 def _nearest(image: Tensor, points: Tensor, border: str) -> Tensor:
