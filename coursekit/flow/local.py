@@ -26,8 +26,7 @@ def lucas_kanade(
     door(first, second)
     _check.positive("window", window)
     _check.positive("damping", damping)
-    if first.numel() == 0:
-        return first.new_zeros(len(first), first.ndim - 2, *first.shape[2:])
+    _check.positive("warps", warps)
 
     def refine(a: Tensor, b: Tensor, flow: Tensor) -> Tensor:
         for _ in range(warps):

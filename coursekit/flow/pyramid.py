@@ -54,7 +54,7 @@ def blur(x: Float[Tensor, "N C *size"], sigma: float) -> Float[Tensor, "N C *siz
     return x
 
 
-def resize_flow(flow: Flow, size: Sequence[int]) -> Flow:
+def resize_flow(flow: Flow, size: Sequence[int]) -> Float[Tensor, "N ndim *new"]:
     """The same motion on a grid of ``size``: interpolated linearly, and each component counted in the new pixels."""
     ratio = [new / old for new, old in zip(size, flow.shape[2:])]
     resized = F.interpolate(flow, tuple(size), mode="bilinear" if flow.ndim == 4 else "trilinear", align_corners=False)
@@ -65,8 +65,11 @@ def coarse_to_fine(first: Frames, second: Frames, refine: Refine, *, smallest: i
     """Call ``refine(first, second, flow)`` on each level of the pyramid, from the smallest, its flow handed on.
 
     A level has half the pixels of the finer one (means of 2 × 2) along each axis that stays at ``smallest`` or above; a thin
-    axis is left alone. Starts from no motion.
+    axis is left alone. Starts from no motion; an empty batch or frame has an empty flow.
     """
+    _check.positive("smallest", smallest)
+    if first.numel() == 0:
+        return first.new_zeros(len(first), first.ndim - 2, *first.shape[2:])
     levels = [(first, second)]
     while (size := _half(levels[-1][0].shape[2:], smallest)) != levels[-1][0].shape[2:]:
         a, b = levels[-1]

@@ -30,8 +30,8 @@ def horn_schunck(
     """
     door(first, second)
     _check.positive("smoothness", smoothness)
-    if first.numel() == 0:
-        return first.new_zeros(len(first), first.ndim - 2, *first.shape[2:])
+    _check.positive("warps", warps)
+    _check.positive("iterations", iterations)
 
     def refine(a: Tensor, b: Tensor, flow: Tensor) -> Tensor:
         for _ in range(warps):
@@ -77,8 +77,8 @@ def tv_l1(
     door(first, second)
     _check.positive("attachment", attachment)
     _check.positive("tightness", tightness)
-    if first.numel() == 0:
-        return first.new_zeros(len(first), first.ndim - 2, *first.shape[2:])
+    _check.positive("warps", warps)
+    _check.positive("iterations", iterations)
 
     def refine(a: Tensor, b: Tensor, flow: Tensor) -> Tensor:
         dual = _Dual(flow, tightness)

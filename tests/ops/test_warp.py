@@ -181,7 +181,7 @@ def test_affine_flow_of_a_zoom_points_outwards() -> None:
 
 
 def test_resample_keeps_the_middle_and_the_extent() -> None:
-    y, x = warp.grid((6, 8), dtype=torch.float64)
+    y, _ = warp.grid((6, 8), dtype=torch.float64)
     ramp = (2.0 * y)[None, None]  # mm along y, at 2 mm a pixel
     finer = warp.resample(ramp, (2.0, 1.0), (1.0, 1.0))
     assert finer.shape == (1, 1, 12, 8)
@@ -206,7 +206,7 @@ def test_devices_are_followed() -> None:
 def test_the_door(refuses) -> None:
     image, points = torch.zeros(2, 1, 4, 5), torch.zeros(2, 2, 3)
     refuses("image of shape", warp.sample, torch.zeros(4, 5), points)
-    refuses("image of shape", warp.sample, [1.0], points)
+    refuses("image of shape", warp.warp, [1.0], points)
     refuses(r"points of shape \(2, 2", warp.sample, image, torch.zeros(2, 3, 3))
     refuses(r"points of shape \(2, 2", warp.sample, image, torch.zeros(1, 2, 3))
     refuses("points to be floating", warp.sample, image, points.long())
