@@ -1,7 +1,7 @@
 """Convolution by unfolding against ``F.conv3d``, forward, one thread.
 
 Unfolding writes prod(kernel) copies of the input to memory and reads them back; torch's fast path works on blocks that stay in the
-cache. So ours takes some 3 to 12 times as long and up to 12 times the memory, and more still with one group a channel, where the
+cache. So ours takes some 3 to 9 times as long and up to 12 times the memory, and more still with one group a channel, where the
 matrix product is of one row. Only at batch 1 on a small map, where torch unfolds too, are the two level.
 """
 
