@@ -1,0 +1,144 @@
+"""FROC: how many lesions are found, against how many false alarms a scan, as LUNA16 scores nodules.
+
+A candidate is a point with a score. It hits a lesion if it lies within the lesion's radius; several hits on one lesion count once,
+by the best score; a candidate that hits none is a false positive.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+
+from coursekit import _check
+from coursekit.metrics.regression import Interval, interval, resamples
+
+RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # false positives a scan, LUNA16
+NO_LESION, IGNORED = -1, -2  # what a candidate may hit besides lesion 0, 1, …
+
+__all__ = ["IGNORED", "NO_LESION", "RATES", "Froc", "froc", "froc_interval", "hits"]
+
+
+@dataclass(frozen=True, eq=False)
+class Froc:
+    """The curve, one point a distinct score, strictest first, from (0, 0); then sensitivity at ``rates`` and its mean, the average.
+
+    Without any lesion every sensitivity is NaN.
+    """
+
+    false_positives_per_scan: Float[Tensor, "P"]
+    sensitivity: Float[Tensor, "P"]
+    thresholds: Float[Tensor, "P"]
+    rates: tuple[float, ...]
+    at_rates: tuple[float, ...]
+    average: float
+    lesions: int
+    scans: int
+
+
+def hits(centres_mm: Float[Tensor, "L 3"], radius_mm: Float[Tensor, "L"], points_mm: Float[Tensor, "K 3"]) -> Integer[Tensor, "K"]:
+    """Which lesion of the scan each candidate hits: the nearest centre closer than its radius, else ``NO_LESION``."""
+    lesions, _ = _check.tensor("centres_mm", centres_mm, "L 3", "pass (z, y, x) in mm, one row a lesion")
+    _check.tensor("radius_mm", radius_mm, str(lesions), "pass one radius a lesion, half its diameter")
+    _check.tensor("points_mm", points_mm, "K 3", "pass (z, y, x) in mm, one row a candidate")
+    _check.positive("radius_mm", radius_mm.tolist())
+    if lesions == 0:
+        return torch.full((len(points_mm),), NO_LESION, device=points_mm.device)
+    away = torch.cdist(points_mm.double(), centres_mm.double(), compute_mode="donot_use_mm_for_euclid_dist")  # (K, L)
+    nearest = away.where(away < radius_mm, math.inf).min(1)
+    return nearest.indices.where(nearest.values < math.inf, NO_LESION)
+
+
+@dataclass(frozen=True, eq=False)
+class _Events:
+    """All scans in one list: every lesion with its best score, every false positive with its score, each with its scan."""
+
+    score: Tensor  # (E,) falling
+    is_lesion: Tensor  # (E,)
+    scan: Tensor  # (E,)
+    lesions: Tensor  # (scans,) how many there are, found or not
+
+
+def froc(
+    lesions: Sequence[int], hit: Sequence[Integer[Tensor, "_"]], scores: Sequence[Float[Tensor, "_"]], *, rates: Sequence[float] = RATES
+) -> Froc:
+    """Score the candidates of several scans: how many lesions each has, what each candidate hits (see ``hits``), and its score.
+
+    A candidate that hits ``IGNORED`` (a finding that is neither) counts for nothing. Between points the sensitivity is linear, after
+    the last one flat, as LUNA16 has it. Source: Setio et al. 2017, section 3.3.
+    """
+    events = _events(lesions, hit, scores, rates)
+    weight = torch.ones(len(lesions), dtype=torch.float64)
+    x, y, last = _curve(events, weight)
+    at = _at(x, y, rates)
+    start = torch.zeros(1, dtype=torch.float64)
+    thresholds = torch.cat([start + math.inf, events.score[last]])
+    return Froc(x, y, thresholds, tuple(rates), tuple(at), float(np.mean(at)), int(events.lesions.sum()), len(lesions))
+
+
+def froc_interval(
+    lesions: Sequence[int],
+    hit: Sequence[Integer[Tensor, "_"]],
+    scores: Sequence[Float[Tensor, "_"]],
+    *,
+    generator: torch.Generator,
+    rates: Sequence[float] = RATES,
+    repeats: int = 1000,
+    level: float = 0.95,
+) -> tuple[Interval, tuple[Interval, ...]]:
+    """The bootstrap interval of the average sensitivity, and of the sensitivity at each rate. Whole scans are drawn, with replacement."""
+    events = _events(lesions, hit, scores, rates)
+    draws = resamples(len(lesions), generator=generator, repeats=repeats).cpu()
+    weights = [torch.bincount(rows, minlength=len(lesions)).double() for rows in draws]
+    values = torch.tensor([_at(*_curve(events, w)[:2], rates) for w in weights], dtype=torch.float64)  # (repeats, rates)
+    whole = froc(lesions, hit, scores, rates=rates)
+    each = tuple(interval(e, v, level=level) for e, v in zip(whole.at_rates, values.T))
+    return interval(whole.average, values.mean(1), level=level), each
+
+
+def _events(lesions: Sequence[int], hit: Sequence[Tensor], scores: Sequence[Tensor], rates: Sequence[float]) -> _Events:
+    if not lesions or not len(lesions) == len(hit) == len(scores):
+        lengths = f"{len(lesions)}, {len(hit)} and {len(scores)}"
+        raise _check.refuse("one entry a scan, three times, and at least one scan", lengths, "list every scan, hits or not")
+    _check.positive("lesions", tuple(lesions), zero=True)
+    _check.positive("rates", tuple(rates))
+    score, is_lesion, scan = [], [], []
+    for i, (n, h, s) in enumerate(zip(lesions, hit, scores)):
+        _check_scan(n, h, s)
+        h, s = h.cpu(), s.cpu().double()
+        best = torch.full((n,), -math.inf, dtype=torch.float64).scatter_reduce(0, h[h >= 0].long(), s[h >= 0], "amax")
+        found = best[best > -math.inf]
+        alarms = s[h == NO_LESION]
+        score += [found, alarms]
+        is_lesion += [torch.ones(len(found)), torch.zeros(len(alarms))]
+        scan.append(torch.full((len(found) + len(alarms),), i))
+    order = torch.cat(score).argsort(descending=True, stable=True)
+    return _Events(torch.cat(score)[order], torch.cat(is_lesion).double()[order], torch.cat(scan)[order], torch.tensor(list(lesions)))
+
+
+def _check_scan(lesions: int, hit: Tensor, scores: Tensor) -> None:
+    (k,) = _check.tensor("hit", hit, "K", "pass one lesion number a candidate")
+    _check.tensor("scores", scores, str(k), "pass one score a candidate")
+    _check.integer("hit", hit)
+    _check.floating("scores", scores)
+    _check.finite("scores", scores)
+    _check.within("hit", hit, IGNORED, lesions - 1, "number the lesions of each scan from 0; -1 hits none")
+
+
+def _curve(events: _Events, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """False positives a scan, sensitivity, and the last event of each distinct score, with each scan counted ``weight`` times."""
+    w = weight[events.scan]
+    last = torch.cat([events.score.diff() != 0, torch.ones(min(1, len(w)), dtype=torch.bool)]).nonzero()[:, 0]
+    start = torch.zeros(1, dtype=torch.float64)
+    found = torch.cat([start, (w * events.is_lesion).cumsum(0)[last]])
+    alarms = torch.cat([start, (w * (1 - events.is_lesion)).cumsum(0)[last]])
+    return alarms / weight.sum(), found / (weight * events.lesions).sum(), last
+
+
+def _at(x: Tensor, y: Tensor, rates: Sequence[float]) -> list[float]:
+    """The curve read at ``rates``: linear between points, flat after the last, the highest of points at one rate."""
+    values: list[float] = np.interp(rates, x.numpy(), y.numpy()).tolist()
+    return values

@@ -1,0 +1,119 @@
+"""How well a number is predicted, ejection fraction for one: errors, agreement, and an interval for any statistic.
+
+All errors are prediction − truth, in the unit of the truth. Sums run in float64.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from coursekit import _check
+
+__all__ = ["BlandAltman", "Interval", "Regression", "bland_altman", "bootstrap", "regression"]
+
+
+@dataclass(frozen=True)
+class Regression:
+    """``r2`` is NaN where it is not defined: fewer than two cases, or a truth that never changes."""
+
+    mae: float
+    rmse: float
+    r2: float
+    bias: float
+    count: int
+
+
+@dataclass(frozen=True)
+class BlandAltman:
+    """Mean difference, and the limits between which about 95 % of differences lie if they are normal."""
+
+    bias: float
+    sd: float
+    lower: float
+    upper: float
+    bias_error: float  # standard error of the bias
+    limit_error: float  # standard error of each limit
+    count: int
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and the percentiles of its resampled values; NaN if no resample had a value."""
+
+    estimate: float
+    low: float
+    high: float
+    level: float
+    repeats: int  # resamples that had a value
+
+
+def regression(truth: Float[Tensor, "N"], prediction: Float[Tensor, "N"]) -> Regression:
+    """MAE, RMSE, R² = 1 − Σ(p − t)² / Σ(t − mean t)², and bias. R² is below 0 for what is worse than the mean of the truth.
+
+    It is the share of variance explained, not the squared correlation: a constant offset costs. Needs at least one case.
+    """
+    n = _check_pair(truth, prediction, least=1)
+    t, error = truth.double(), prediction.double() - truth.double()
+    varies = bool((t != t[0]).any())
+    r2 = 1 - ((error**2).sum() / ((t - t.mean()) ** 2).sum()).item() if varies else math.nan
+    return Regression(error.abs().mean().item(), error.square().mean().sqrt().item(), r2, error.mean().item(), n)
+
+
+def _check_pair(truth: Tensor, prediction: Tensor, *, least: int) -> int:
+    (n,) = _check.tensor("truth", truth, "N", "pass one number a case")
+    _check.tensor("prediction", prediction, str(n), "pass one number a case of the truth")
+    for name, x in [("truth", truth), ("prediction", prediction)]:
+        _check.floating(name, x)
+        _check.finite(name, x)
+    if n < least:
+        raise _check.refuse(f"at least {least} case{'s' * (least > 1)}", n, "there is nothing to average")
+    return n
+
+
+def bland_altman(truth: Float[Tensor, "N"], prediction: Float[Tensor, "N"], *, z: float = 1.96) -> BlandAltman:
+    """Agreement of two measurements: bias ± z standard deviations (n − 1 below) of prediction − truth. Needs two cases.
+
+    Standard errors: sd / √n for the bias, about sd √(3 / n) for each limit. To draw: (truth + prediction) / 2 against the difference.
+    Source: Bland and Altman 1986.
+    """
+    n = _check_pair(truth, prediction, least=2)
+    _check.positive("z", z)
+    d = prediction.double() - truth.double()
+    bias, sd = d.mean().item(), d.std().item()
+    return BlandAltman(bias, sd, bias - z * sd, bias + z * sd, sd / math.sqrt(n), sd * math.sqrt(3 / n), n)
+
+
+def bootstrap(
+    statistic: Callable[..., float], *samples: Tensor, generator: torch.Generator, repeats: int = 1000, level: float = 0.95
+) -> Interval:
+    """The percentile interval of ``statistic(*samples)`` under drawing cases with replacement (Efron 1979).
+
+    ``samples``: tensors with one row a case, drawn together: ``bootstrap(lambda t, p: regression(t, p).mae, truth, prediction,
+    generator=g)``. The rows must be independent: one a patient, not one a frame. A resample whose statistic is NaN is left out.
+    """
+    if not samples or not len(samples[0]) or any(len(s) != len(samples[0]) for s in samples):
+        raise _check.refuse("samples with one row a case", [tuple(s.shape) for s in samples], "give every sample the same cases")
+    n = len(samples[0])
+    draws = resamples(n, generator=generator, repeats=repeats)
+    values = torch.tensor([statistic(*(s[rows.to(s.device)] for s in samples)) for rows in draws], dtype=torch.float64)
+    return interval(statistic(*samples), values, level=level)
+
+
+def resamples(n: int, *, generator: torch.Generator, repeats: int) -> Tensor:
+    """Row numbers of ``repeats`` draws of n from n, with replacement: (repeats, n)."""
+    _check.positive("repeats", repeats)
+    return torch.randint(n, (repeats, n), generator=generator, device=generator.device)
+
+
+def interval(estimate: float, values: Tensor, *, level: float) -> Interval:
+    """The middle ``level`` of resampled ``values``, NaN left out."""
+    if not 0 < level < 1:
+        raise _check.refuse("level between 0 and 1", level, "0.95 is usual")
+    kept = values[~values.isnan()]
+    tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    low, high = kept.quantile(tails).tolist() if kept.numel() else (math.nan, math.nan)
+    return Interval(float(estimate), low, high, level, kept.numel())

@@ -1,0 +1,208 @@
+"""Losses against torch, torchvision and MONAI, and the cases those leave open."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monai.losses import DiceLoss
+from torchvision.ops import sigmoid_focal_loss
+
+from coursekit import losses
+from coursekit.testing import assert_close, fake_cuda, gradcheck
+
+SPACES = [(), (5,), (3, 4), (2, 3, 4), (1, 1, 1)]
+
+
+def scene(space: tuple[int, ...], n: int = 2, classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits and labels, about a third of them missing."""
+    return torch.randn(n, classes, *space, dtype=torch.float64), torch.randint(-1, classes, (n, *space))
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_cross_entropy_equals_torch(space: tuple, weighted: bool) -> None:
+    logits, truth = scene(space, n=4)
+    truth[0] = 1
+    weight = torch.tensor([0.2, 1.0, 3.0], dtype=torch.float64) if weighted else None
+    assert_close(losses.cross_entropy(logits, truth, weight=weight), F.cross_entropy(logits, truth, weight, ignore_index=-1))
+
+
+def test_cross_entropy_by_hand() -> None:
+    """Two classes at even odds cost log 2, whatever the unlabelled voxel says."""
+    logits = torch.tensor([[[0.0, 0.0, float("nan")], [0.0, 0.0, 9.0]]])
+    assert losses.cross_entropy(logits, torch.tensor([[0, 1, -1]])).item() == pytest.approx(math.log(2))
+    assert losses.cross_entropy(logits, torch.tensor([[0, 1, 255]], dtype=torch.uint8), ignore=255).item() == pytest.approx(math.log(2))
+
+
+@given(st.integers(0, 999))
+@settings(max_examples=20, deadline=None)
+def test_unlabelled_voxels_weigh_nothing(seed: int) -> None:
+    """Neither the value nor any gradient depends on what is predicted where nobody labelled."""
+    torch.manual_seed(seed)
+    logits, truth = scene((3, 4))
+    other = torch.where((truth == -1).unsqueeze(1), torch.randn_like(logits), logits).requires_grad_()
+    for loss in (losses.cross_entropy, losses.dice_loss):
+        assert_close(loss(other, truth), loss(logits, truth))
+        (grad,) = torch.autograd.grad(loss(other, truth), other)
+        assert not grad.movedim(1, -1)[truth == -1].any()
+        assert grad.any()
+
+
+def test_nothing_labelled_costs_nothing() -> None:
+    logits = torch.randn(1, 2, 3, requires_grad=True)
+    truth = torch.full((1, 3), -1)
+    for loss in (losses.cross_entropy(logits, truth), losses.dice_loss(logits, truth), losses.cross_entropy(logits[:0], truth[:0])):
+        loss.backward()
+        assert loss.item() == 0
+    assert not logits.grad.any()
+
+
+@pytest.mark.parametrize("background", [True, False])
+@pytest.mark.parametrize("squared", [True, False])
+@pytest.mark.parametrize("space", [(4, 5), (2, 3, 4)])
+def test_dice_equals_monai(background: bool, squared: bool, space: tuple) -> None:
+    logits, truth = torch.randn(2, 3, *space), torch.randint(0, 3, (2, *space))
+    knobs = {"include_background": background, "squared_pred": squared, "to_onehot_y": True, "softmax": True}
+    theirs = DiceLoss(**knobs)(logits, truth.unsqueeze(1))
+    assert_close(losses.dice_loss(logits, truth, background=background, squared=squared), theirs)
+
+
+def test_dice_by_hand() -> None:
+    """Sure and right costs 0, sure and wrong 1; even odds on a half-full plane: Dice 2·½·2 / (2 + 2) = ½ a class."""
+    truth = torch.tensor([[0, 0, 1, 1]])
+    sure = 50.0 * F.one_hot(truth, 2).movedim(-1, 1)
+    assert losses.dice_loss(sure, truth).item() == pytest.approx(0, abs=1e-5)
+    assert losses.dice_loss(sure, 1 - truth).item() == pytest.approx(1, abs=1e-4)
+    assert losses.dice_loss(torch.zeros(1, 2, 4), truth).item() == pytest.approx(0.5, abs=1e-5)
+    absent = torch.zeros(1, 3, 4)
+    absent[:, :2], absent[:, 2] = sure, -99.0
+    assert losses.dice_loss(absent, truth).item() == pytest.approx(0, abs=1e-5)  # class 2: not there, not predicted
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("alpha", [0.25, 0.9, None])
+def test_focal_equals_torchvision(reduction: str, alpha: float | None) -> None:
+    logits, truth = 5 * torch.randn(4, 7), torch.randint(0, 2, (4, 7)).float()
+    theirs = sigmoid_focal_loss(logits, truth, -1 if alpha is None else alpha, 1.5, reduction)
+    assert_close(losses.focal_loss(logits, truth, alpha=alpha, gamma=1.5, reduction=reduction), theirs)
+
+
+def test_focal_without_focus_is_cross_entropy_and_far_logits_stay_finite() -> None:
+    logits, truth = torch.tensor([-200.0, 200.0, 0.3]), torch.tensor([1, 0, 1])
+    plain = losses.focal_loss(logits, truth, alpha=None, gamma=0.0)
+    assert_close(plain, F.binary_cross_entropy_with_logits(logits, truth.float()))
+    assert losses.focal_loss(logits, truth).isfinite()
+
+
+@pytest.mark.parametrize("beta", [1.0, 1 / 9, 0.0])
+def test_smooth_l1_equals_torch(beta: float) -> None:
+    a, b = torch.randn(5, 4), torch.randn(5, 4)
+    for reduction in ("mean", "sum", "none"):
+        assert_close(losses.smooth_l1(a, b, beta=beta, reduction=reduction), F.smooth_l1_loss(a, b, beta=beta, reduction=reduction))
+    assert losses.smooth_l1(a[:0], b[:0], beta=beta) == 0
+    assert losses.smooth_l1(torch.tensor([3.0]), torch.tensor([0.0])).item() == 2.5
+
+
+def test_mask_loss_looks_at_the_true_class_alone() -> None:
+    logits, truth = torch.randn(3, 4, 5, 6), torch.rand(3, 5, 6) > 0.5
+    labels = torch.tensor([2, 0, 3])
+    own = torch.stack([logits[0, 2], logits[1, 0], logits[2, 3]])
+    expected = F.binary_cross_entropy_with_logits(own, truth.float())
+    assert_close(losses.mask_loss(logits, truth, labels), expected)
+    logits[:, 1] = 1e6
+    assert_close(losses.mask_loss(logits, truth, labels), expected)
+    empty = torch.zeros(0, 4, 5, 6, requires_grad=True)
+    loss = losses.mask_loss(empty, truth[:0], labels[:0])
+    loss.backward()
+    assert loss == 0
+
+
+def test_consistency_by_hand_and_one_way() -> None:
+    """Sure of opposite classes: both probabilities differ by 1. A constant added to all logits changes nothing."""
+    student = torch.tensor([[[99.0, 0.0], [0.0, 0.0]]], requires_grad=True)  # (1, 2 classes, 2 voxels)
+    teacher = torch.tensor([[[0.0, 7.0], [99.0, 7.0]]], requires_grad=True)
+    assert losses.consistency(student, teacher).item() == pytest.approx(0.5)
+    assert losses.consistency(student, teacher, where=torch.tensor([[True, False]])).item() == pytest.approx(1.0)
+    assert losses.consistency(student, teacher, where=torch.tensor([[False, False]])).item() == 0
+    loss = losses.consistency(student * 0.01, teacher)
+    loss.backward()
+    assert teacher.grad is None
+    assert student.grad.any()
+
+
+def test_gradients() -> None:
+    logits, truth = scene((2, 3))
+    assert gradcheck(lambda x: losses.cross_entropy(x, truth, weight=torch.tensor([0.5, 1.0, 2.0], dtype=x.dtype)), logits)
+    assert gradcheck(lambda x: losses.dice_loss(x, truth, squared=True), logits)
+    yes = torch.randint(0, 2, (6,))
+    assert gradcheck(lambda x: losses.focal_loss(x, yes), torch.randn(6))
+    assert gradcheck(lambda x: losses.smooth_l1(x, torch.zeros(4, dtype=x.dtype), beta=0.3), torch.tensor([-2.0, 0.1, -0.2, 1.0]))
+    assert gradcheck(lambda x: losses.mask_loss(x, torch.ones(2, 2, 2), torch.tensor([0, 1])), torch.randn(2, 2, 2, 2))
+    assert gradcheck(lambda x: losses.consistency(x, logits), torch.randn(2, 3, 2, 3))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_half_precision_counts_in_float32_and_a_view_is_fine(dtype: torch.dtype) -> None:
+    logits, truth = scene((300, 3, 100))  # more voxels than float16 can count
+    narrow = logits.to(dtype).transpose(2, 3)
+    for loss in (losses.cross_entropy, losses.dice_loss):
+        value = loss(narrow, truth.transpose(1, 2))
+        assert value.dtype == torch.float32
+        assert_close(value, loss(logits, truth).float(), atol=1e-5 if dtype == torch.float32 else 0.02)
+    where = torch.ones(2, 3, 300, 100, dtype=torch.bool)
+    apart = losses.consistency(narrow, -narrow, where=where)
+    assert_close(apart, losses.consistency(logits, -logits).float(), atol=0.02)
+
+
+def test_labels_of_any_integer_dtype() -> None:
+    logits, truth = torch.randn(1, 3, 4), torch.tensor([[0, 2, 1, 0]])
+    for dtype in (torch.uint8, torch.int8, torch.int16, torch.int32):
+        assert_close(losses.cross_entropy(logits, truth.to(dtype)), losses.cross_entropy(logits, truth))
+        assert_close(losses.dice_loss(logits, truth.to(dtype)), losses.dice_loss(logits, truth))
+
+
+def test_on_a_fake_gpu() -> None:
+    logits, truth, masks, labels = torch.rand(2, 3, 4, 4), torch.zeros(2, 4, 4).long(), torch.rand(2, 4, 4), torch.tensor([0, 1])
+    with fake_cuda() as to_cuda:
+        x, y = to_cuda(logits), to_cuda(truth)
+        values = [
+            losses.cross_entropy(x, y, weight=to_cuda(torch.ones(3))),
+            losses.dice_loss(x, y, background=False),
+            losses.focal_loss(x[:, 0], y),
+            losses.smooth_l1(x, x),
+            losses.mask_loss(x, to_cuda(masks), to_cuda(labels)),
+            losses.consistency(x, x, where=y == 0),
+        ]
+        assert {(v.device.type, v.ndim) for v in values} == {("cuda", 0)}
+
+
+def test_bad_input(refuses) -> None:
+    logits, truth = torch.rand(2, 3, 4), torch.zeros(2, 4).long()
+    refuses(r"truth in \[0, 2\], got values in \[0, 3\]", losses.cross_entropy, logits, truth + 3 * torch.tensor([0, 0, 0, 1]))
+    refuses("or -1 for unlabelled", losses.dice_loss, logits, truth - 2)
+    refuses("without its class axis", losses.cross_entropy, logits, truth[:, :3])
+    refuses("integer tensor", losses.cross_entropy, logits, truth.float())
+    refuses("floating point", losses.cross_entropy, logits.long(), truth)
+    refuses("the classes on axis 1", losses.cross_entropy, logits[0, 0], truth)
+    refuses("one weight a class", losses.cross_entropy, logits, truth, weight=torch.ones(2))
+    refuses("a weight is at least 0", losses.cross_entropy, logits, truth, weight=torch.tensor([1.0, -1.0, 1.0]))
+    refuses("weight to be finite", losses.cross_entropy, logits, truth, weight=torch.tensor([1.0, math.inf, 1.0]))
+    unseen = torch.full((2, 4), 255, dtype=torch.uint8)
+    refuses(r"truth in \[0, 2\], got values in \[255, 255\]", losses.cross_entropy, logits, unseen)
+    refuses("smooth > 0", losses.dice_loss, logits, truth, smooth=0.0)
+    refuses("without the background", losses.dice_loss, logits[:, :1], truth, background=False)
+    refuses("of one shape", losses.focal_loss, logits, truth)
+    refuses(r"truth in \[0, 1\]", losses.focal_loss, logits, logits + 1)
+    refuses("alpha in", losses.focal_loss, logits, logits, alpha=2.0)
+    refuses("reduction to be one of", losses.focal_loss, logits, logits, reduction="max")
+    refuses("beta >= 0", losses.smooth_l1, logits, logits, beta=-1.0)
+    refuses("of one shape", losses.smooth_l1, logits, logits[0])
+    masks = torch.rand(2, 3, 4, 4)
+    refuses(r"labels in \[0, 2\]", losses.mask_loss, masks, masks[:, 0], torch.tensor([0, 3]))
+    refuses("one mask a region", losses.mask_loss, masks, masks, torch.tensor([0, 1]))
+    refuses("one class a region", losses.mask_loss, masks, masks[:, 0], torch.tensor([0]))
+    refuses("of one shape", losses.consistency, logits, logits[:1])
+    refuses("where to be boolean", losses.consistency, logits, logits, where=truth)
