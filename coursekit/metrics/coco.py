@@ -81,7 +81,7 @@ def _box_intersection(a: Float64[np.ndarray, "P 4"], b: Float64[np.ndarray, "P 4
 def _iou(truth: Instances, prediction: Instances, t: Ints, d: Ints, shared: Float64[np.ndarray, "P"]) -> Float64[np.ndarray, "P"]:
     """Intersection over union; over the detection alone where the truth is a crowd; 0 where nothing is shared."""
     union = np.where(truth.crowd[t], prediction.size[d], prediction.size[d] + truth.size[t] - shared)
-    return np.divide(shared, union, out=np.zeros(len(t)), where=shared > 0)
+    return np.asarray(np.divide(shared, union, out=np.zeros(len(t)), where=shared > 0))
 
 
 def match(

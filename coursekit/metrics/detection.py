@@ -131,7 +131,7 @@ def _interpolate(
     wanted = np.tile(np.minimum(needed, n + 1), (1, t))  # hits that reach the recall (R, S)
     setting = np.arange(t * a)
     place = np.searchsorted((hits.reshape(n, t * a) + setting * (n + 2)).T.ravel(), wanted + setting * (n + 2)) - setting * n
-    return envelope[place, setting].reshape(len(levels), t, a).transpose(1, 0, 2)
+    return np.asarray(envelope[place, setting].reshape(len(levels), t, a).transpose(1, 0, 2))
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,17 +77,18 @@ def from_coco(annotations: Sequence[Mapping[str, object]], *, kind: str = "mask"
     """
     _check.one_of("kind", kind, KINDS)
     shape = "segmentation" if kind == "mask" else "bbox"
-    for field in ("image_id", "category_id", shape):
-        if any(field not in a for a in annotations):
-            raise _check.refuse(f"{field!r} in every annotation", "one without", "add it, or pass kind='box' for boxes alone")
+    try:
+        required = {field: [a[field] for a in annotations] for field in ("image_id", "category_id", shape)}
+    except KeyError as missing:
+        raise _check.refuse(f"{missing} in every annotation", "one without", "add it, or choose another kind=") from None
     scored = bool(annotations) and "score" in annotations[0]
 
     def read(field: str, dtype: type, default: object) -> np.ndarray:
         return np.array([a.get(field, default) for a in annotations], dtype)
 
     return _table(
-        image=read("image_id", np.int64, 0),
-        label=read("category_id", np.int64, 0),
+        image=np.array(required["image_id"], np.int64),
+        label=np.array(required["category_id"], np.int64),
         score=read("score", np.float64, np.nan) if scored else None,
         crowd=None if scored else read("iscrowd", np.bool_, False),
         ignore=read("ignore", np.bool_, False) if use_ignore and not scored else None,

@@ -9,10 +9,11 @@ Source: Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014, and 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from coursekit import _check
 from coursekit.types import Masks
@@ -32,10 +33,22 @@ class RunLengths:
     def __len__(self) -> int:
         return len(self.runs)
 
-    @property
+    @cached_property
     def starts(self) -> Int64[np.ndarray, "N"]:
         """Where in ``counts`` each mask begins."""
-        return np.cumsum(self.runs) - self.runs
+        return np.asarray(np.cumsum(self.runs) - self.runs)
+
+    @cached_property
+    def foreground(self) -> Bool[np.ndarray, "R"]:
+        """Whether a run is foreground: every second one of its mask."""
+        odd = np.zeros(len(self.counts), np.bool_)
+        odd[1::2] = True
+        return np.asarray(odd ^ np.repeat(self.starts % 2 == 1, self.runs))
+
+    @cached_property
+    def before(self) -> Int64[np.ndarray, "S"]:
+        """Foreground pixels before each run, and after the last, counted from the first mask on."""
+        return _running_total(self.counts * self.foreground)
 
     def take(self, index: Ints) -> "RunLengths":
         """The masks with these numbers, in this order."""
@@ -45,7 +58,7 @@ class RunLengths:
 def ragged(starts: Ints, lengths: Ints) -> Int64[np.ndarray, "Q"]:
     """``[s, s + 1, … s + n - 1]`` for every start s and length n, one after another."""
     ends = np.cumsum(lengths)
-    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
+    return np.asarray(np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths))
 
 
 def encode(masks: Masks) -> RunLengths:
@@ -68,29 +81,33 @@ def decode(rle: RunLengths) -> Masks:
     if not len(rle) or (rle.sizes != rle.sizes[0]).any():
         raise _check.refuse("masks of one size, at least one", f"{len(rle)} masks of several", "decode them one size at a time")
     h, w = rle.sizes[0].tolist()
-    pixels = np.repeat(_is_foreground(rle), rle.counts)
+    pixels = np.repeat(rle.foreground, rle.counts)
     return torch.from_numpy(pixels.reshape(len(rle), w, h)).transpose(1, 2)
 
 
 def areas(rle: RunLengths) -> Int64[np.ndarray, "N"]:
     """Foreground pixels of each mask."""
-    total = _running_total(rle.counts * _is_foreground(rle))
-    return total[rle.starts + rle.runs] - total[rle.starts]
+    return np.asarray(rle.before[rle.starts + rle.runs] - rle.before[rle.starts])
 
 
 def boxes(rle: RunLengths) -> Float64[np.ndarray, "N 4"]:
     """The tightest ``(x, y, width, height)`` around each mask; zeros for an empty one."""
-    end = np.cumsum(rle.counts) - np.repeat(_pixels(rle.sizes).cumsum() - _pixels(rle.sizes), rle.runs)
-    inside = _is_foreground(rle) & (rle.counts > 0)
-    owner = np.repeat(np.arange(len(rle)), rle.runs)[inside]
-    height = rle.sizes[owner, 0]
-    (left, top), (right, bottom) = (divmod(at, height) for at in ((end - rle.counts)[inside], end[inside] - 1))
-    top, bottom = np.where(left < right, 0, top), np.where(left < right, height - 1, bottom)  # a run over a column's end
-    some, first = np.unique(owner, return_index=True)
+    inside = np.flatnonzero(rle.foreground & (rle.counts > 0))
+    stop = np.searchsorted(inside, rle.starts + rle.runs)  # in ``inside``, where each mask ends
+    full = np.flatnonzero(np.diff(stop, prepend=0))
     out = np.zeros((len(rle), 4))
-    if len(some):
-        x, y = left[first], np.minimum.reduceat(top, first)
-        out[some] = np.stack([x, y, np.maximum.reduceat(right, first) - x + 1, np.maximum.reduceat(bottom, first) - y + 1], 1)
+    if not len(full):
+        return out
+    number, height = np.diff(stop, prepend=0)[full], rle.sizes[full, 0]
+    first, last = stop[full] - number, stop[full] - 1
+    origin = (np.cumsum(_pixels(rle.sizes)) - _pixels(rle.sizes))[full]
+    begin = (np.cumsum(rle.counts) - rle.counts)[inside] - np.repeat(origin, number)
+    top = begin % np.repeat(height, number)
+    over = top + rle.counts[inside] - np.repeat(height, number) > 0  # the run goes on in the next column
+    bottom = np.where(over, np.repeat(height, number), top + rle.counts[inside])
+    y, y2 = np.minimum.reduceat(np.where(over, 0, top), first), np.maximum.reduceat(bottom, first)
+    x, x2 = begin[first] // height, (begin[last] + rle.counts[inside[last]] - 1) // height + 1
+    out[full] = np.stack([x, y, x2 - x, y2 - y], 1)
     return out
 
 
@@ -101,7 +118,7 @@ def intersections(a: RunLengths, b: RunLengths, pair_a: Ints, pair_b: Ints) -> I
     ``[s, e)`` of b then shares ``F(e) - F(s)`` pixels with a. One interpolation serves all pairs: masks follow each other on one axis.
     """
     axis = _running_total(a.counts).astype(np.float64)  # exact below 2**53
-    foreground = _running_total(a.counts * _is_foreground(a)).astype(np.float64)
+    foreground = a.before.astype(np.float64)
     shift = axis[a.starts][pair_a] - _running_total(b.counts)[b.starts][pair_b]
     end = np.cumsum(b.counts)
     segments = b.runs[pair_b] // 2  # a segment is a background run and the foreground run after it
@@ -139,10 +156,12 @@ def from_coco(segmentations: Sequence[Mapping[str, object]]) -> RunLengths:
     if len(plain) + len(text) < len(raw):
         raise _check.refuse("counts as text, bytes or a list", "another type", "pass what a COCO file holds")
     counts, runs = _read_text(text)
+    if not plain:
+        return _valid(RunLengths(counts, runs, sizes))
     counts = np.concatenate([counts, *(np.array(c, np.int64) for c in plain)])
     runs = np.concatenate([runs, np.array([len(c) for c in plain], np.int64)])
-    order = np.argsort(np.argsort(lists, kind="stable"), kind="stable")  # back from (texts, lists) to the order given
-    return _valid(RunLengths(counts, runs, sizes[np.argsort(lists, kind="stable")])).take(order)
+    order = np.argsort(lists, kind="stable")  # texts first, then lists
+    return _valid(RunLengths(counts, runs, sizes[order])).take(np.argsort(order))
 
 
 def to_coco(rle: RunLengths) -> list[dict[str, object]]:
@@ -152,21 +171,27 @@ def to_coco(rle: RunLengths) -> list[dict[str, object]]:
 
 
 def _read_text(text: Sequence[bytes]) -> tuple[Int64[np.ndarray, "R"], Int64[np.ndarray, "N"]]:
-    """All texts at once: six-bit characters to signed numbers, numbers to lengths. Returns lengths and how many each text has."""
-    code = np.frombuffer(b"".join(text), np.uint8) - np.uint8(48)
-    ends = np.flatnonzero(code < 32)  # bit 5: another character follows
+    """Lengths of all runs, and how many each text holds."""
     size = np.array([len(t) for t in text], np.int64)
+    parts = [_read_block(b"".join(text[part]), size[part]) for part in blocks(size, QUERIES)]
+    counts, runs = zip((np.zeros(0, np.int64),) * 2, *parts)
+    return np.concatenate(counts), np.concatenate(runs)
+
+
+def _read_block(text: bytes, size: Int64[np.ndarray, "N"]) -> tuple[Int64[np.ndarray, "R"], Int64[np.ndarray, "N"]]:
+    """Six-bit characters to signed numbers, numbers to lengths, for N texts joined."""
+    code = np.frombuffer(text, np.uint8) - np.uint8(48)
+    ends = np.flatnonzero(code < 32)  # bit 5: another character follows
     if (code > 63).any() or (code[np.cumsum(size)[size > 0] - 1] > 31).any():
         raise _check.refuse("counts in COCO's six-bit text", "other characters or a cut text", "write them with to_coco")
-    starts = np.concatenate([[0], ends[:-1] + 1]) if len(ends) else ends
-    length = ends - starts + 1
+    length = np.diff(ends, prepend=-1)
+    starts = ends - length + 1
     value = (code[starts] & 31).astype(np.int64)
     for k in range(1, int(length.max(initial=1))):
         longer = np.flatnonzero(length > k)
         value[longer] |= (code[starts[longer] + k] & 31).astype(np.int64) << 5 * k
     value -= (code[ends] & 16).astype(np.int64) << 5 * (length - 1) + 1  # bit 4 of the last character is the sign
-    stop = np.searchsorted(ends, np.cumsum(size))
-    runs = np.diff(stop, prepend=0)
+    runs = np.diff(np.searchsorted(ends, np.cumsum(size)), prepend=0)
     return _undo_differences(value, runs), runs
 
 
@@ -177,12 +202,13 @@ def _undo_differences(value: Int64[np.ndarray, "R"], runs: Int64[np.ndarray, "N"
     total[3::2] = np.cumsum(value[1::2])
     start = np.repeat(np.cumsum(runs) - runs, runs)
     place = np.arange(len(value)) - start
-    return total[2:] - total[start + np.minimum(place, 2 - place % 2)]  # less what came before the mask's own chain
+    mine = total[2:] - total[start + np.minimum(place, 2 - (place & 1))]  # less what came before the mask's own chain
+    return np.asarray(mine)
 
 
 def _write_text(rle: RunLengths) -> list[bytes]:
     """The inverse of ``_read_text``, one character of every number a turn."""
-    place = _place(rle)
+    place = np.arange(len(rle.counts)) - np.repeat(rle.starts, rle.runs)
     value = rle.counts.copy()
     value[place > 2] -= rle.counts[np.flatnonzero(place > 2) - 2]
     texts = [bytearray() for _ in range(len(rle))]
@@ -204,18 +230,12 @@ def _valid(rle: RunLengths) -> RunLengths:
     return rle
 
 
-def _place(rle: RunLengths) -> Int64[np.ndarray, "R"]:
-    return np.arange(len(rle.counts)) - np.repeat(rle.starts, rle.runs)
-
-
-def _is_foreground(rle: RunLengths) -> np.ndarray:
-    return _place(rle) % 2 == 1
-
-
 def _pixels(sizes: Int64[np.ndarray, "N 2"]) -> Int64[np.ndarray, "N"]:
-    return sizes[:, 0] * sizes[:, 1]
+    return np.asarray(sizes[:, 0] * sizes[:, 1])
 
 
 def _running_total(x: Int64[np.ndarray, "R"]) -> Int64[np.ndarray, "S"]:
     """Sums of the first 0, 1, … R values."""
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(x)])
+    total = np.zeros(len(x) + 1, np.int64)
+    np.cumsum(x, out=total[1:])
+    return total
