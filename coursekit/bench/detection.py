@@ -134,7 +134,7 @@ def _copy(annotations: Annotations) -> Annotations:
     return [dict(a) for a in annotations]
 
 
-def _twelve(evaluation: pycocotools.cocoeval.COCOeval) -> np.ndarray:
+def _twelve(evaluation: pycocotools.cocoeval.COCOeval | COCOeval_faster) -> np.ndarray:
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()

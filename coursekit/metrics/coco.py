@@ -42,21 +42,27 @@ def ranks(score: Float64[np.ndarray, "D"], group: Int64[np.ndarray, "D"]) -> Int
     return rank
 
 
-def overlaps(truth: Instances, prediction: Instances, group: tuple[Ints, Ints], detections: Int64[np.ndarray, "K"], floor: float) -> Pairs:
+def overlaps(
+    truth: Instances,
+    prediction: Instances,
+    group: tuple[Int64[np.ndarray, "G"], Int64[np.ndarray, "D"]],
+    detections: Int64[np.ndarray, "K"],
+    floor: float,
+) -> Pairs:
     """All pairs within a group, of the given ``detections``, whose IoU is at least ``floor``."""
     truth_group, detection_group = group
     rows = np.argsort(truth_group, kind="stable")
     detections = detections[np.argsort(detection_group[detections], kind="stable")]
     first, last = (np.searchsorted(truth_group[rows], detection_group[detections], side) for side in ("left", "right"))
-    found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+    found = [Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
     for part in rle.blocks(last - first, PAIRS):
         count = last[part] - first[part]
         found.append(_close(truth, prediction, rows[rle.ragged(first[part], count)], np.repeat(detections[part], count), floor))
-    return Pairs(*(np.concatenate(column) for column in zip(*found)))
+    return Pairs(*(np.concatenate([getattr(p, column) for p in found]) for column in ("detection", "truth", "iou")))
 
 
-def _close(truth: Instances, prediction: Instances, t: Ints, d: Ints, floor: float) -> tuple[Ints, Ints, Float64[np.ndarray, "P"]]:
-    """Detection, truth and IoU of the pairs at or above ``floor``.
+def _close(truth: Instances, prediction: Instances, t: Ints, d: Ints, floor: float) -> Pairs:
+    """Of the pairs of truth ``t[i]`` and detection ``d[i]``, those at or above ``floor``.
 
     Masks share no more pixels than their boxes do, nor than the smaller has: most pairs are out before a run is read.
     """
@@ -69,7 +75,7 @@ def _close(truth: Instances, prediction: Instances, t: Ints, d: Ints, floor: flo
         shared = rle.intersections(truth.masks, prediction.masks, t, d).astype(np.float64)
     iou = _iou(truth, prediction, t, d, shared)
     enough = iou >= floor
-    return d[enough], t[enough], iou[enough]
+    return Pairs(d[enough], t[enough], iou[enough])
 
 
 def _box_intersection(a: Float64[np.ndarray, "P 4"], b: Float64[np.ndarray, "P 4"]) -> Float64[np.ndarray, "P"]:

@@ -145,12 +145,12 @@ class Curve:
 
     def at(self, levels: Float64[Tensor, "R"]) -> Float64[Tensor, "R"]:
         """The envelope at these recalls, 0 beyond the last."""
-        place = torch.searchsorted(self.recall, levels.to(self.recall))
+        place = torch.searchsorted(self.recall, levels.to(self.recall.device))
         return torch.cat([self.envelope, self.envelope.new_zeros(1)])[place]
 
     def average_precision(self) -> float:
         """Mean of the envelope over COCO's 101 recalls."""
-        return float(self.at(torch.tensor(RECALL_LEVELS)).mean())
+        return float(self.at(torch.tensor(RECALL_LEVELS, dtype=torch.float64)).mean())
 
 
 def precision_recall(scores: Scores, correct: Bool[Tensor, "N"], *, positives: int) -> Curve:

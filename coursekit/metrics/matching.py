@@ -124,8 +124,8 @@ def match_labels(truth: Integer[Tensor, "*space"], prediction: Integer[Tensor, "
 def dsb_score(tables: Sequence[Float[Tensor, "_ _"]], *, thresholds: Sequence[float] = DSB_THRESHOLDS, empty: float = 1.0) -> float:
     """The 2018 Data Science Bowl: the threat score, averaged over ``thresholds`` within an image, then over images.
 
-    ``tables`` holds one IoU table an image (``overlap.mask_iou`` or ``overlap.instance_iou``); ``empty`` is the score of an image with neither
-    truth nor prediction. With a detector's scores in hand, COCO's AP says more.
+    ``tables`` holds one IoU table an image (``overlap.mask_iou`` or ``overlap.instance_iou``). ``empty`` is the score of an image
+    with neither truth nor prediction. A pair counts at or above the threshold; the challenge's own script wants it above.
     """
     if not len(tables) or not len(thresholds):
         raise _check.refuse("at least one image and one threshold", f"{len(tables)} and {len(thresholds)}", "pass one IoU table an image")

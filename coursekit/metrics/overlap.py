@@ -15,7 +15,10 @@ from coursekit import _check
 
 
 def dice(truth: Bool[Tensor, "*space"], prediction: Bool[Tensor, "*space"], *, empty: float = 1.0) -> Float64[Tensor, ""]:
-    """Dice coefficient of two masks. ``empty`` is the answer for two empty masks: 1 (nothing to find, nothing found) or NaN (leave it out)."""
+    """Dice coefficient of two masks.
+
+    ``empty`` is the answer for two empty masks: 1 (nothing to find, nothing found) or NaN (leave it out of a mean).
+    """
     shared, a, b = _counts(truth, prediction)
     return torch.where(a + b > 0, 2 * shared / (a + b).clamp(min=1), empty)
 

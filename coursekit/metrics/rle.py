@@ -145,11 +145,11 @@ def blocks(costs: Ints, budget: int) -> Iterator[slice]:
 
 def from_coco(segmentations: Sequence[Mapping[str, object]]) -> RunLengths:
     """Read COCO's ``{"size": [H, W], "counts": text, bytes or list of lengths}``, one a mask."""
-    for s in segmentations[:1]:
-        if not isinstance(s, Mapping) or not {"size", "counts"} <= s.keys():
-            raise _check.refuse("segmentations {'size', 'counts'}", repr(s)[:60], "turn polygons into run lengths first")
-    sizes = np.array([s["size"] for s in segmentations], np.int64).reshape(-1, 2)
-    raw = [s["counts"] for s in segmentations]
+    try:
+        raw, size = zip(*((s["counts"], s["size"]) for s in segmentations)) if segmentations else ((), ())
+    except (TypeError, KeyError):
+        raise _check.refuse("segmentations {'size', 'counts'}", "another form", "turn polygons into run lengths first") from None
+    sizes = np.array(size, np.int64).reshape(-1, 2)
     lists = np.array([isinstance(c, list) for c in raw], bool)
     plain = [c for c in raw if isinstance(c, list)]
     text = [c.encode() if isinstance(c, str) else c for c in raw if isinstance(c, str | bytes)]
