@@ -152,7 +152,7 @@ def _corners(images: Sequence[Mapping[str, Tensor]]) -> Float64[np.ndarray, "N 4
 def _join(parts: Sequence[RunLengths]) -> RunLengths:
     none = np.zeros(0, np.int64)
     return RunLengths(
-        np.concatenate([none, *(p.counts for p in parts)]),
+        np.concatenate([none.astype(np.int32), *(p.counts for p in parts)]),
         np.concatenate([none, *(p.runs for p in parts)]),
         np.concatenate([none.reshape(0, 2), *(p.sizes for p in parts)]),
     )

@@ -13,20 +13,20 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64, Int32, Int64, Integer
 
 from coursekit import _check
 from coursekit.types import Masks
 
 Ints = Int64[np.ndarray, "P"]
-QUERIES = 1 << 16  # run ends looked up in one go: small enough for the cache
+RUNS = 1 << 16  # runs worked on in one go: small enough for the cache
 
 
 @dataclass(frozen=True, eq=False)
 class RunLengths:
     """N masks, their runs one after another. The masks need not share a size."""
 
-    counts: Int64[np.ndarray, "R"]  # lengths of all runs; every mask starts with background
+    counts: Int32[np.ndarray, "R"]  # lengths of all runs; every mask starts with background
     runs: Int64[np.ndarray, "N"]  # how many of them belong to each mask, at least one
     sizes: Int64[np.ndarray, "N 2"]  # (H, W)
 
@@ -49,6 +49,13 @@ class RunLengths:
     def before(self) -> Int64[np.ndarray, "S"]:
         """Foreground pixels before each run, and after the last, counted from the first mask on."""
         return _running_total(self.counts * self.foreground)
+
+    def parts(self) -> Iterator["RunLengths"]:
+        """The masks in their order, some at a time, uncopied: what is worked out about a part is forgotten with it."""
+        for part in blocks(self.runs, RUNS):
+            runs = self.runs[part]
+            first = self.starts[part.start]
+            yield RunLengths(self.counts[first : first + runs.sum()], runs, self.sizes[part])
 
     def take(self, index: Ints) -> "RunLengths":
         """The masks with these numbers, in this order."""
@@ -73,7 +80,7 @@ def encode(masks: Masks) -> RunLengths:
     counts = np.diff(end, prepend=0)
     first = np.cumsum(runs) - runs
     counts[first] = end[first]
-    return RunLengths(counts, runs, np.tile(np.array([[h, w]]), (n, 1)))
+    return RunLengths(counts.astype(np.int32), runs, np.tile(np.array([[h, w]]), (n, 1)))
 
 
 def decode(rle: RunLengths) -> Masks:
@@ -87,11 +94,16 @@ def decode(rle: RunLengths) -> Masks:
 
 def areas(rle: RunLengths) -> Int64[np.ndarray, "N"]:
     """Foreground pixels of each mask."""
-    return np.asarray(rle.before[rle.starts + rle.runs] - rle.before[rle.starts])
+    inside = [part.before[part.starts + part.runs] - part.before[part.starts] for part in rle.parts()]
+    return np.concatenate([np.zeros(0, np.int64), *inside])
 
 
 def boxes(rle: RunLengths) -> Float64[np.ndarray, "N 4"]:
     """The tightest ``(x, y, width, height)`` around each mask; zeros for an empty one."""
+    return np.concatenate([np.zeros((0, 4)), *map(_boxes, rle.parts())])
+
+
+def _boxes(rle: RunLengths) -> Float64[np.ndarray, "N 4"]:
     inside = np.flatnonzero(rle.foreground & (rle.counts > 0))
     stop = np.searchsorted(inside, rle.starts + rle.runs)  # in ``inside``, where each mask ends
     full = np.flatnonzero(np.diff(stop, prepend=0))
@@ -119,16 +131,17 @@ def intersections(a: RunLengths, b: RunLengths, pair_a: Ints, pair_b: Ints) -> I
     """
     axis = _running_total(a.counts).astype(np.float64)  # exact below 2**53
     foreground = a.before.astype(np.float64)
-    shift = axis[a.starts][pair_a] - _running_total(b.counts)[b.starts][pair_b]
-    end = np.cumsum(b.counts)
-    segments = b.runs[pair_b] // 2  # a segment is a background run and the foreground run after it
     shared = np.zeros(len(pair_a), np.int64)
-    for part in blocks(2 * segments, QUERIES):
-        at = end[ragged(b.starts[pair_b[part]], 2 * segments[part])] + np.repeat(shift[part], 2 * segments[part])
+    for part in blocks(b.runs[pair_b], RUNS):
+        own = b.take(pair_b[part])
+        segments = own.runs // 2  # a segment is a background run and the foreground run after it
+        end = _running_total(own.counts)
+        shift = axis[a.starts[pair_a[part]]] - end[own.starts]
+        at = end[1 + ragged(own.starts, 2 * segments)] + np.repeat(shift, 2 * segments)
         before = np.interp(at, axis, foreground).reshape(-1, 2)
         total = _running_total((before[:, 1] - before[:, 0]).astype(np.int64))
-        stop = np.cumsum(segments[part])
-        shared[part] = total[stop] - total[stop - segments[part]]
+        stop = np.cumsum(segments)
+        shared[part] = total[stop] - total[stop - segments]
     return shared
 
 
@@ -158,7 +171,7 @@ def from_coco(segmentations: Sequence[Mapping[str, object]]) -> RunLengths:
     counts, runs = _read_text(text)
     if not plain:
         return _valid(RunLengths(counts, runs, sizes))
-    counts = np.concatenate([counts, *(np.array(c, np.int64) for c in plain)])
+    counts = np.concatenate([counts, *(_narrow(np.array(c, np.int64)) for c in plain)])
     runs = np.concatenate([runs, np.array([len(c) for c in plain], np.int64)])
     order = np.argsort(lists, kind="stable")  # texts first, then lists
     return _valid(RunLengths(counts, runs, sizes[order])).take(np.argsort(order))
@@ -170,15 +183,15 @@ def to_coco(rle: RunLengths) -> list[dict[str, object]]:
     return [{"size": size, "counts": t} for size, t in zip(rle.sizes.tolist(), text)]
 
 
-def _read_text(text: Sequence[bytes]) -> tuple[Int64[np.ndarray, "R"], Int64[np.ndarray, "N"]]:
+def _read_text(text: Sequence[bytes]) -> tuple[Int32[np.ndarray, "R"], Int64[np.ndarray, "N"]]:
     """Lengths of all runs, and how many each text holds."""
     size = np.array([len(t) for t in text], np.int64)
-    parts = [_read_block(b"".join(text[part]), size[part]) for part in blocks(size, QUERIES)]
-    counts, runs = zip((np.zeros(0, np.int64),) * 2, *parts)
+    parts = [_read_block(b"".join(text[part]), size[part]) for part in blocks(size, RUNS)]
+    counts, runs = zip((np.zeros(0, np.int32), np.zeros(0, np.int64)), *parts)
     return np.concatenate(counts), np.concatenate(runs)
 
 
-def _read_block(text: bytes, size: Int64[np.ndarray, "N"]) -> tuple[Int64[np.ndarray, "R"], Int64[np.ndarray, "N"]]:
+def _read_block(text: bytes, size: Int64[np.ndarray, "N"]) -> tuple[Int32[np.ndarray, "R"], Int64[np.ndarray, "N"]]:
     """Six-bit characters to signed numbers, numbers to lengths, for N texts joined."""
     code = np.frombuffer(text, np.uint8) - np.uint8(48)
     ends = np.flatnonzero(code < 32)  # bit 5: another character follows
@@ -192,7 +205,7 @@ def _read_block(text: bytes, size: Int64[np.ndarray, "N"]) -> tuple[Int64[np.nda
         value[longer] |= (code[starts[longer] + k] & 31).astype(np.int64) << 5 * k
     value -= (code[ends] & 16).astype(np.int64) << 5 * (length - 1) + 1  # bit 4 of the last character is the sign
     runs = np.diff(np.searchsorted(ends, np.cumsum(size)), prepend=0)
-    return _undo_differences(value, runs), runs
+    return _narrow(_undo_differences(value, runs)), runs
 
 
 def _undo_differences(value: Int64[np.ndarray, "R"], runs: Int64[np.ndarray, "N"]) -> Int64[np.ndarray, "R"]:
@@ -204,6 +217,11 @@ def _undo_differences(value: Int64[np.ndarray, "R"], runs: Int64[np.ndarray, "N"
     place = np.arange(len(value)) - start
     mine = total[2:] - total[start + np.minimum(place, 2 - (place & 1))]  # less what came before the mask's own chain
     return np.asarray(mine)
+
+
+def _narrow(counts: Int64[np.ndarray, "R"]) -> Int32[np.ndarray, "R"]:
+    """To 32 bits; what does not fit becomes a length that ``_valid`` refuses."""
+    return np.asarray(np.clip(counts, -1, 2**31 - 1), np.int32)
 
 
 def _write_text(rle: RunLengths) -> list[bytes]:
@@ -223,9 +241,8 @@ def _write_text(rle: RunLengths) -> list[bytes]:
 
 def _valid(rle: RunLengths) -> RunLengths:
     """Refuse lengths that are negative or do not fill the image."""
-    total = _running_total(rle.counts)
-    filled = total[rle.starts + rle.runs] - total[rle.starts]
-    if (rle.runs < 1).any() or (rle.counts < 0).any() or (filled != _pixels(rle.sizes)).any():
+    sound = (rle.runs > 0).all() and (rle.counts >= 0).all()
+    if not sound or (np.add.reduceat(rle.counts, rle.starts, dtype=np.int64) != _pixels(rle.sizes)).any():
         raise _check.refuse("run lengths >= 0 that add up to H × W", "others", "check the size (H, W) of each mask")
     return rle
 
@@ -234,7 +251,7 @@ def _pixels(sizes: Int64[np.ndarray, "N 2"]) -> Int64[np.ndarray, "N"]:
     return np.asarray(sizes[:, 0] * sizes[:, 1])
 
 
-def _running_total(x: Int64[np.ndarray, "R"]) -> Int64[np.ndarray, "S"]:
+def _running_total(x: Integer[np.ndarray, "R"]) -> Int64[np.ndarray, "S"]:
     """Sums of the first 0, 1, … R values."""
     total = np.zeros(len(x) + 1, np.int64)
     np.cumsum(x, out=total[1:])

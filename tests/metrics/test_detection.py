@@ -231,6 +231,15 @@ def test_a_crowd_takes_any_number_of_detections():
     assert score(no_crowd, inside).numbers()["AP"] == pytest.approx(1 / 3)
 
 
+def test_a_crowd_is_open_to_later_turns_too():
+    """Three detections want one truth inside a crowd: the first takes it, the others fall into the crowd, none is wrong."""
+    truth = [squares((0, 0, 10, 10), (0, 0, 30, 30), iscrowd=[False, True])]
+    three = [squares((0, 0, 10, 10), (0, 0, 10, 9), (0, 0, 10, 8), (50, 50, 60, 60), scores=[0.9, 0.8, 0.7, 0.6])]
+    again = [squares((20, 0, 30, 10)), squares((20, 0, 30, 10), scores=[0.5])]
+    scores = score([*truth, again[0]], [*three, again[1]])
+    assert scores.average_precision() == pytest.approx((51 + 50 * 2 / 3) / 101)  # one wrong of three counted
+
+
 def test_no_truth_is_minus_one_and_no_detection_zero():
     none, some = [squares()], [squares((0, 0, 5, 5))]
     assert set(score(none, [squares((0, 0, 5, 5), scores=[0.5])]).numbers().values()) == {-1.0}

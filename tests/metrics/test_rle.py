@@ -63,7 +63,7 @@ def test_known_by_hand():
 
 def test_masks_of_several_sizes_and_many_pairs(monkeypatch):
     """Pairs are looked up in blocks; where they are cut makes no difference."""
-    monkeypatch.setattr(rle, "QUERIES", 7)
+    monkeypatch.setattr(rle, "RUNS", 7)
     sides = [draw_masks(seed, h, w, 4) for seed, (h, w) in enumerate([(5, 9), (30, 2)])]
     parts = [rle.encode(m) for m in sides]
     both = rle.from_coco(rle.to_coco(parts[0]) + rle.to_coco(parts[1]))
@@ -112,6 +112,7 @@ def test_refusals(refuses):
     refuses("add up to H × W", rle.from_coco, [good | {"counts": [1, 4]}])
     refuses("add up to H × W", rle.from_coco, [good | {"counts": [5, -1]}])
     refuses("add up to H × W", rle.from_coco, [good | {"counts": ""}])
+    refuses("add up to H × W", rle.from_coco, [good | {"counts": [1, 3 + 2**32]}])
     refuses("counts as text", rle.from_coco, [good | {"counts": 3}])
     refuses("six-bit text", rle.from_coco, [good | {"counts": "~~"}])
     refuses("six-bit text", rle.from_coco, [good | {"counts": b"1R"}])  # the last character announces another
