@@ -240,6 +240,24 @@ def test_a_crowd_is_open_to_later_turns_too():
     assert scores.average_precision() == pytest.approx((51 + 50 * 2 / 3) / 101)  # one wrong of three counted
 
 
+def test_both_ends_belong_to_a_size_class():
+    truth = [squares((0, 0, 32, 32), (100, 0, 196, 96))]
+    numbers = score(truth, [squares((0, 0, 32, 32), scores=[0.5])]).numbers()
+    assert numbers["AR_small"] == 1
+    assert numbers["AR_medium"] == 0.5  # both are medium too
+    assert numbers["AR_large"] == 0
+
+
+def test_a_threshold_of_one_forgives_rounding():
+    """0.1 + 0.3 - 0.1 is not 0.3: the IoU of a box with itself may fall short of 1 by a rounding."""
+    rng = np.random.default_rng(0)
+    box = {"image_id": 0, "category_id": 1}
+    for n, row in enumerate(rng.uniform(0.1, 9, (50, 4)).tolist()):
+        side = [box | {"bbox": row, "image_id": n}]
+        truth, found = from_coco(side, kind="box"), from_coco([side[0] | {"score": 0.5}], kind="box")
+        assert coco_scores(truth, found, iou_thresholds=[1.0]).average_recall() == 1
+
+
 def test_no_truth_is_minus_one_and_no_detection_zero():
     none, some = [squares()], [squares((0, 0, 5, 5))]
     assert set(score(none, [squares((0, 0, 5, 5), scores=[0.5])]).numbers().values()) == {-1.0}
