@@ -1,0 +1,102 @@
+"""How much two masks share: Dice, intersection over union, and the table of all pairs.
+
+With A the truth and B the prediction, ``IoU = |A ∩ B| / |A ∪ B|`` and ``Dice = 2 |A ∩ B| / (|A| + |B|)``; Dice = 2 IoU / (1 + IoU).
+Both are 0/0 when both masks are empty: the value then is the argument ``empty``. Results are float64, so that
+an IoU of 7/10 is not below a threshold of 0.7. Any rank: ``(*, H, W)`` and ``(*, D, H, W)`` alike.
+
+Source: Jaccard 1912; Dice, Ecology 26 (1945). Lecture 04.
+"""
+
+import torch
+from jaxtyping import Bool, Float64, Integer
+from torch import Tensor
+
+from coursekit import _check
+
+
+def dice(truth: Bool[Tensor, "*space"], prediction: Bool[Tensor, "*space"], *, empty: float = 1.0) -> Float64[Tensor, ""]:
+    """Dice coefficient of two masks.
+
+    ``empty`` is the answer for two empty masks: 1 (nothing to find, nothing found) or NaN (leave it out of a mean).
+    """
+    shared, a, b = _counts(truth, prediction)
+    return torch.where(a + b > 0, 2 * shared / (a + b).clamp(min=1), empty)
+
+
+def iou(truth: Bool[Tensor, "*space"], prediction: Bool[Tensor, "*space"], *, empty: float = 1.0) -> Float64[Tensor, ""]:
+    """Intersection over union of two masks; ``empty`` as in ``dice``."""
+    shared, a, b = _counts(truth, prediction)
+    return torch.where(a + b > 0, shared / (a + b - shared).clamp(min=1), empty)
+
+
+def label_overlap(
+    truth: Integer[Tensor, "*space"], prediction: Integer[Tensor, "*space"], *, labels: int, empty: float = 1.0
+) -> tuple[Float64[Tensor, "labels"], Float64[Tensor, "labels"]]:
+    """Dice and IoU of each class 0 … ``labels`` − 1 of two maps of class numbers; ``empty`` where neither map has the class."""
+    _check_same(truth, prediction)
+    for name, x in (("truth", truth), ("prediction", prediction)):
+        _check.integer(name, x)
+        _check.within(name, x, 0, labels - 1, "raise labels, or mask out the voxels without a label")
+    table = _contingency(truth, prediction, labels, labels)
+    shared, total = table.diagonal(), table.sum(0) + table.sum(1)
+    both = total > 0
+    return torch.where(both, 2 * shared / total.clamp(min=1), empty), torch.where(both, shared / (total - shared).clamp(min=1), empty)
+
+
+def mask_iou(truth: Bool[Tensor, "N *space"], prediction: Bool[Tensor, "M *space"]) -> Float64[Tensor, "N M"]:
+    """IoU of every true mask with every predicted one, as one matrix product. Two empty masks overlap 0: there is nothing to match."""
+    for name, x in (("truth", truth), ("prediction", prediction)):
+        _check.boolean(name, x)
+    if not truth.ndim or truth.shape[1:] != prediction.shape[1:]:
+        got = f"{tuple(truth.shape)} and {tuple(prediction.shape)}"
+        raise _check.refuse("truth (N, H, W) and prediction (M, H, W)", got, "bring both to one grid")
+    exact = torch.float32 if truth[:1].numel() < 2**24 else torch.float64  # counts below 2**24 are exact in float32
+    a, b = (x.reshape(len(x), truth.shape[1:].numel()).to(exact) for x in (truth, prediction))
+    shared = (a @ b.T).double()  # (N, M)
+    return _table_iou(shared, a.sum(1).double(), b.sum(1).double())
+
+
+def instance_iou(
+    truth: Integer[Tensor, "*space"], prediction: Integer[Tensor, "*space"]
+) -> tuple[Float64[Tensor, "N M"], Integer[Tensor, "N"], Integer[Tensor, "M"]]:
+    """IoU of every pair of instances of two label maps (0 is background), in one pass over the voxels.
+
+    Returns the table and the labels of its rows and columns, rising. Labels need not be consecutive.
+    """
+    _check_same(truth, prediction)
+    for name, x in (("truth", truth), ("prediction", prediction)):
+        _check.integer(name, x)
+        _check.within(name, x, 0, torch.inf, "give the background 0 and the instances 1, 2, …")
+    rows, a = _with_background(truth)
+    columns, b = _with_background(prediction)
+    table = _contingency(a, b, len(rows), len(columns))
+    return _table_iou(table[1:, 1:], table[1:].sum(1), table[:, 1:].sum(0)), rows[1:], columns[1:]
+
+
+def _counts(truth: Tensor, prediction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Voxels in both, in truth, in prediction."""
+    _check_same(truth, prediction)
+    _check.boolean("truth", truth)
+    _check.boolean("prediction", prediction)
+    return (truth & prediction).sum().double(), truth.sum().double(), prediction.sum().double()
+
+
+def _check_same(truth: Tensor, prediction: Tensor) -> None:
+    if truth.shape != prediction.shape:
+        got = f"{tuple(truth.shape)} and {tuple(prediction.shape)}"
+        raise _check.refuse("truth and prediction of one shape", got, "bring both to one grid")
+
+
+def _with_background(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The labels that occur, 0 always first, and each voxel's place among them."""
+    values, place = torch.unique(torch.cat([labels.new_zeros(1), labels.flatten()]), return_inverse=True)
+    return values, place[1:]
+
+
+def _contingency(a: Tensor, b: Tensor, rows: int, columns: int) -> Float64[Tensor, "rows columns"]:
+    """Voxels with label i in ``a`` and j in ``b``."""
+    return torch.bincount((a.long() * columns + b.long()).flatten(), minlength=rows * columns).reshape(rows, columns).double()
+
+
+def _table_iou(shared: Float64[Tensor, "N M"], a: Float64[Tensor, "N"], b: Float64[Tensor, "M"]) -> Float64[Tensor, "N M"]:
+    return shared / (a[:, None] + b - shared).clamp(min=1)
