@@ -54,7 +54,7 @@ def rows(*, seed: int = 1, repeats: int = 5) -> Iterator[Row]:
         for name, peer in PEERS.items():
             theirs = functools.partial(peer, setting, truth, results)
             error = float(np.abs(ours() - theirs()).max())
-            yield compare("mask_ap", name, ours, theirs, max_error=error, sizes=setting.name, repeats=repeats)
+            yield compare(f"mask_ap/{name}", name, ours, theirs, max_error=error, sizes=setting.name, repeats=repeats)
 
 
 def numbers(truth: Annotations, results: Annotations) -> np.ndarray:

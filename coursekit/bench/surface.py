@@ -1,4 +1,4 @@
-"""Surface distances against MONAI and scikit-image, in 2D and 3D; settings and shapes fixed beforehand.
+"""Surface distances and Dice against MONAI and scikit-image, in 2D and 3D; settings and shapes fixed beforehand.
 
 MONAI is asked for the four figures of ``surface_record`` in its own four calls, then for the Hausdorff distance alone. scikit-image
 has the Hausdorff distance alone, without spacing, and is given the surfaces: it would else search every voxel of the masks.
@@ -13,6 +13,7 @@ from skimage.metrics import hausdorff_distance
 from torch import Tensor
 
 from coursekit.bench.timing import Row, compare
+from coursekit.metrics.overlap import dice
 from coursekit.metrics.surface import surface, surface_record
 
 SHAPES = [(256, 256), (64, 64, 64), (40, 160, 160)]
@@ -28,7 +29,7 @@ def blobs(shape: tuple[int, ...], *, generator: torch.Generator) -> tuple[Tensor
 
 
 def rows(*, repeats: int = 9) -> Iterator[Row]:
-    """Three rows a shape of ``SHAPES``, on one thread."""
+    """Four rows a shape of ``SHAPES``, on one thread."""
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", "monai.metrics.utils", FutureWarning)
     for shape in SHAPES:
@@ -59,6 +60,12 @@ def _rows(truth: Tensor, prediction: Tensor, spacing: tuple[float, ...], repeats
     def scikit_image() -> list[float]:
         return [hausdorff_distance(surface(truth).numpy(), surface(prediction).numpy())]
 
+    def ours_dice() -> list[float]:
+        return [dice(truth, prediction).item()]
+
+    def monai_dice() -> list[float]:
+        return [mm.compute_dice(*pair).item()]
+
     def row(name: str, peer: str, a: Callable[[], list[float]], b: Callable[[], list[float]]) -> Row:
         error = max(abs(x - y) for x, y in zip(a(), b()))
         return compare(name, peer, a, b, max_error=error, sizes=str(tuple(truth.shape)), repeats=repeats)
@@ -66,3 +73,4 @@ def _rows(truth: Tensor, prediction: Tensor, spacing: tuple[float, ...], repeats
     yield row("surface distance", "MONAI, four figures", ours, monai)
     yield row("surface distance", "MONAI, Hausdorff alone", ours, monai_hausdorff)
     yield row("surface distance", "scikit-image, Hausdorff alone", ours_unit, scikit_image)
+    yield row("dice", "MONAI", ours_dice, monai_dice)
