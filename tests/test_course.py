@@ -22,7 +22,7 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     (tmp_path / ".venv").mkdir()
-    (tmp_path / "pyproject.toml").write_text("[project]\n")
+    (tmp_path / "pyproject.toml").write_text("[build-system]\nrequires = ['nothing']\nbuild-backend = 'nothing'\n")
     for name, value in {"ROOT": tmp_path, "VENV": tmp_path / ".venv", "STAMP": tmp_path / ".venv" / "coursekit.json"}.items():
         monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(module, "PYTHON", Path(sys.executable))
@@ -30,8 +30,9 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def fake_pip(folder: Path, said: str, status: int) -> None:
-    """``python -m pip`` in this folder says this and ends so."""
+    """``python -m pip`` in this folder says this and ends so. A package, since a bare folder would lose to the real pip."""
     (folder / "pip").mkdir()
+    (folder / "pip" / "__init__.py").touch()
     (folder / "pip" / "__main__.py").write_text(f"import sys\nprint({said!r})\nsys.exit({status} if 'install' in sys.argv else 0)\n")
 
 
@@ -109,5 +110,7 @@ def test_children_find_the_environments_programs_first(course: ModuleType) -> No
 
 @pytest.mark.skipif(os.name == "nt", reason="make is not part of Windows")
 def test_make_only_passes_on() -> None:
-    said = subprocess.run(["make", "-n", "lab", "test", "grade", "ASSIGNMENT=a1_roi"], cwd=ROOT, capture_output=True, text=True, check=True)
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # this run may be make's own
+    command = ["make", "-n", "lab", "test", "grade", "ASSIGNMENT=a1_roi"]
+    said = subprocess.run(command, cwd=ROOT, env=outside, capture_output=True, text=True, check=True)
     assert said.stdout.split("\n")[:3] == [f"python3 course.py {what}" for what in ("lab", "test", "grade a1_roi")]
