@@ -4,6 +4,7 @@ A time means little on a shared machine; the ratio of two times taken one after 
 """
 
 import contextlib
+import ctypes
 import gc
 import os
 import statistics
@@ -56,6 +57,8 @@ def peak_mib(function: Function) -> float:
     status = Path("/proc/self/status")
     if not status.exists():
         return float("nan")
+    gc.collect()
+    getattr(ctypes.CDLL(None), "malloc_trim", bool)(0)  # give freed memory back, or a call could use it unseen
     read, write = os.pipe()
     if (pid := os.fork()) == 0:
         try:

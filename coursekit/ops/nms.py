@@ -17,7 +17,7 @@ from coursekit.types import Boxes, Labels, Scores
 
 BLOCK = 128  # boxes decided at once, best first
 CROWD = 0.05  # share of the others that a block must clear for the next block to pay
-MANY = 256  # boxes a label from which each label is worth a pass of its own
+MANY = 512  # boxes a label from which each label is worth a pass of its own
 PAIRS = 1 << 16  # pairs looked at in one go: they stay in the cache
 SLACK = 1e-6  # widens the sweep by more than its rounding
 

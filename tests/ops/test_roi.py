@@ -190,6 +190,15 @@ def test_half_precision_and_autocast(function) -> None:
 
 
 @BOTH
+def test_half_precision_features_keep_the_boxes_place(function) -> None:
+    features = torch.zeros(1, 1, 1, 300, dtype=torch.bfloat16)
+    features[..., 259] = 1  # bfloat16 has no number between 258 and 260
+    box = torch.tensor([[0.0, 259.0, 0.0, 259.25, 0.25]])
+    assert torch.equal(function(features, box, 1).float(), function(features.float(), box, 1))
+    assert function(features, box, 1).item() > 0
+
+
+@BOTH
 def test_the_second_derivative_is_refused_clearly(function) -> None:
     features, boxes = scene(8)
     gradient = torch.autograd.grad(function(features.requires_grad_(), boxes, 2).pow(2).sum(), features, create_graph=True)[0]
