@@ -104,8 +104,7 @@ def test_lecture_03_runs_to_its_end_and_its_slider_redraws_the_figure(page: Page
     assert not [out for one in code for out in one.outputs if out.output_type == "error"]
 
     figure = panel.locator(".jp-OutputArea:has(.noUi-handle)").first
-    figure.scroll_into_view_if_needed()
-    figure.locator("img").first.wait_for()
+    figure.locator("img").first.scroll_into_view_if_needed()
     picture("lecture_before")
     milliseconds = [redraw(page, figure) for _ in range(9)]
     picture("lecture_after")
