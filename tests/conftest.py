@@ -6,6 +6,10 @@ from collections.abc import Callable, Generator
 
 import pytest
 import torch
+from hypothesis import settings
+
+settings.register_profile("course", deadline=None)  # no test asserts a time
+settings.load_profile("course")
 
 ALLOWED_SKIPS = {  # test ids → why they may be skipped; any other skip fails the run
     "*test_timing.py::test_peak_memory_sees_an_allocation": "peak memory is read from /proc, which is Linux's",

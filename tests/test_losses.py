@@ -38,7 +38,7 @@ def test_cross_entropy_by_hand() -> None:
 
 
 @given(st.integers(0, 999))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_unlabelled_voxels_weigh_nothing(seed: int) -> None:
     """Neither the value nor any gradient depends on what is predicted where nobody labelled."""
     torch.manual_seed(seed)

@@ -283,7 +283,7 @@ def scenes(draw_one):
     return draw(seed, images=2, labels=2, truths=4, detections=6, size=(20, 25), radius=8.0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(scenes(), st.integers(0, 100))
 def test_laws(scene, seed):
     truth, results = scene
@@ -300,7 +300,7 @@ def test_laws(scene, seed):
     assert coco_scores(from_coco(truth), from_coco(shuffled)).numbers() == coco_scores(from_coco(truth), from_coco(distinct)).numbers()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6))
 def test_boxes_and_their_filled_masks_score_the_same(seed):
     rng = np.random.default_rng(seed)

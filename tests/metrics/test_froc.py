@@ -23,7 +23,7 @@ def scans(seed: int, count: int = 5) -> tuple[list[int], list[torch.Tensor], lis
 
 
 @given(st.integers(0, 9999))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_curve_counts(seed: int) -> None:
     lesions, hit, scores = scans(seed)
     curve = fr.froc(lesions, hit, scores)

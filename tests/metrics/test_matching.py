@@ -29,7 +29,7 @@ def draw_table(seed, n, m, steps=10):
     return torch.randint(0, steps + 1, (n, m), generator=generator(seed)).double() / steps
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(0, 5), st.integers(0, 5), st.sampled_from([0.1, 0.5, 0.7]))
 def test_optimal_is_the_best_of_all(seed, n, m, threshold):
     iou = draw_table(seed, n, m)
@@ -42,7 +42,7 @@ def test_optimal_is_the_best_of_all(seed, n, m, threshold):
     assert (found.iou >= threshold).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(0, 5), st.integers(0, 5))
 def test_greedy_rule(seed, n, m):
     iou = draw_table(seed, n, m)

@@ -73,7 +73,7 @@ def test_nothing_counted_is_nan_not_zero() -> None:
         assert all(math.isnan(v) for v in (record.end_point, record.angular_deg, record.over_1px, record.over_3px))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-50, 50), min_size=4, max_size=4))
 def test_laws(numbers: list[float]) -> None:
     a, b = torch.tensor(numbers, dtype=torch.float64).view(2, 1, 2, 1, 1)

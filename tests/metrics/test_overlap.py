@@ -46,7 +46,7 @@ def test_empty_is_the_callers_choice(metric):
     assert metric(nothing[:0], nothing[:0]) == 1  # no voxel at all
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.sampled_from([(1,), (5, 7), (3, 4, 5)]))
 def test_laws(seed, space):
     a, b = draw_masks(seed, 2, *space)
@@ -73,7 +73,7 @@ def test_every_pair_not_contiguous():
     assert torch.equal(mask_iou(a, b), mask_iou(a.contiguous(), b))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6), st.sampled_from([(6, 7), (3, 4, 5)]))
 def test_label_maps_are_masks_without_overlap(seed, space):
     g = generator(seed)

@@ -22,7 +22,7 @@ def test_by_hand() -> None:
 
 
 @given(st.integers(2, 30), st.integers(0, 999))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_against_numpy(n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     t, p = rng.normal(size=n), rng.normal(size=n)

@@ -39,7 +39,7 @@ def test_equals_pycocotools(height, width):
     np.testing.assert_array_equal(read.runs, ours.runs)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 20), st.integers(1, 20))
 def test_laws(seed, height, width):
     masks = draw_masks(seed, height, width, 6)

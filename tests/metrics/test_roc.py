@@ -14,7 +14,7 @@ from coursekit.testing import generator
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=25))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_area_counts_pairs_and_the_curve_counts_cases(cases: list) -> None:
     truth, scores = torch.tensor([c[0] for c in cases]), torch.tensor([float(c[1]) for c in cases])
     curve = roc(truth, scores)

@@ -28,7 +28,7 @@ def blobs(shape: tuple[int, ...], seed: int) -> tuple[torch.Tensor, torch.Tensor
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=3), st.integers(0, 9999))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_distances_equal_the_loop(shape: list[int], seed: int) -> None:
     g = torch.Generator().manual_seed(seed)
     truth, prediction = (torch.rand(shape, generator=g) > 0.4 for _ in range(2))
@@ -102,7 +102,7 @@ def test_empty_masks() -> None:
 
 
 @given(st.integers(0, 999), st.floats(0.1, 9))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_laws(seed: int, scale: float) -> None:
     """Symmetric; 0 for equal masks; a unit twice as small doubles every distance; percentiles and means stay below the maximum."""
     truth, prediction = blobs((9, 8, 7), seed)

@@ -24,7 +24,7 @@ def test_iou_by_hand() -> None:
 
 
 @given(st.integers(0, 6), st.integers(0, 6), st.integers(0, 999))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_iou_laws(a: int, b: int, seed: int) -> None:
     g = torch.Generator().manual_seed(seed)
     x, y = events(a, g), events(b, g)
@@ -61,7 +61,7 @@ def test_empty() -> None:
 
 
 @given(st.integers(0, 9999), st.sampled_from([0.1, 0.3, 0.5]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_average_precision_equals_its_definition(seed: int, threshold: float) -> None:
     g = torch.Generator().manual_seed(seed)
     truth, prediction = [events(n, g) for n in (3, 0, 2)], [events(n, g) for n in (4, 2, 5)]

@@ -21,7 +21,7 @@ def some_boxes(seed: int, count: int = 12, *, empty: bool = True) -> Tensor:
     return corners + torch.cat([torch.zeros(count, 2), size], 1)
 
 
-LAW = settings(max_examples=30, deadline=None)
+LAW = settings(max_examples=30)
 
 
 @LAW

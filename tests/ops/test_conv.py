@@ -33,7 +33,7 @@ def layers(draw: st.DrawFn) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, d
 
 
 @given(layers())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_conv_equals_torch(layer: tuple) -> None:
     x, weight, bias, knobs = layer
     y = conv.conv(x, weight, bias, **knobs)
@@ -43,7 +43,7 @@ def test_conv_equals_torch(layer: tuple) -> None:
 
 
 @given(layers())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_conv_equals_the_loop(layer: tuple) -> None:
     x, weight, _, knobs = layer
     assert_close(conv.conv(x, weight, **knobs), conv_loop(x, weight, **knobs))
@@ -77,7 +77,7 @@ def test_gradients() -> None:
 
 
 @given(st.integers(-3, 3), st.integers(0, 99))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_conv_commutes_with_shifts(shift: int, seed: int) -> None:
     """Shift the input, and the output shifts alike, away from the border."""
     torch.manual_seed(seed)

@@ -57,7 +57,7 @@ def test_a_still_clip_stays_still(name: str) -> None:
 
 
 @given(st.integers(1, 4), st.integers(1, 3), st.sampled_from([None, 1, 2, 3, 5]), st.booleans(), st.integers(1, 6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_depth_stride_and_length(kernel: int, stride: int, depth: int | None, stride_time: bool, frames: int) -> None:
     net = nn.Sequential(nn.Conv2d(2, 3, kernel, stride=stride), nn.MaxPool2d(kernel, stride=1), nn.ReLU()).double()
     y = holds(net, torch.randn(1, 2, 15, 15, dtype=torch.float64), frames, depth=depth, stride_time=stride_time)
@@ -99,7 +99,7 @@ def test_zeros_in_time_would_break_it() -> None:
 
 
 @given(st.integers(1, 7), st.integers(1, 5), st.integers(1, 4))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_pad_time_repeats_the_ends(frames: int, kernel: int, stride: int) -> None:
     x = torch.arange(frames, dtype=torch.float32).view(1, 1, -1, 1, 1)
     y = inflate.pad_time(x, kernel, stride).flatten().tolist()

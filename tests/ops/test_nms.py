@@ -47,7 +47,7 @@ def test_batched_nms_is_class_by_class(count: int, objects: int, classes: int) -
         assert torch.equal(kept, peer.batched_nms(boxes, scores, labels, 0.5))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 9999), st.integers(0, 40), st.sampled_from([0.1, 0.2, 0.25, 0.3, 1 / 3, 0.5, 0.6, 0.7, 0.75]), st.integers(1, 3))
 def test_ties_in_score_and_at_the_threshold(seed: int, count: int, threshold: float, classes: int) -> None:
     """Whole corners and few scores: many equal boxes, equal scores, and IoUs that are the threshold, or its float32 neighbour."""

@@ -52,7 +52,7 @@ def test_roi_align_equals_torchvision(dtype: torch.dtype, aligned: bool, ratio: 
         assert_same_align(features, boxes, (3, 2), 0.5, ratio, aligned)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 10_000), st.tuples(st.integers(1, 8), st.integers(1, 8)), st.tuples(st.integers(1, 4), st.integers(1, 4)),
     st.sampled_from([0.25, 0.5, 1.0]), st.integers(0, 3), st.booleans(),
@@ -91,7 +91,7 @@ def test_roi_align_gradients() -> None:
 # --- RoIPool -------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 10_000), st.tuples(st.integers(1, 9), st.integers(1, 9)), st.tuples(st.integers(1, 4), st.integers(1, 4)),
     st.sampled_from([0.25, 0.5, 1.0]), st.booleans(), st.sampled_from([torch.float32, torch.float64]),

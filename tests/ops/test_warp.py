@@ -95,7 +95,7 @@ def test_warp_in_a_volume_moves_slices_first() -> None:
     testing.assert_close(warp.warp(volume, flow)[:, :, :2], volume[:, :, 2:])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 6), min_size=2, max_size=3), st.sampled_from(warp.MODES), st.sampled_from(warp.BORDERS))
 def test_no_flow_is_the_image(size: list[int], mode: str, border: str) -> None:
     image = torch.randn(2, 1, *size, dtype=torch.float64)
@@ -103,7 +103,7 @@ def test_no_flow_is_the_image(size: list[int], mode: str, border: str) -> None:
     testing.assert_close(warp.warp(image, still, mode=mode, border=border), image)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(-2, 2), st.floats(-2, 2))
 def test_a_linear_image_is_read_exactly(dy: float, dx: float) -> None:
     """Linear interpolation of a plane is the plane: at y + dy, x + dx it is higher by a·dy + b·dx."""
