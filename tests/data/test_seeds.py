@@ -1,0 +1,35 @@
+"""Names make streams: the same ones the same, others others; and subjects their part."""
+
+import subprocess
+import sys
+
+import torch
+
+from coursekit.data.seeds import part_of, stream
+
+
+def draw(*names: int | str) -> list[float]:
+    return torch.rand(3, generator=stream(*names)).tolist()
+
+
+def test_the_same_names_give_the_same_numbers_in_any_process() -> None:
+    code = "import torch; from coursekit.data.seeds import stream; print(torch.rand(3, generator=stream(0, 'train', 7)).tolist())"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.strip() == str(draw(0, "train", 7))
+
+
+def test_other_names_give_other_numbers() -> None:
+    names = [(0, "train", 7), (0, "test", 7), (1, "train", 7), (0, "train", 8), (0, "train", "7")]
+    assert len({tuple(draw(*n)) for n in names}) == len(names)
+
+
+def test_a_subject_has_one_part_and_the_share_is_kept() -> None:
+    parts = [part_of(f"patient {i}") for i in range(2000)]
+    assert parts == [part_of(f"patient {i}") for i in range(2000)]
+    assert 0.22 < parts.count("test") / 2000 < 0.28
+    assert {part_of("a", test_share=0.0), part_of("b", test_share=0.0)} == {"train"}
+    assert part_of("a", test_share=1.0) == "test"
+
+
+def test_a_share_beyond_one_is_refused(refuses) -> None:
+    refuses("share of all subjects", part_of, "a", test_share=1.5)
