@@ -122,7 +122,7 @@ def lab(options: list) -> None:
 def test(options: list) -> None:
     """Install everything, fetch the data, run every check. Options go on to pytest."""
     install("lab", "grade", "test")
-    if run("-m", "coursekit", "data", "fetch"):
+    if run("-m", "coursekit", "data", "fetch", "all"):
         sys.exit("The tests need the data: connect to the network and run this again.")
     sys.exit(run("tests/everything.py", *options))
 

@@ -17,12 +17,6 @@ from coursekit.testing import assert_close, fake_cuda, generator
 
 
 @pytest.fixture
-def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("COURSEKIT_DATA", str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
 def toy_files(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     """An image of 32 × 64 that counts from 0 to 999 and back, and ids with gaps, in place of the real files."""
     image = (np.arange(32 * 64) % 1000).reshape(32, 64).astype(np.uint16)
