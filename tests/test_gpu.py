@@ -62,6 +62,6 @@ def test_training_stays_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         while True:
             yield torch.randn(16, 4, device=device)
 
-    losses = train.fit(model, batches(), lambda net, x: (net(x) - x.sum(1, keepdim=True)).square().mean(), steps=200, lr=0.1, show=False)
+    history = train.fit(model, batches(), lambda net, x: (net(x) - x.sum(1, keepdim=True)).square().mean(), steps=200, lr=0.1, show=False)
     assert next(model.parameters()).device.type == DEVICE
-    assert losses[-1] < losses[0] / 10
+    assert history[-1]["loss"] < history[0]["loss"] / 10
