@@ -66,6 +66,7 @@ def _claims_commands(claims: argparse.ArgumentParser) -> None:
     run = commands.add_parser("run", help="measure one claim and write its record")
     run.add_argument("name")
     run.add_argument("--seeds", type=int, default=6, metavar="N")
+    run.add_argument("--jobs", type=int, default=1, metavar="N", help="seeds at a time, one thread each")
     run.set_defaults(run=claims_run)
     table = commands.add_parser("table", help="what came out, claim by claim")
     table.add_argument("--json", type=Path, metavar="FILE", help="also write the rows here")
@@ -136,7 +137,7 @@ def claims_run(options: argparse.Namespace) -> None:
     """Measure one claim over seeds."""
     from . import claims
 
-    claims.run(options.name, seeds=options.seeds)
+    claims.run(options.name, seeds=options.seeds, jobs=options.jobs)
     show([row for row in claims.table() if row["name"] == options.name])
 
 

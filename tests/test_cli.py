@@ -62,11 +62,11 @@ def test_grade_calls_the_step(step: str, function: str, monkeypatch: pytest.Monk
 
 
 def test_claims_run_and_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    asked: list[tuple[str, int]] = []
-    monkeypatch.setattr(claims, "run", lambda name, *, seeds: asked.append((name, seeds)))
+    asked: list[tuple[str, int, int]] = []
+    monkeypatch.setattr(claims, "run", lambda name, *, seeds, jobs: asked.append((name, seeds, jobs)))
     monkeypatch.setattr(claims, "table", lambda: [{"name": "roi", "effect": 0.123456}])
-    assert cli.main(["claims", "run", "roi", "--seeds", "3"]) == 0
-    assert asked == [("roi", 3)]
+    assert cli.main(["claims", "run", "roi", "--seeds", "3", "--jobs", "2"]) == 0
+    assert asked == [("roi", 3, 2)]
     assert cli.main(["claims", "table", "--json", str(tmp_path / "table.json")]) == 0
     assert "0.1235" in capsys.readouterr().out
     assert json.loads((tmp_path / "table.json").read_text()) == [{"name": "roi", "effect": 0.123456}]
