@@ -1,0 +1,301 @@
+"""What up to four readers drew around a nodule, and the shape that at least half of them agree on.
+
+Frame
+    As in the scans of ``coursekit.data.ct``: a contour lies in a slice at ``z_mm``, its points are (x, y), pixels of the slice, and x grows
+    to the patient's left, y to the back, z to the head. So arrays of shapes are (D, H, W) with axes SPL.
+
+The border
+    A contour of LIDC-IDRI runs through the first pixels *outside* the nodule (the collection's own description of its XML files), so
+    its own pixels do not belong to it. For a polygon on the pixel grid Pick's theorem then gives the number of pixels of the nodule as
+    area − points on the border / 2 + 1: the tests hold the masks against it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64, Int64
+from scipy import ndimage, sparse
+from scipy.spatial import cKDTree
+from scipy.spatial.distance import pdist
+from skimage.measure import grid_points_in_poly
+from torch import Tensor
+
+from ... import _check
+
+SHAPE_MM = 0.5  # the grid of ``Nodule.shape``, the same in all directions
+MOST_READERS = 4
+RATINGS = (
+    "subtlety",
+    "internal_structure",
+    "calcification",
+    "sphericity",
+    "margin",
+    "lobulation",
+    "spiculation",
+    "texture",
+    "malignancy",
+)
+
+
+class Contour(NamedTuple):
+    """A closed line in one slice: ``points`` (P, 2) are (x, y) pixels; ``included`` is false for the rim of a hole in the nodule."""
+
+    z_mm: float
+    points: Int64[np.ndarray, "P 2"]
+    included: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What one reader says of one nodule: its contours, and the nine ratings in the order of ``RATINGS``."""
+
+    contours: tuple[Contour, ...]
+    ratings: tuple[int, ...]
+
+    @cached_property
+    def places(self) -> Float64[np.ndarray, "P 3"]:
+        """All points of the outer contours, (z in mm, y and x in pixels)."""
+        drawn = [c for c in self.contours if c.included]
+        return np.concatenate([np.column_stack([np.full(len(c.points), c.z_mm), c.points[:, ::-1]]) for c in drawn])
+
+    @cached_property
+    def diameter_px(self) -> float:
+        """The longest distance of two points of the nodule in one slice: that of the contour, less its own width of one pixel."""
+        drawn = [c.points for c in self.contours if c.included and len(c.points) > 1]
+        return max((float(pdist(points).max()) - 1 for points in drawn), default=0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """All that was read in one scan. ``pixel_mm`` in the plane, ``slice_mm`` from slice to slice."""
+
+    patient: str
+    scan: str
+    pixel_mm: float
+    slice_mm: float
+    readings: tuple[Reading, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Nodule:
+    """One nodule as its readers see it; ``readings`` has one entry a reader. Shapes are made when they are asked for."""
+
+    patient: str
+    scan: str
+    pixel_mm: float
+    slice_mm: float
+    readings: tuple[Reading, ...]
+    source: str = "real"
+
+    @property
+    def readers(self) -> int:
+        return len(self.readings)
+
+    @property
+    def ratings(self) -> Int64[np.ndarray, "R 9"]:
+        """A row a reader, the columns are ``RATINGS``."""
+        return np.array([reading.ratings for reading in self.readings])
+
+    def median(self, rating: str) -> float:
+        """The middle of the readers' ratings; of an even number the mean of the two middle ones."""
+        _check.one_of("rating", rating, RATINGS)
+        return float(np.median(self.ratings[:, RATINGS.index(rating)]))
+
+    @property
+    def malignancy(self) -> tuple[int, ...]:
+        """From 1, highly unlikely, to 5, highly suspicious; the readers' impression, not a biopsy."""
+        return tuple(reading.ratings[-1] for reading in self.readings)
+
+    @property
+    def median_malignancy(self) -> float:
+        return self.median("malignancy")
+
+    @cached_property
+    def diameter_mm(self) -> float:
+        """The longest distance in a slice (``Reading.diameter_px``), the mean over the readers."""
+        return self.pixel_mm * float(np.mean([reading.diameter_px for reading in self.readings]))
+
+    @cached_property
+    def agreement(self) -> "Agreement":
+        """The share of readers at each pixel of the scan's own grid, in the box around all contours."""
+        return agreement(self.readings, self.slice_mm)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no pixel that half of the readers agree on."""
+        return bool((self.agreement.share < 0.5).all())
+
+    @cached_property
+    def shape(self) -> Bool[Tensor, "D H W"]:
+        """The consensus at 0.5 mm, cut tightly with one voxel of background around it."""
+        return self.at(SHAPE_MM)
+
+    @property
+    def shape_mm(self) -> float:
+        """The spacing of ``shape``."""
+        return SHAPE_MM
+
+    @cached_property
+    def volume_ml(self) -> float:
+        """The volume of ``shape``."""
+        return int(self.shape.sum()) * SHAPE_MM**3 / 1000
+
+    def at(self, spacing_mm: float, *, size: int | None = None) -> Bool[Tensor, "D H W"]:
+        """The consensus on an isotropic grid, tight or, with ``size``, in a cube around its centre of mass; what lies outside is cut.
+
+        At least half of the readers must agree. Between two slices the signed distances to the outline are mixed linearly; beyond
+        the first and the last the outline closes like a paraboloid at the next slice, which has half the volume of a slab.
+        """
+        _check.positive("spacing_mm", spacing_mm)
+        field = signed_distance(self.agreement.share >= 0.5, self.pixel_mm)
+        steps = (self.slice_mm, self.pixel_mm, self.pixel_mm)
+        if size is None:
+            mask = sampled(field, steps, _tight_grid(field.shape, steps, spacing_mm)) > 0
+            return torch.from_numpy(_trimmed(mask))
+        centre = np.array(ndimage.center_of_mass(field > 0)) * steps
+        axis = (np.arange(size) - (size - 1) / 2) * spacing_mm
+        return torch.from_numpy(sampled(field, steps, [c + axis for c in centre]) > 0)
+
+
+class Agreement(NamedTuple):
+    """``share`` (D, H, W) of readers; voxel (0, 0, 0) lies at ``z_mm`` and pixel (``y``, ``x``) of the scan."""
+
+    share: Float64[np.ndarray, "D H W"]
+    z_mm: float
+    y: int
+    x: int
+
+
+# --- from contours to masks ----------------------------------------------------------------------------------------------
+
+
+def inside(points: Int64[np.ndarray, "P 2"], shape: tuple[int, int]) -> tuple[Bool[np.ndarray, "H W"], Bool[np.ndarray, "H W"]]:
+    """The pixels strictly inside a closed line through (x, y), and those on it."""
+    if len(points) < 3:
+        line = np.zeros(shape, bool)
+        line[points[:, 1], points[:, 0]] = True
+        return np.zeros(shape, bool), line
+    where = grid_points_in_poly(shape, points[:, ::-1], binarize=False)  # 1 inside, 2 a corner, 3 on an edge
+    return where == 1, where >= 2
+
+
+def agreement(readings: Sequence[Reading], slice_mm: float) -> Agreement:
+    """Rebuild each reader's mask and average. A pixel is the reader's if it lies within an outer contour and neither in nor on a hole's."""
+    places = np.concatenate([reading.places for reading in readings])
+    (z, y, x), far = places.min(0), places.max(0)
+    shape = (round((far[0] - z) / slice_mm) + 1, int(far[1] - y) + 1, int(far[2] - x) + 1)
+    masks = np.zeros((len(readings), *shape), bool)
+    for mask, reading in zip(masks, readings):
+        for contour in sorted(reading.contours, key=lambda c: not c.included):  # holes last
+            _draw(mask, contour, round((contour.z_mm - z) / slice_mm), (int(x), int(y)))
+    return Agreement(masks.mean(0), float(z), int(y), int(x))
+
+
+def _draw(mask: np.ndarray, contour: Contour, level: int, corner: tuple[int, int]) -> None:
+    if not 0 <= level < len(mask):
+        return  # a hole in a slice where nobody drew an outline
+    points = contour.points - corner
+    if contour.included:
+        mask[level] |= inside(points, mask.shape[1:])[0]
+        return
+    limit = np.array(mask.shape[:0:-1]) - 1
+    within, line = inside(points.clip(0, limit), mask.shape[1:])
+    mask[level] &= ~(within | line)
+
+
+def signed_distance(mask: Bool[np.ndarray, "D H W"], pixel_mm: float) -> Float64[np.ndarray, "D H W"]:
+    """In each slice, the mm to the outline, positive within; in a slice without any it is −inf. One pixel of background is put around."""
+    mask = np.pad(mask, ((0, 0), (1, 1), (1, 1)))
+    field = np.full(mask.shape, -np.inf)
+    for level in np.flatnonzero(mask.any((1, 2))):
+        plane = mask[level]
+        away = ndimage.distance_transform_edt(~plane) - ndimage.distance_transform_edt(plane)  # counted between centres of pixels
+        field[level] = -pixel_mm * (away - 0.5 * np.sign(away))
+    return field
+
+
+def sampled(field: Float64[np.ndarray, "D H W"], steps: Sequence[float], places: Sequence[np.ndarray]) -> Float64[np.ndarray, "d h w"]:
+    """The field at a grid of places, given as mm along each axis from the field's first voxel."""
+    z, y, x = (place / step for place, step in zip(places, steps))
+    known = np.isfinite(field[:, 0, 0])
+    planes = np.full((len(field) + 2, len(y), len(x)), -np.inf)  # an empty slice at both ends
+    rows = np.broadcast_arrays(y[:, None], x[None])
+    for level in np.flatnonzero(known):
+        planes[level + 1] = ndimage.map_coordinates(field[level], rows, order=1, mode="nearest")
+    radius = np.concatenate([[-np.inf], np.where(known, field.max((1, 2)), -np.inf), [-np.inf]])  # of the largest disc inside
+    out = np.full((len(z), len(y), len(x)), -np.inf)
+    for row, place in zip(out, z + 1):
+        low = int(np.floor(place))
+        if 0 <= low < len(planes) - 1:
+            row[:] = _between(planes[low : low + 2], radius[low : low + 2], place - low)
+    return out
+
+
+def _between(planes: np.ndarray, radius: np.ndarray, part: float) -> np.ndarray:
+    """The field between two slices; towards an empty one the area falls in proportion to the way, like a paraboloid's."""
+    first, second = np.isfinite(radius)
+    if first and second:
+        mixed: np.ndarray = (1 - part) * planes[0] + part * planes[1]
+        return mixed
+    near, way = (0, part) if first else (1, 1 - part)
+    shrunk: np.ndarray = planes[near] - radius[near] * (1 - np.sqrt(1 - way)) if first or second else planes[0]
+    return shrunk
+
+
+def _tight_grid(shape: tuple[int, ...], steps: Sequence[float], spacing_mm: float) -> list[np.ndarray]:
+    """A grid that covers all slices and the closing beyond them, centred on the field."""
+    grid = []
+    for count, step in zip(shape, steps):
+        half = int(np.ceil(((count - 1) / 2 + 1) * step / spacing_mm))
+        grid.append((count - 1) / 2 * step + np.arange(-half, half + 1) * spacing_mm)
+    return grid
+
+
+def _trimmed(mask: Bool[np.ndarray, "D H W"]) -> Bool[np.ndarray, "D H W"]:
+    if not mask.any():
+        return mask
+    cut: np.ndarray = np.pad(mask[ndimage.find_objects(mask.astype(np.int8))[0]], 1)
+    return cut
+
+
+# --- which readings are of one nodule ------------------------------------------------------------------------------------
+
+
+def grouped(scan: Readings, *, source: str = "real") -> list[Nodule]:
+    """The nodules of a scan, sorted from foot to head.
+
+    The rule that users of LIDC know from pylidc: two readings are of one nodule if their contours come as near as a pixel's width, and so
+    are readings linked through others. Where that makes groups of more than four, the width is shrunk by tenths until it does not,
+    or until it is below 0.1 mm; a larger group that is left then is no one nodule's and is dropped.
+    """
+    if not scan.readings:
+        return []
+    apart, reach = _distances(scan), scan.pixel_mm
+    group = _components(apart, reach)
+    while np.bincount(group).max() > MOST_READERS and reach > 0.1:
+        reach *= 0.9
+        group = _components(apart, reach)
+    members = [[scan.readings[i] for i in np.flatnonzero(group == k)] for k in range(group.max() + 1)]
+    members.sort(key=lambda these: float(np.mean([reading.places[:, 0].mean() for reading in these])))
+    place = (scan.patient, scan.scan, scan.pixel_mm, scan.slice_mm)
+    return [Nodule(*place, tuple(these), source) for these in members if len(these) <= MOST_READERS]
+
+
+def _components(apart: np.ndarray, reach: float) -> np.ndarray:
+    group: np.ndarray = sparse.csgraph.connected_components(apart <= reach + 1e-6, directed=False)[1]
+    return group
+
+
+def _distances(scan: Readings) -> Float64[np.ndarray, "R R"]:
+    """The least distance of two readings' contours in mm; infinite where their boxes are further apart than a pixel."""
+    clouds = [reading.places * (1, scan.pixel_mm, scan.pixel_mm) for reading in scan.readings]
+    low, high = np.array([c.min(0) for c in clouds]), np.array([c.max(0) for c in clouds])
+    near = ((low[:, None] - high[None]) <= scan.pixel_mm + 1e-6).all(2)
+    apart = np.full(near.shape, np.inf)
+    for i, j in np.argwhere(np.triu(near & near.T, 1)):
+        apart[i, j] = apart[j, i] = cKDTree(clouds[i]).query(clouds[j])[0].min()
+    return apart
