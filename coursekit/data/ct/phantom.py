@@ -1,7 +1,8 @@
 """A chest made of ellipses and tubes, in the shape and spacing of the real CTs: it stands in until those are fetched.
 
-Body, two lungs, heart, spine, ribs, and in each lung a tree of vessels that taper as they branch; one ball or mass as the labelled
-tumour. What is where is known by construction. It leaves out airways, fissures, breasts, the table, streaks, breathing and disease.
+Body, two lungs, heart, spine, ribs, trachea, and in each lung a tree of vessels that taper as they branch; one ball or mass as the
+labelled tumour. What is where is known by construction. It leaves out bronchi, fissures, the aorta, breasts, the table, streaks,
+breathing and disease.
 """
 
 import math
@@ -15,6 +16,7 @@ from ..scan import Scan, spaced
 
 AIR, LUNG, FAT, MUSCLE, BLOOD, BONE, TUMOUR = -1000.0, -860.0, -100.0, 50.0, 40.0, 500.0, 30.0  # HU
 NOISE = 25.0  # HU, standard deviation
+TIP_MM = 0.9  # the radius of the thinnest vessels
 
 
 class Plan(NamedTuple):
@@ -27,8 +29,8 @@ class Plan(NamedTuple):
 
 
 PLANS = {
-    "lung1": Plan((48, 512, 512), (5.0, 0.5703125, 0.5703125), 13.8, (0.1, 0.2, 0.5)),
-    "lung2": Plan((61, 512, 512), (5.0, 0.626953125, 0.626953125), 45.0, (-0.2, 0.42, -0.45)),
+    "lung1": Plan((48, 512, 512), (5.0, 0.5703125, 0.5703125), 13.8, (0.3, 0.2, 0.3)),
+    "lung2": Plan((61, 512, 512), (5.0, 0.626953125, 0.626953125), 45.0, (-0.2, 0.42, 0.52)),
 }
 
 
@@ -45,7 +47,7 @@ def chest(plan: Plan, *, generator: Generator, noise: float = NOISE) -> tuple[Sc
     grid = [(np.arange(n) - (n - 1) / 2) * step for n, step in zip(plan.shape, plan.spacing_mm)]  # mm from the middle
     half = np.array([n * step / 2 for n, step in zip(plan.shape, plan.spacing_mm)])
     values, lungs = _body(grid, half)
-    tubes = [tube for side in (-1, 1) for tube in _tree(half, side, generator)]
+    tubes = [tube for side in (-1, 1) for tube in _tree(grid, half, side, generator)]
     for tube in tubes:
         _draw(values, lungs, grid, tube)
     tumour = _ellipsoid(grid, half * plan.tumour_at, (plan.tumour_mm / 2,) * 3)
@@ -67,37 +69,46 @@ def _body(grid: list[np.ndarray], half: np.ndarray) -> tuple[np.ndarray, np.ndar
     depth, high, wide = half
     endless = 1e6
     values = np.full([len(axis) for axis in grid], AIR, np.float32)
-    middle = np.zeros(3)
-    values[_ellipsoid(grid, middle, (endless, 0.72 * high, 0.95 * wide))] = FAT
-    values[_ellipsoid(grid, middle, (endless, 0.64 * high, 0.86 * wide))] = MUSCLE
-    wall = _ellipsoid(grid, middle, (endless, 0.61 * high, 0.82 * wide)) & ~_ellipsoid(grid, middle, (endless, 0.57 * high, 0.78 * wide))
+    middle = np.array([0, 0.05 * high, 0])
+    values[_ellipsoid(grid, middle, (endless, 0.74 * high, 0.97 * wide))] = FAT
+    values[_ellipsoid(grid, middle, (endless, 0.66 * high, 0.88 * wide))] = MUSCLE
+    wall = _ellipsoid(grid, middle, (endless, 0.63 * high, 0.84 * wide)) & ~_ellipsoid(grid, middle, (endless, 0.59 * high, 0.8 * wide))
     slant = (grid[0][:, None, None] + 0.35 * grid[1][:, None]) % 25.0 < 9.0  # ribs fall towards the front
     values[wall & slant] = BONE
-    lungs = np.zeros(values.shape, bool)
-    for side in (-1, 1):
-        lungs |= _ellipsoid(grid, np.array([-0.25 * depth, 0, side * 0.42 * wide]), (1.1 * depth, 0.52 * high, 0.34 * wide))
-    lungs &= ~_ellipsoid(grid, np.array([-0.3 * depth, -0.15 * high, 0.14 * wide]), (0.6 * depth, 0.27 * high, 0.28 * wide))  # heart
-    lungs &= ~_ellipsoid(grid, np.array([-1.1 * depth, 0, -0.42 * wide]), (0.5 * depth, 0.5 * high, 0.36 * wide))  # diaphragm
+    lungs = _lung(grid, half, -1) | _lung(grid, half, 1)
     values[lungs] = LUNG
-    values[_ellipsoid(grid, np.array([0, 0.42 * high, 0]), (endless, 0.12 * high, 0.11 * wide))] = BONE - 250
+    values[_ellipsoid(grid, np.array([0, 0.42 * high, 0]), (endless, 0.14 * high, 0.12 * wide))] = BONE - 250
+    trachea = _ellipsoid(grid, np.array([0, 0.08 * high, 0]), (endless, 9.0, 8.0))
+    trachea[grid[0] < 0.1 * depth] = False
+    values[trachea] = -990
     return values, lungs
 
 
-def _tree(half: np.ndarray, side: int, generator: Generator, depth: int = 7) -> list[Tube]:
-    """A tree that grows from the hilum outwards, each branch thinner and shorter than the one it comes from."""
-    hilum = half * [0.0, 0.02, side * 0.16]
-    tips = [(hilum, half * [0.0, 0.0, side * 0.2], 5.5)]
-    tubes = []
-    for _ in range(depth):
-        grown = []
-        for start, step, radius in tips:
-            stop = start + step
-            tubes.append(Tube(start, stop, radius))
-            for _ in range(2):
-                turned = step / np.linalg.norm(step) + 0.75 * torch.randn(3, generator=generator, dtype=torch.float64).numpy()
-                grown.append((stop, turned / np.linalg.norm(turned) * np.linalg.norm(step) * 0.8, radius * 0.78))
-        tips = grown
-    return tubes
+def _lung(grid: list[np.ndarray], half: np.ndarray, side: int) -> np.ndarray:
+    depth, high, wide = half
+    lung = _ellipsoid(grid, np.array([-0.35 * depth, 0.06 * high, side * 0.44 * wide]), (1.15 * depth, 0.56 * high, 0.35 * wide))
+    lung &= ~_ellipsoid(grid, np.array([-0.3 * depth, -0.15 * high, 0.16 * wide]), (0.6 * depth, 0.3 * high, 0.32 * wide))  # heart
+    dome = np.array([-1.05 * depth, 0, side * 0.42 * wide])
+    lung &= ~_ellipsoid(grid, dome, ((0.5 if side < 0 else 0.35) * depth, 0.56 * high, 0.4 * wide))  # diaphragm
+    return lung
+
+
+def _tree(grid: list[np.ndarray], half: np.ndarray, side: int, generator: Generator, tips: int = 260) -> list[Tube]:
+    """A tree that reaches places all over a lung: the nearer to the hilum the earlier, each joins the nearest place joined before.
+
+    Cubes of the radii add up where branches meet (Murray's law, 1926).
+    """
+    inside = np.argwhere(_lung(grid, half, side))
+    drawn = torch.randint(len(inside), (tips,), generator=generator).numpy()
+    hilum = half * [0.0, 0.1, side * 0.16]
+    places = np.array([[axis[i] for axis, i in zip(grid, at)] for at in inside[drawn]])
+    places = np.concatenate([hilum[None], places[np.argsort(np.linalg.norm(places - hilum, axis=1))]])
+    apart = np.linalg.norm(places[:, None] - places, axis=-1)
+    parent = [0] + [int(apart[k, :k].argmin()) for k in range(1, len(places))]
+    cubes = np.full(len(places), TIP_MM**3)
+    for k in range(len(places) - 1, 0, -1):
+        cubes[parent[k]] += cubes[k]
+    return [Tube(places[parent[k]], places[k], float(min(np.cbrt(cubes[k]), 6.0))) for k in range(1, len(places))]
 
 
 def _draw(values: np.ndarray, lungs: np.ndarray, grid: list[np.ndarray], tube: Tube) -> None:

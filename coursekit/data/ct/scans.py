@@ -7,17 +7,41 @@ from it says how methods compare on these two, not how well they do elsewhere.
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped, UInt8
+from scipy import ndimage
+from torch import Tensor
 
 from ... import _check
 from .. import fetch, itk
 from ..scan import Scan, aligned, oriented
-from ..seeds import stream
+from ..seeds import PARTS, Part, stream
 from . import phantom
 
 Name = Literal["lung1", "lung2"]
-Part = Literal["train", "test"]
 SPLIT: dict[Part, Name] = {"train": "lung1", "test": "lung2"}
+AIR = -1024.0  # HU
+
+
+class Range(TypedDict):
+    """What a window shows, in HU: ``window(hu, **LUNG)``."""
+
+    low: float
+    high: float
+
+
+def centred(centre: float, width: float) -> Range:
+    """The range of a window given as radiologists do, by centre and width."""
+    _check.positive("width", width)
+    return Range(low=centre - width / 2, high=centre + width / 2)
+
+
+LUNG = centred(-600, 1500)
+SOFT_TISSUE = centred(40, 400)
+BONE = centred(400, 1800)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,3 +85,80 @@ def _phantom(name: Name, note: str) -> CT:
     """Always the same one."""
     scan, label, _ = phantom.chest(phantom.PLANS[name], generator=stream("ct", name))
     return CT(scan, label, "phantom", note)
+
+
+def of_part(split: Part, *, allow_phantom: bool = True) -> CT:
+    """The CT of a part: ``lung1`` trains, ``lung2`` tests."""
+    _check.one_of("split", split, PARTS)
+    return load(SPLIT[split], allow_phantom=allow_phantom)
+
+
+# --- intensities ---------------------------------------------------------------------------------------------------------
+
+
+def window(hu: Shaped[Tensor, "*any"], *, low: float, high: float) -> Float[Tensor, "*any"]:
+    """HU to [0, 1]: ``low`` and all below becomes 0, ``high`` and all above 1, linear between.
+
+    What saturates at either end cannot be told apart any more. Integers become float32. ``**LUNG``, ``**SOFT_TISSUE`` and ``**BONE`` name
+    the common ranges, ``**centred(centre, width)`` makes any.
+    """
+    _check.positive("high - low", high - low)
+    hu = hu if hu.is_floating_point() else hu.float()
+    return ((hu - low) / (high - low)).clamp(0, 1)
+
+
+def to_bytes(shown: Float[Tensor, "*any"]) -> UInt8[Tensor, "*any"]:
+    """[0, 1] to the bytes 0 … 255, rounded to the nearest: what a network for photographs was trained on (Ciompi et al. 2015)."""
+    _check.floating("shown", shown)
+    _check.within("shown", shown, 0, 1, "window it first")
+    return (shown * 255).round().to(torch.uint8)
+
+
+def three_channels(image: Shaped[Tensor, "*N 1 H W"]) -> Shaped[Tensor, "*N 3 H W"]:
+    """The one channel three times, as a view: for a network that expects red, green and blue."""
+    _check.tensor("image", image, "... 1 H W", "one channel in front of rows and columns")
+    return image.expand(*image.shape[:-3], 3, -1, -1)
+
+
+# --- patches -------------------------------------------------------------------------------------------------------------
+
+
+def patch(
+    scan: Scan,
+    centre: tuple[float, float, float] | np.ndarray,
+    size: int | tuple[int, int, int],
+    *,
+    spacing_mm: float | tuple[float, float, float] = 1.0,
+    frame: Literal["world", "index"] = "world",
+    outside: Literal["air", "nearest"] = "air",
+) -> Scan:
+    """A box of voxels (D, H, W) of ``spacing_mm`` around a place, read linearly, with the axes of the scan.
+
+    ``centre`` is in RAS+ mm or, with ``frame="index"``, in voxels (d, h, w) of the scan; it becomes the middle of the box, which for
+    an even size lies between two voxels. Outside the scan there is air of -1024 HU, or the nearest voxel. float32.
+    """
+    _check.one_of("frame", frame, ("world", "index"))
+    _check.one_of("outside", outside, ("air", "nearest"))
+    sizes = (size,) * 3 if isinstance(size, int) else size
+    _check.positive("size", sizes)
+    steps = (spacing_mm,) * 3 if isinstance(spacing_mm, int | float) else spacing_mm
+    _check.positive("spacing_mm", steps)
+    place = np.asarray(centre, float).reshape(1, 3)
+    middle = (scan.index(place) if frame == "world" else place)[0]
+    zoom = np.array(steps) / scan.spacing_mm
+    first = middle - zoom * (np.array(sizes) - 1) / 2
+    mode = "constant" if outside == "air" else "nearest"
+    values, corner = _needed(scan.values, first, first + zoom * (np.array(sizes) - 1))
+    read = ndimage.affine_transform(values, zoom, first - corner, output_shape=sizes, order=1, mode=mode, cval=AIR)
+    step = np.eye(4)
+    step[:3, :3], step[:3, 3] = np.diag(zoom), first
+    return replace(scan, values=torch.from_numpy(read), affine=scan.affine @ step)
+
+
+def _needed(values: Tensor, first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The part of a volume that is read between two places, as float32, and its first index. The edge of the scan stays its edge."""
+    shape = np.array(values.shape)
+    start = np.clip(np.floor(first).astype(int) - 1, 0, shape - 1)
+    stop = np.clip(np.ceil(last).astype(int) + 2, 1, shape)
+    stop = np.maximum(stop, start + 1)
+    return values[tuple(slice(a, b) for a, b in zip(start, stop))].float().numpy(), start
