@@ -5,12 +5,17 @@ import sys
 
 PROGRAM = """
 import torch
-from torch import nn
+from coursekit.models.efficientnet_lite import EfficientNetLite0
+from coursekit.models.nodule import NoduleNet, PatchFeatures
 from coursekit.models.unet import UNet
+from coursekit.models.views import JointViews
 
 cases = {
     "unet 2D": (UNet(ndim=2, base=2, depth=2), (torch.rand(2, 1, 13, 15),)),
     "unet 3D": (UNet(ndim=3, base=2, depth=1, padding="valid"), (torch.rand(2, 1, 20, 22, 20),)),
+    "nodule": (NoduleNet(size=16), (torch.rand(2, 1, 16, 16, 16),)),
+    "views": (JointViews(PatchFeatures(ndim=2, size=16), width=32), (torch.rand(2, 3, 1, 16, 16),)),
+    "lite": (EfficientNetLite0(classes=2), (torch.rand(2, 3, 32, 32),)),
 }
 for name, (net, inputs) in cases.items():
     net.eval()
@@ -22,4 +27,4 @@ for name, (net, inputs) in cases.items():
 def test_the_networks_compile() -> None:
     run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr[-2000:]
-    assert run.stdout.count("same:") == 2
+    assert run.stdout.count("same:") == 5
