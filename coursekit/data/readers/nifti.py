@@ -1,0 +1,92 @@
+"""A folder of NIfTI volumes with their labels: ``images`` and ``labels``, or ``imagesTr`` and ``labelsTr`` as in the Medical Segmentation
+Decathlon (Antonelli et al., Nature Communications 13, 2022). A label file has the name of its image.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from torch.utils.data import Dataset
+
+from ... import _check
+from .. import readers
+from ..scan import Scan, aligned, from_nifti, oriented
+from ..seeds import PARTS, part_of
+
+FOLDERS = (("images", "labels"), ("imagesTr", "labelsTr"))
+
+
+class Pair(NamedTuple):
+    """A volume and its labels on one grid, axes "SPL"; ``name`` is the file's without its ending."""
+
+    image: Scan
+    label: Scan
+    name: str
+
+
+class NiftiFolder(Dataset[Pair]):
+    """The volumes of a folder, one subject a file, in the order of their names; ``split`` takes those whose name lies in that part.
+
+    The images are listed at once and read when asked for. Refused: an image without label, and when read a file that is no volume of three
+    axes, labels that do not lie on the grid of their image, and labels that are no whole numbers.
+    """
+
+    def __init__(self, place: Path, *, split: Literal["train", "test"] | None = None) -> None:
+        _check.one_of("split", split, (None, *PARTS))
+        there = [pair for pair in FOLDERS if (place / pair[0]).exists()]
+        images, labels = (place / name for name in (there or FOLDERS)[0])
+        found = _volumes(readers.entry(images, "the folder of volumes"))
+        for file in found:
+            readers.entry(labels / file.name, f"the labels of {images.name}/{file.name}")
+        self.images = [file for file in found if split in (None, part_of(_name(file)))]
+        self.labels = [labels / file.name for file in self.images]
+        if not self.images:
+            wanted = f"a volume (.nii or .nii.gz) in {place / images.name}" + (f" whose name falls into the {split} part" if split else "")
+            raise _check.refuse(wanted, f"none among {len(found)}", "add subjects" if found else "copy them there")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Pair:
+        with _naming(self.images[index]):
+            image = from_nifti(self.images[index])
+        with _naming(self.labels[index]):
+            label = _whole(from_nifti(self.labels[index]))
+            aligned(image, label)
+        return Pair(oriented(image), oriented(label), _name(self.images[index]))
+
+
+def load(*, split: Literal["train", "test"] | None = None) -> NiftiFolder:
+    """The folder that COURSEKIT_NIFTI names. Raises ``ValueError`` if the variable is unset."""
+    place = readers.folder("COURSEKIT_NIFTI")
+    if place is None:
+        raise _check.refuse("COURSEKIT_NIFTI to name a folder with images and labels", "no such variable", "set it first")
+    return NiftiFolder(place, split=split)
+
+
+def _volumes(folder: Path) -> list[Path]:
+    """Hidden files, such as the "._" twins that a Mac leaves, are none."""
+    return sorted(f for f in folder.iterdir() if f.name.endswith((".nii", ".nii.gz")) and not f.name.startswith("."))
+
+
+def _name(file: Path) -> str:
+    return file.name.removesuffix(".gz").removesuffix(".nii")
+
+
+@contextlib.contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """Say of every complaint which file it is about: image and labels have one name."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{file.parent.name}/{file.name}: {error}") from error
+
+
+def _whole(label: Scan) -> Scan:
+    """Labels as integers; some programs store them as floating point."""
+    if label.values.is_floating_point() and not bool((label.values == label.values.round()).all()):
+        raise _check.refuse("labels in whole numbers", "fractions", "give the labels, not a probability")
+    return replace(label, values=label.values.to(torch.int64))
