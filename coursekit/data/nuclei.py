@@ -3,21 +3,27 @@
 There is one image with 125 nuclei, so training and test part are two areas of it with a gap between them, never random patches:
 the left five eighths train, the right five sixteenths test, one sixteenth is left out. That is very little; a figure from it
 says how the methods compare on this image, not how well they do elsewhere.
+
+Whoever has the whole set names its folder in COURSEKIT_DSB2018. Then ``images`` gives all its fluorescence images, split by image, and
+``load`` the first of them by name: one image stands for the set wherever a lesson looks at one.
 """
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 import tifffile
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
+from torch.utils.data import Dataset
 
 from .. import _check
 from ..types import Boxes, Image, LabelMap, Masks
-from . import fetch, phantoms
+from . import fetch, phantoms, readers, seeds
+from .readers import dsb2018
 
 Part = Literal["train", "test"]
 PARTS = {"train": (0, 10), "test": (11, 16)}  # in sixteenths of the width
@@ -46,8 +52,11 @@ def load(*, split: Part | None = None, allow_phantom: bool = True) -> Nuclei:
 
     Intensities are scaled so that the 1st percentile of the whole image is 0 and the 99.8th is 1, and cut there: a few dividing nuclei
     saturate. Raises ``DataMissing`` if the image has not been fetched and ``allow_phantom`` is false.
+    With COURSEKIT_DSB2018 set: the first of ``images(split=split)``.
     """
     _check.one_of("split", split, [None, *PARTS])
+    if readers.folder("COURSEKIT_DSB2018"):
+        return images(split=split)[0]
     try:
         whole = _real()
     except fetch.DataMissing as missing:
@@ -58,17 +67,52 @@ def load(*, split: Part | None = None, allow_phantom: bool = True) -> Nuclei:
 
 
 def _real() -> Nuclei:
-    raw = tifffile.imread(fetch.path("nuclei2d_image")).astype(np.float32)
+    raw = tifffile.imread(fetch.path("nuclei2d_image"))
     ids = tifffile.imread(fetch.path("nuclei2d_labels")).astype(np.int64)
+    return Nuclei(_scaled(raw), relabel(torch.from_numpy(ids)), "real")
+
+
+def _scaled(raw: np.ndarray) -> Image:
+    """(1, H, W) in [0, 1] between the 1st and the 99.8th percentile."""
     low, high = np.percentile(raw, [1, 99.8]).astype(np.float32)
-    image = torch.from_numpy((raw - low) / (high - low)).clamp(0, 1)[None]  # (1, H, W)
-    return Nuclei(image, relabel(torch.from_numpy(ids)), "real")
+    return torch.from_numpy((raw.astype(np.float32) - low) / max(float(high - low), 1e-12)).clamp(0, 1)[None]
 
 
 def _phantom(note: str) -> Nuclei:
     """Always the same one."""
     image, labels = phantoms.nuclei(generator=torch.Generator().manual_seed(2018))
     return Nuclei(image, labels, "phantom", note)
+
+
+class Images(Dataset[Nuclei]):
+    """Whole images with their nuclei, one an item; they may differ in size."""
+
+    def __init__(self, whole: Nuclei | dsb2018.DSB2018) -> None:
+        self.whole = whole
+
+    def __len__(self) -> int:
+        return 1 if isinstance(self.whole, Nuclei) else len(self.whole)
+
+    def __getitem__(self, index: int) -> Nuclei:
+        index = range(len(self))[index]
+        if isinstance(self.whole, Nuclei):
+            return self.whole
+        grey, labels, name, mended = self.whole[index]
+        note = f"{name} of the 2018 Data Science Bowl" + (f": {mended}" if mended else "")
+        return Nuclei(_scaled(grey.numpy()), labels, "real", note)
+
+
+def images(*, split: Part | None = None, allow_phantom: bool = True) -> Images:
+    """All images of a part: the fluorescence images of COURSEKIT_DSB2018, split by image; without it the one that ``load`` gives."""
+    _check.one_of("split", split, [None, *PARTS])
+    place = readers.folder("COURSEKIT_DSB2018")
+    return Images(_bowl(place, split) if place else load(split=split, allow_phantom=allow_phantom))
+
+
+@lru_cache(maxsize=4)
+def _bowl(place: Path, split: Part | None) -> dsb2018.DSB2018:
+    """Remembered, as every image is opened once to see whether it is of fluorescence."""
+    return dsb2018.DSB2018(place, split=split)
 
 
 def part(whole: Nuclei, split: Part) -> Nuclei:
@@ -198,3 +242,43 @@ def copy_paste(whole: Nuclei, count: int, *, size: int = 128, touching: float = 
 def _varied(stamp: phantoms.Stamp, generator: Generator) -> phantoms.Stamp:
     light, mask = turn(stamp.light, stamp.mask, generator=generator)
     return phantoms.Stamp(light * phantoms.uniform(0.7, 1.4, generator=generator), mask)
+
+
+class Tile(NamedTuple):
+    """A square piece to train on: ``image`` (1, S, S), ``labels`` (S, S), 1 … n without a gap."""
+
+    image: Image
+    labels: LabelMap
+
+
+class CopyPaste(Dataset[Tile]):
+    """``length`` tiles of ``size`` pixels made of one image or of ``images``: a share ``pasted`` by ``copy_paste``, the rest by ``crop``.
+
+    Pasted tiles hold ``count`` nuclei, fewer where these would cover more than a third of the tile; an image without a nucleus that lies
+    free is cropped instead. Item i depends on ``seed`` and i alone. Give it the training part: what it holds is copied, not invented.
+    """
+
+    def __init__(
+        self, whole: Nuclei | Images, *, size: int = 128, count: int = 12, pasted: float = 0.5, length: int = 1000, seed: int = 0
+    ) -> None:
+        _check.positive("count", count)
+        _check.positive("length", length)
+        _check.within("pasted", torch.tensor(pasted), 0, 1, "it is a share of all tiles")
+        self.images = whole if isinstance(whole, Images) else Images(whole)
+        self.size, self.count, self.pasted, self.length, self.seed = size, count, pasted, length, seed
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Tile:
+        index = range(self.length)[index]
+        generator = seeds.stream(self.seed, "tiles", index)
+        whole = self.images[int(phantoms.uniform(0, len(self.images), generator=generator))]
+        count = self._room(whole) if phantoms.uniform(0, 1, generator=generator) < self.pasted else 0
+        made = copy_paste(whole, count, size=self.size, generator=generator) if count else crop(whole, self.size, generator=generator)
+        return Tile(made.image.contiguous(), made.labels.contiguous())
+
+    def _room(self, whole: Nuclei) -> int:
+        """How many nuclei to paste: by the mean area of those that can be."""
+        areas = [int(stamp.mask.sum()) for stamp in stamps(whole)]
+        return min(self.count, self.size**2 * len(areas) // (3 * max(sum(areas), 1)))
