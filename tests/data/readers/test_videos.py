@@ -1,0 +1,181 @@
+"""A folder of class-named folders of videos, written here as UCF-101 and HMDB-51 unpack; each file shows its number as its grey."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from coursekit.data import clips, seeds
+from coursekit.data.readers import videos
+
+CLASSES = ("ApplyEyeMakeup", "Basketball", "YoYo")
+
+
+def write(path: Path, grays: list[int], *, size: tuple[int, int] = (48, 64), fps: int = 25) -> None:
+    """A video of one frame for each grey."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    codec = "mpeg4" if path.suffix == ".avi" else "libx264"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=Fraction(fps))
+        stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
+        for gray in grays:
+            picture = np.full((*size, 3), gray, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+
+
+@pytest.fixture(scope="module")
+def ucf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes, six films each, two clips a film; beside them what unpacking leaves."""
+    root = tmp_path_factory.mktemp("UCF-101")
+    for c, name in enumerate(CLASSES):
+        for film in range(1, 7):
+            for clip in (1, 2):
+                write(root / name / f"v_{name}_g{film:02d}_c{clip:02d}.avi", [60 * c + 8 * film] * 3)
+    (root / "readme.txt").write_text("no class")
+    (root / "YoYo" / "Thumbs.db").write_text("no video")
+    (root / "YoYo" / "._v_YoYo_g01_c01.avi").write_text("no video either")
+    (root / ".cache").mkdir()
+    return root
+
+
+def names_of(chosen: videos.Chosen) -> list[str]:
+    return [p.stem for p in chosen.clips.paths]
+
+
+def test_all_films_are_found_with_the_class_of_their_folder(ucf: Path) -> None:
+    chosen = videos.read(ucf)
+    assert chosen.names == CLASSES
+    assert len(chosen.clips) == 36
+    assert [p.parent.name for p in chosen.clips.paths] == [CLASSES[k] for k in chosen.labels.tolist()]
+    for k in (0, 17, 35):
+        clip = chosen.clips[k]
+        assert (clip.shape, clip.dtype) == ((1, 16, 40, 40), torch.float32)
+        film = int(chosen.clips.paths[k].stem[-6:-4])
+        assert float(clip.mean()) * 255 == pytest.approx(60 * int(chosen.labels[k]) + 8 * film, abs=3)
+
+
+def test_the_parts_share_no_film(ucf: Path) -> None:
+    train, test = (videos.read(ucf, split=part) for part in ("train", "test"))
+    films = [{name[:-4] for name in names_of(one)} for one in (train, test)]
+    assert films[0]
+    assert films[1]
+    assert not films[0] & films[1]
+    assert len(train.clips) + len(test.clips) == 36
+    assert all(seeds.part_of(name) == "test" for name in films[1])
+    assert names_of(test) == [s for s in names_of(videos.read(ucf)) if s[:-4] in films[1]]
+
+
+@pytest.mark.parametrize(
+    ("stem", "name", "film"),
+    [
+        ("v_ApplyEyeMakeup_g08_c01", "ApplyEyeMakeup", "v_ApplyEyeMakeup_g08"),
+        ("v_ApplyEyeMakeup_g08_c12", "ApplyEyeMakeup", "v_ApplyEyeMakeup_g08"),
+        ("April_09_brush_hair_u_nm_np1_ba_goo_0", "brush_hair", "April_09"),
+        ("April_09_brush_hair_u_nm_np1_ba_goo_2", "brush_hair", "April_09"),
+        ("my own film", "walk", "my own film"),
+    ],
+)
+def test_the_film_of_a_clip_is_read_from_its_name(stem: str, name: str, film: str) -> None:
+    assert videos.subject_of(stem, name) == film
+
+
+def test_a_few_are_drawn_evenly_and_by_seed(ucf: Path) -> None:
+    few = videos.read(ucf, count=9, seed=1)
+    assert few.labels.bincount().tolist() == [3, 3, 3]
+    assert len(set(names_of(few))) == 9
+    assert names_of(few) == names_of(videos.read(ucf, count=9, seed=1)) == names_of(videos.read(ucf, count=12, seed=1))[:9]
+    assert names_of(few) != names_of(videos.read(ucf, count=9, seed=2))
+    assert len(videos.read(ucf, count=1000).clips) == 36
+    two = videos.read(ucf, classes=["YoYo", "Basketball"])
+    assert (two.names, two.labels.bincount().tolist()) == (("YoYo", "Basketball"), [12, 12])
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4"])
+def test_frames_are_taken_from_the_whole_length(tmp_path: Path, suffix: str) -> None:
+    grays = [10 + 8 * k for k in range(24)]
+    path = tmp_path / f"ramp{suffix}"
+    write(path, grays, fps=12)
+    assert videos.length_of(path) == 24
+    whole = videos.decode(path)
+    assert whole.fps == 12
+    np.testing.assert_allclose([f.mean() for f in whole.frames], grays, atol=4)
+    four = videos.Clips((path,), 4, 40, True)[0]
+    np.testing.assert_allclose(255 * four.mean((0, 2, 3)), [grays[k] for k in (3, 9, 15, 21)], atol=4)  # of each quarter the middle
+    more = videos.Clips((path,), 48, 40, True)[0]
+    np.testing.assert_allclose(255 * more.mean((0, 2, 3)), [g for g in grays for _ in (0, 1)], atol=4)  # a short video repeats frames
+    assert videos.Clips((path,), 4, 40, False)[0].shape == (3, 4, 40, 40)
+
+
+def test_the_middle_square_is_kept() -> None:
+    picture = np.zeros((20, 60, 3), np.uint8)
+    picture[:, 20:40] = (255, 0, 0)
+    clip = videos.square(videos.as_clip([picture, picture], gray=False))
+    assert clip.shape == (3, 2, 20, 20)
+    assert clip.mean((1, 2, 3)).tolist() == [1, 0, 0]
+    assert videos.as_clip([picture], gray=True).amax() == pytest.approx(0.299)
+    assert videos.as_clip([picture], size=5).shape == (1, 1, 5, 15)
+    assert videos.as_clip([picture[:, :1]], size=7).shape == (1, 1, 140, 7)
+
+
+def test_the_variable_turns_actions_to_the_folder(ucf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COURSEKIT_VIDEOS", str(ucf))
+    one = clips.actions(split="train", frames=4, size=24, gray=False)
+    assert (one.source, one.names, one.split, one.fps) == ("real", CLASSES, "train", None)
+    assert len(one) == len(videos.read(ucf, split="train").clips)
+    batch = next(iter(DataLoader(one, batch_size=5, num_workers=1)))  # decoded in another process
+    assert batch.clip.shape == (5, 3, 4, 24, 24)
+    assert torch.equal(batch.clip[3], one[3].clip)
+    assert torch.equal(batch.label, one.labels[:5])
+    assert "UCF-101" in one.note
+
+
+# --- what is not as it should be -------------------------------------------------------------------------------------------
+
+
+def test_folders_without_videos_or_classes_are_refused(tmp_path: Path, refuses) -> None:
+    refuses("at least two classes of videos", videos.read, tmp_path)
+    write(tmp_path / "walk" / "a.avi", [5])
+    refuses(r"at least two classes of videos in .*, got \['walk'\]", videos.read, tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("to come")
+    refuses("in class run, got none: fill the folder", videos.read, tmp_path)
+    refuses("a class to be one of 'run', 'walk'", videos.read, tmp_path, classes=["walk", "swim"])
+    refuses("at least two classes", videos.read, tmp_path, classes=["walk", "walk"])
+    refuses("class folders at gone", videos.read, tmp_path / "gone")
+
+
+def test_a_part_without_a_film_is_refused(tmp_path: Path, refuses) -> None:
+    for name in ("walk", "run"):
+        film = next(k for k in range(99) if seeds.part_of(f"v_{name}_g{k:02d}") == "train")
+        write(tmp_path / name / f"v_{name}_g{film:02d}_c01.avi", [5])
+    refuses("videos of the part 'test' in .*, got none", videos.read, tmp_path, split="test")
+
+
+def test_files_that_are_no_videos_are_refused_by_name(tmp_path: Path, refuses) -> None:
+    (tmp_path / "text.avi").write_text("no video at all")
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    write(tmp_path / "whole.mp4", [9] * 30)
+    (tmp_path / "cut.mp4").write_bytes((tmp_path / "whole.mp4").read_bytes()[:600])
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    for name in ("text.avi", "empty.mp4", "cut.mp4", "sound.mp4"):
+        refuses(f"a video in {name}", videos.length_of, tmp_path / name)
+        refuses(f"a video in {name}", videos.decode, tmp_path / name)
+        refuses(f"a video in {name}", videos.Clips.__getitem__, videos.Clips((tmp_path / name,), 4, 16, True), 0)
+
+
+def test_a_video_without_or_with_too_few_frames_is_refused(tmp_path: Path, refuses) -> None:
+    write(tmp_path / "none.mp4", [])
+    write(tmp_path / "three.avi", [5, 6, 7])
+    refuses("in none.mp4", videos.length_of, tmp_path / "none.mp4")
+    refuses("in none.mp4", videos.decode, tmp_path / "none.mp4")
+    refuses("6 frames in three.avi, got 1 of the 2 wanted", videos.decode, tmp_path / "three.avi", [0, 5])
