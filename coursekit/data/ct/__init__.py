@@ -1,5 +1,31 @@
 """Computed tomography of the lung: two real scans, vessels found in them, nodules of real shape set into them."""
 
-from .scans import CT, load
+from .candidates import Candidate, Candidates, nodules
+from .lung_mask import lungs
+from .scans import BONE, CT, LUNG, SOFT_TISSUE, SPLIT, centred, load, of_part, patch, three_channels, to_bytes, window
+from .slices import SliceItem, Slices, slices
+from .vessels import Vessels, vessels
 
-__all__ = ["CT", "load"]
+__all__ = [
+    "BONE",
+    "CT",
+    "LUNG",
+    "SOFT_TISSUE",
+    "SPLIT",
+    "Candidate",
+    "Candidates",
+    "SliceItem",
+    "Slices",
+    "Vessels",
+    "centred",
+    "load",
+    "lungs",
+    "nodules",
+    "of_part",
+    "patch",
+    "slices",
+    "three_channels",
+    "to_bytes",
+    "vessels",
+    "window",
+]

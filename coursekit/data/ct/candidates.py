@@ -14,16 +14,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float32, Float64, Int16, Int64
-from scipy import ndimage
 from torch import Generator, Tensor
 
 from ... import _check
 from .. import readers
-from ..scan import Scan
 from ..seeds import PARTS, Part, stream
-from . import ground, lidc
+from . import ground, lidc, luna
+from .cut import Cut, Made, drawn, read_patch
 from .readings import Nodule
-from .scans import LUNG, SPLIT, Range, patch, window
+from .scans import LUNG, SPLIT, Range, window
 from .vessels import Vessels
 
 TRIES = 200  # places tried for one nodule
@@ -69,26 +68,6 @@ class Candidates:
         return window(self.patches, **self.shown)
 
 
-class Reading(NamedTuple):
-    """How patches are read, the same for both classes. ``slice_mm`` None leaves the scan's own slices."""
-
-    size: int
-    spacing_mm: float
-    shift_mm: float
-    slice_mm: float | None
-
-
-class Made(NamedTuple):
-    """One candidate before it is stacked."""
-
-    patch: np.ndarray
-    nodule: bool
-    diameter_mm: float
-    patient: str
-    scan: str
-    world: np.ndarray
-
-
 def nodules(
     *,
     split: Part,
@@ -118,23 +97,20 @@ def nodules(
     _check.positive("shift_mm", shift_mm, zero=True)
     if slice_mm is not None:
         _check.positive("slice_mm", slice_mm)
-    how = Reading(size, spacing_mm, shift_mm, slice_mm)
+    how = Cut(size, spacing_mm, shift_mm, slice_mm)
     folder = readers.folder("COURSEKIT_LUNA16")
     if folder is not None:
-        from .luna import candidates
-
-        return _stacked(candidates(folder, split, count, how, seed), how, "real", f"LUNA16 in {folder.name}")
+        return _stacked(luna.candidates(folder, split, count, how, seed), how, "real", f"LUNA16 in {folder.name}", seed)
     here = ground.of(split, allow_phantom=allow_phantom)
     shapes = lidc.nodules(split=split, diameter_mm=diameter_mm, allow_phantom=allow_phantom)
     found = hardest(here.vessels) if hard else here.vessels
     turns = stream(seed, "candidates", split)
-    rows = [_drawn(len(pool), n, turns) for pool, n in ((shapes, count // 2), (found, count - count // 2))]
+    rows = [drawn(len(pool), n, turns) for pool, n in ((shapes, count // 2), (found, count - count // 2))]
     made = [_nodule(here, shapes[k], how, SPLIT[split], stream(seed, split, "nodule", i)) for i, k in enumerate(rows[0])]
     made += [_vessel(here, found, k, how, SPLIT[split], stream(seed, split, "vessel", i)) for i, k in enumerate(rows[1])]
-    order = torch.randperm(count, generator=turns).tolist()
     phantom = [one for one in (here.ct, shapes) if one.source == "phantom"]
     source, note = ("phantom", phantom[0].note) if phantom else ("real", "LIDC-IDRI shapes in two real CTs")
-    return _stacked([made[i] for i in order], how, source, note)
+    return _stacked(made, how, source, note, seed)
 
 
 def hardest(found: Vessels) -> Vessels:
@@ -143,15 +119,9 @@ def hardest(found: Vessels) -> Vessels:
     return found.take(np.sort(rows))
 
 
-def _drawn(pool: int, count: int, generator: Generator) -> list[int]:
-    """``count`` of ``pool``, each as often as any other as far as that goes."""
-    if not pool:
-        raise _check.refuse("candidates to draw from", "none", "widen the range of diameters")
-    rounds = [torch.randperm(pool, generator=generator) for _ in range(-(-count // pool))]
-    return torch.cat([torch.empty(0, dtype=torch.int64), *rounds])[:count].tolist()
-
-
-def _stacked(made: list[Made], how: Reading, source: str, note: str) -> Candidates:
+def _stacked(made: list[Made], how: Cut, source: str, note: str, seed: int) -> Candidates:
+    """In random order."""
+    made = [made[i] for i in torch.randperm(len(made), generator=stream(seed, "order")).tolist()]
     patches = np.stack([one.patch for one in made])[:, None].round().astype(np.int16)
     return Candidates(
         torch.from_numpy(patches),
@@ -169,13 +139,13 @@ def _stacked(made: list[Made], how: Reading, source: str, note: str) -> Candidat
 # --- one candidate -------------------------------------------------------------------------------------------------------
 
 
-def _vessel(here: ground.Ground, found: Vessels, row: int, how: Reading, scan: str, generator: Generator) -> Made:
+def _vessel(here: ground.Ground, found: Vessels, row: int, how: Cut, scan: str, generator: Generator) -> Made:
     world = found.world[row]
     read = read_patch(here.ct.scan, world, how, generator=generator)
     return Made(read, False, float(found.diameter_mm[row]), scan, scan, world)
 
 
-def _nodule(here: ground.Ground, shape: Nodule, how: Reading, scan: str, generator: Generator) -> Made:
+def _nodule(here: ground.Ground, shape: Nodule, how: Cut, scan: str, generator: Generator) -> Made:
     reach = (how.size * how.spacing_mm / 2 + how.shift_mm + 2 * (how.slice_mm or 0) + 2,) * 3
     for _ in range(TRIES):
         world = _beside(here.vessels, shape.diameter_mm / 2, generator)
@@ -198,30 +168,3 @@ def _beside(found: Vessels, radius_mm: float, generator: Generator) -> np.ndarra
     apart = radius_mm + found.diameter_mm[row] / 2 + 4 * draw[1]
     place: np.ndarray = found.world[row] + apart * way / np.linalg.norm(way)
     return place
-
-
-def read_patch(scan: Scan, world: np.ndarray, how: Reading, *, generator: Generator) -> np.ndarray:
-    """The patch of a candidate, shifted, turned by quarters in its slice and mirrored along each axis, all at random: (D, H, W) HU."""
-    draw = torch.rand(8, generator=generator, dtype=torch.float64).numpy()
-    middle = world + (2 * draw[:3] - 1) * how.shift_mm
-    if how.slice_mm is None:
-        read = patch(scan, middle, how.size, spacing_mm=how.spacing_mm, outside="nearest").values.numpy()
-    else:
-        read = _thick(scan, middle, how, how.slice_mm, float(draw[7]) - 0.5)
-    flips = tuple(axis for axis, chance in enumerate(draw[4:7]) if chance < 0.5)
-    turned: np.ndarray = np.flip(np.rot90(read, int(4 * draw[3]), (1, 2)), flips)
-    return turned
-
-
-def _thick(scan: Scan, middle: np.ndarray, how: Reading, slice_mm: float, phase: float) -> np.ndarray:
-    """The patch as slices of ``slice_mm`` would show it: averages over slices, then linear between them. ``phase`` in slices."""
-    fine = int(np.ceil(2 * slice_mm / how.spacing_mm))  # samples a slice
-    slices = int(np.ceil(how.size * how.spacing_mm / slice_mm)) + 3
-    centre = scan.index(middle[None])[0] + [phase * slice_mm / scan.spacing_mm[0], 0, 0]
-    spacing = (slice_mm / fine, how.spacing_mm, how.spacing_mm)
-    read = patch(scan, centre, (slices * fine, how.size, how.size), spacing_mm=spacing, frame="index", outside="nearest")
-    planes = read.values.numpy().reshape(slices, fine, how.size, how.size).mean(1)
-    zoom = how.spacing_mm / slice_mm
-    first = (slices - 1) / 2 - phase - zoom * (how.size - 1) / 2
-    thick: np.ndarray = ndimage.affine_transform(planes, (zoom, 1, 1), (first, 0, 0), output_shape=(how.size,) * 3, order=1, mode="nearest")
-    return thick

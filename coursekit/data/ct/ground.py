@@ -24,6 +24,7 @@ class Ground(NamedTuple):
     """``free`` is lung away from the labelled tumour."""
 
     ct: CT
+    lungs: Bool[Tensor, "D H W"]
     free: Bool[Tensor, "D H W"]
     vessels: Vessels
 
@@ -44,7 +45,7 @@ def of(split: Part, *, allow_phantom: bool = True) -> Ground:
 def _made(ct: CT) -> Ground:
     inside = lungs(ct.scan)
     found = vessels(ct.scan, label=ct.label, inside=inside, margin_mm=MARGIN_MM)
-    return Ground(ct, inside & ~_around(ct.label), found)
+    return Ground(ct, inside, inside & ~_around(ct.label), found)
 
 
 def _around(label: Scan) -> Tensor:
@@ -60,8 +61,8 @@ def _around(label: Scan) -> Tensor:
 def piece(scan: Scan, index: np.ndarray, reach_mm: tuple[float, float, float]) -> tuple[Scan, tuple[slice, ...]]:
     """The voxels within ``reach_mm`` (d, h, w) of an index, cut at the faces of the scan; as a scan and as slices."""
     reach = np.array(reach_mm) / scan.spacing_mm
-    low = np.maximum(np.floor(index - reach).astype(int), 0)
-    high = np.minimum(np.ceil(index + reach).astype(int) + 1, scan.values.shape)
+    low = np.maximum(np.floor(index - reach), 0).astype(int)
+    high = np.minimum(np.ceil(index + reach) + 1, scan.values.shape).astype(int)
     d, h, w = (int(n) for n in low)
     size = tuple(int(n) for n in high - low)
     return cropped(scan, (d, h, w), (size[0], size[1], size[2])), tuple(slice(a, b) for a, b in zip(low, high))

@@ -99,7 +99,7 @@ def _tree(grid: list[np.ndarray], half: np.ndarray, side: int, generator: Genera
     Cubes of the radii add up where branches meet (Murray's law, 1926).
     """
     inside = np.argwhere(_lung(grid, half, side))
-    drawn = torch.randint(len(inside), (tips,), generator=generator).numpy()
+    drawn = torch.randint(len(inside), (tips,), generator=generator).unique().numpy()  # no place twice
     hilum = half * [0.0, 0.1, side * 0.16]
     places = np.array([[axis[i] for axis, i in zip(grid, at)] for at in inside[drawn]])
     places = np.concatenate([hilum[None], places[np.argsort(np.linalg.norm(places - hilum, axis=1))]])

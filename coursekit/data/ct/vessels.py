@@ -6,6 +6,7 @@ the maxima, over place and size, of the scale-normalised Laplacian of a Gaussian
 scale selection", IJCV 30). All lie away from what is labelled. Nobody has read these scans for small nodules: a few candidates may be one.
 """
 
+import itertools
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -93,15 +94,24 @@ def _spots(grid: Scan, deep: np.ndarray, least_mm: float, most_mm: float) -> Ves
     sigmas = DIAMETERS_MM / TUBE / GRID_MM  # in voxels
     smooth = [np.pad(ndimage.gaussian_filter(values, sigma, mode="nearest", truncate=3), 1, mode="edge") for sigma in sigmas]
     answer = np.stack([-(sigma**2) * _laplacian(one) for sigma, one in zip(sigmas, smooth)])
-    peak = (answer == ndimage.maximum_filter(answer, 3)) & (answer > CONTRAST) & (deep & (values > BRIGHT))
-    peak[[0, -1]] = False  # a size outside the range
-    scale, *place = peak.nonzero()
+    scale, *place = ((answer > CONTRAST) & (deep & (values > BRIGHT))).nonzero()
+    top = _is_top(answer, np.stack([scale, *place]))
+    scale, place = scale[top], [axis[top] for axis in place]
     order = np.argsort(-answer[scale, *place], kind="stable")
     scale, index = scale[order], np.stack(place, 1)[order]
     diameter = _diameter(answer, scale, index)
     keep = (diameter >= least_mm) & (diameter <= most_mm)
     flat, space = _shape(smooth, scale, index)
     return Vessels(index.astype(float), index.astype(float), diameter, flat, space).take(keep)
+
+
+def _is_top(answer: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Which of the points (4, n) are no smaller than all 80 around them; not the least and the greatest size, which have no size beyond."""
+    top: np.ndarray = (points[0] > 0) & (points[0] < len(answer) - 1)
+    for step in itertools.product((-1, 0, 1), repeat=4):
+        left = np.flatnonzero(top)
+        top[left] = answer[*points[:, left]] >= answer[*(points[:, left] + np.array(step)[:, None])]
+    return top
 
 
 def _laplacian(padded: np.ndarray) -> np.ndarray:

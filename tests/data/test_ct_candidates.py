@@ -1,0 +1,248 @@
+"""Nodule or vessel: the classes differ in what is at the middle, and in nothing of how they were made."""
+
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from scipy import ndimage
+from torch.utils.data import DataLoader
+
+from coursekit.data.ct import candidates, cut, ground, lidc, phantom, scans
+from coursekit.data.ct.candidates import Candidates, nodules
+from coursekit.data.ct.cut import Cut
+from coursekit.data.scan import Scan, spaced
+from coursekit.data.seeds import part_of, stream
+
+PLAN = phantom.Plan((24, 160, 160), (8.0, 1.8, 1.8), 20.0, (0.3, 0.2, 0.35))
+
+
+@pytest.fixture(scope="module")
+def real() -> Candidates:
+    return nodules(split="train", count=400, allow_phantom=False)
+
+
+@pytest.fixture
+def small(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing is fetched, and the phantom chests are small."""
+    for name in ("lung1", "lung2"):
+        monkeypatch.setitem(phantom.PLANS, name, PLAN)
+    return empty_cache
+
+
+def auc(score: np.ndarray, label: np.ndarray) -> float:
+    """The chance that a nodule scores above a vessel, by comparing all pairs."""
+    apart = score[label == 1][:, None] - score[label == 0]
+    return float((apart > 0).mean() + (apart == 0).mean() / 2)
+
+
+def test_the_real_set(real: Candidates) -> None:
+    assert (real.source, real.spacing_mm, len(real)) == ("real", 1.0, 400)
+    assert (tuple(real.patches.shape), real.patches.dtype) == ((400, 1, 24, 24, 24), torch.int16)
+    assert real.labels.bincount().tolist() == [200, 200]
+    assert 0.3 < float(real.labels[:200].float().mean()) < 0.7  # in random order
+    assert set(real.scans) == {"lung1"}
+    assert {p for p, one in zip(real.patients, real.labels) if not one} == {"lung1"}
+    shapes = [p for p, one in zip(real.patients, real.labels) if one]
+    assert all(part_of(p) == "train" for p in shapes)
+    sizes = real.diameter_mm[real.labels == 1]
+    assert bool(((sizes >= 4) & (sizes <= 12)).all())
+    values = real.patches.float()
+    assert bool(((values > -1100) & (values < 3100)).all())
+
+
+def cues(patches: np.ndarray) -> dict[str, np.ndarray]:
+    """What a classifier could use without a look at the middle: noise, blur, edge, surroundings, position."""
+    side = patches.shape[-1]
+    axis = np.abs(np.arange(side) - (side - 1) / 2)
+    shell = np.maximum(np.maximum(axis[:, None, None], axis[:, None]), axis) > side / 2 - 3
+    corners = [patches[:, a, b, c] for a in ends(side) for b in ends(side) for c in ends(side)]
+    rough = [np.abs(np.diff(patches, 2, axis=k)) for k in (1, 3)]
+    return {
+        "noise in the corners": np.median([corner.std((1, 2, 3)) for corner in corners], axis=0),
+        "noise all over": np.median(rough[1], (1, 2, 3)),
+        "blur in depth": np.median(rough[0], (1, 2, 3)) / np.median(rough[1], (1, 2, 3)),
+        "mean of the shell": patches[:, shell].mean(1),
+        "median of the shell": np.median(patches[:, shell], 1),
+        "spread of the shell": patches[:, shell].std(1),
+        "bright share of the shell": (patches[:, shell] > -500).mean(1),
+        "darkest voxel": patches.min((1, 2, 3)),
+        "fraction of a HU": np.abs(patches - patches.round()).mean((1, 2, 3)),
+        "brightest voxel at the middle": patches[:, 6:-6, 6:-6, 6:-6].max((1, 2, 3)),
+    }
+
+
+def ends(side: int) -> tuple[slice, slice]:
+    return slice(0, 6), slice(side - 6, side)
+
+
+def test_no_trivial_cue_tells_the_classes_apart(real: Candidates) -> None:
+    found = {name: auc(score, real.labels.numpy()) for name, score in cues(real.patches[:, 0].double().numpy()).items()}
+    assert {name: value for name, value in found.items() if not 0.35 < value < 0.65} == {}
+
+
+def test_the_candidate_lies_off_the_middle_alike_in_both_classes() -> None:
+    """Seen on balls in emptiness: the place of the ball is the shift, whatever the class."""
+    how = Cut(24, 1.0, 2.0, None)
+    d, h, w = (axis.astype(np.float32) for axis in np.indices((41, 41, 41)))
+    ball = np.clip(3.5 - np.sqrt((d - 20) ** 2 + (h - 20) ** 2 + (w - 20) ** 2), 0, 1)
+    scan = spaced(torch.from_numpy(ball), (1.0,) * 3)
+    centre = scan.world(np.array([[20, 20, 20]]))[0]
+    places = np.array([ndimage.center_of_mass(cut.read_patch(scan, centre, how, generator=stream(0, k))) for k in range(200)]) - 11.5
+    assert np.abs(places).max() < 2.01
+    np.testing.assert_allclose(places.mean(0), 0, atol=0.3)
+    np.testing.assert_allclose(places.std(0), 4 / np.sqrt(12), atol=0.15)
+
+
+def test_turns_and_mirrors_reach_all_sixteen_ways() -> None:
+    how = Cut(6, 1.0, 0.0, None)
+    scan = spaced(torch.arange(6.0**3).reshape(6, 6, 6), (1.0,) * 3)
+    centre = scan.world(np.array([[2.5, 2.5, 2.5]]))[0]
+    seen = {cut.read_patch(scan, centre, how, generator=stream(k)).tobytes() for k in range(150)}
+    expected = {np.rot90(f, k, (1, 2)).tobytes() for k in range(4) for f in _flips(scan.values.numpy())}
+    assert seen == expected
+    assert len(seen) == 16
+
+
+def _flips(values: np.ndarray) -> list[np.ndarray]:
+    return [np.flip(values, axes) for axes in ((), (0,), (2,), (0, 2))]
+
+
+def test_the_middle_holds_what_the_label_says(real: Candidates) -> None:
+    """By an independent route: nodules replace air beside vessels, so where the scan itself is read again there is none."""
+    ct = scans.of_part("train")
+    for k in range(60):
+        again = scans.patch(ct.scan, real.world[k], 24, outside="nearest").values.numpy()
+        made = real.patches[k, 0].numpy()
+        close = np.sort(again.ravel()), np.sort(made.ravel().astype(float))
+        changed = np.abs(close[1].mean() - close[0].mean())
+        middle = float(ct.scan.values[tuple(np.round(ct.scan.index(real.world[k][None])[0]).astype(int))])
+        if real.labels[k]:
+            assert again[8:16, 8:16, 8:16].mean() < close[1].max()
+            assert made[8:16, 8:16, 8:16].max() > again[11:13, 11:13, 11:13].mean() + 150  # denser than what it replaced
+        else:
+            assert changed < 60  # the same tissue up to the shift
+            assert middle > -600
+
+
+def test_harder_vessels_are_the_rounder_third() -> None:
+    here = ground.of("train").vessels
+    hard = candidates.hardest(here)
+    assert len(hard) == len(here) // 3
+    assert hard.roundness.min() >= np.sort(here.roundness)[-len(hard)]
+    one = nodules(split="train", count=6, size=8, hard=True)
+    used = one.world[(one.labels == 0).numpy()]
+    assert all((np.linalg.norm(hard.world - place, axis=1) < 1e-9).any() for place in used)
+
+
+def test_thick_slices_average_and_keep_a_ramp() -> None:
+    d, h, w = torch.meshgrid(*[torch.arange(float(n)) for n in (60, 40, 40)], indexing="ij")
+    scan = spaced(3 * d + 10 * h + 100 * w, (1.0,) * 3)
+    centre = scan.world(np.array([[30.2, 20, 20]]))[0]
+    for phase in (-0.4, 0.0, 0.3):
+        thick = cut._thick(scan, centre, Cut(12, 1.0, 0.0, 5.0), 5.0, phase)
+        np.testing.assert_allclose(thick, scans.patch(scan, centre, 12).values, rtol=1e-4)  # a mean of a line is the line
+    noise = Scan(torch.randn(scan.values.shape, generator=stream(3)), scan.affine)
+    fine, thick = (cut.read_patch(noise, centre, Cut(12, 1.0, 0.0, mm), generator=stream(4)) for mm in (None, 5.0))
+    assert thick.std() < 0.6 * fine.std()
+    lit = Scan(torch.zeros(60, 40, 40), scan.affine)
+    lit.values[30] = 1.0  # a sheet 1 mm thick
+    sheet = cut._thick(lit, scan.world(np.array([[30, 20, 20]]))[0], Cut(13, 1.0, 0.0, 5.0), 5.0, 0.5)  # in the middle of a slice
+    assert sheet[6, 6, 6] == pytest.approx(1 / 5, abs=0.03)
+    assert sheet[:, 6, 6].sum() == pytest.approx(1, abs=0.1)
+
+
+def test_the_same_in_any_process_order_or_thread_count() -> None:
+    first = nodules(split="train", count=12, size=12, seed=3)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2 if threads == 1 else 1)
+    again = nodules(split="train", count=12, size=12, seed=3)
+    torch.set_num_threads(threads)
+    assert torch.equal(first.patches, again.patches)
+    assert first.patients == again.patients
+    other = nodules(split="train", count=12, size=12, seed=4)
+    assert not torch.equal(first.patches, other.patches)
+    loaded = pickle.loads(pickle.dumps(first))
+    assert torch.equal(loaded[5].patch, first[5].patch)
+    batch = next(iter(DataLoader(first, batch_size=4)))
+    assert (batch.patch.shape, batch.label.shape, batch.diameter_mm.shape) == ((4, 1, 12, 12, 12), (4,), (4,))
+    assert torch.equal(first.windowed()[7], first[7].patch)
+    assert (float(first.windowed().min()) >= 0, float(first.windowed().max()) <= 1) == (True, True)
+
+
+def test_without_data_a_labelled_phantom(small: Path) -> None:
+    ground._made.cache_clear()
+    scans._phantom.cache_clear()
+    parts = {split: nodules(split=split, count=9, size=10) for split in ("train", "test")}
+    scans._phantom.cache_clear()
+    for split, part in parts.items():
+        assert (part.source, part.labels.bincount().tolist()) == ("phantom", [5, 4])
+        assert "run coursekit data fetch lung" in part.note
+        assert set(part.scans) == {scans.SPLIT[split]}
+    patients = [{p for p in part.patients if p.startswith("phantom")} for part in parts.values()]
+    assert all(patients)
+    assert not patients[0] & patients[1]
+    assert all(part_of(p) == "test" for p in patients[1])
+
+
+def test_what_is_refused(refuses) -> None:
+    refuses("split to be one of", nodules, split="val")
+    refuses("count, size and spacing_mm > 0", nodules, split="train", count=0)
+    refuses("shift_mm >= 0", nodules, split="train", shift_mm=-1.0)
+    refuses("slice_mm > 0", nodules, split="train", slice_mm=0.0)
+    refuses("candidates to draw from, got none", nodules, split="train", count=4, diameter_mm=(299.0, 300.0))
+    refuses("room for a nodule of", nodules, split="train", count=2, diameter_mm=(29.0, 30.0), size=8)
+
+
+# --- LUNA16 --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def luna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two scans a part, with a bright ball at each nodule, in the layout of LUNA16."""
+    series = [name for part in ("train", "test") for name in [f"1.3.6.{k}" for k in range(40) if part_of(f"1.3.6.{k}") == part][:2]]
+    nodule, other = [], []
+    (tmp_path / "subset0").mkdir()
+    for k, uid in enumerate(series):
+        values = np.full((30, 40, 44), -900, np.int16)
+        values[14:17, 19:22, 29:32] = 100  # at the index (x, y, z) = (30, 20, 15)
+        image = sitk.GetImageFromArray(values)
+        image.SetOrigin((-100.0 + k, -90.0, -50.0))
+        image.SetSpacing((0.8, 0.8, 1.25))
+        sitk.WriteImage(image, str(tmp_path / "subset0" / f"{uid}.mhd"))
+        nodule.append((uid, *image.TransformIndexToPhysicalPoint((30, 20, 15))))
+        other += [(uid, *image.TransformIndexToPhysicalPoint((12, 12, 10 + j))) for j in range(3)]
+    rows = [f"{','.join(map(str, row))},{value}" for row, value in [(r, 1) for r in nodule] + [(r, 0) for r in other]]
+    (tmp_path / "candidates.csv").write_text("\n".join(["seriesuid,coordX,coordY,coordZ,class", *rows]) + "\n")
+    rows = [f"{','.join(map(str, row))},{4.5 + k}" for k, row in enumerate(nodule)]
+    (tmp_path / "annotations.csv").write_text("\n".join(["seriesuid,coordX,coordY,coordZ,diameter_mm", *rows]) + "\n")
+    monkeypatch.setenv("COURSEKIT_LUNA16", str(tmp_path))
+    return tmp_path
+
+
+def test_luna16_takes_the_place_of_both_classes(luna: Path) -> None:
+    for split in ("train", "test"):
+        found = nodules(split=split, count=8, size=12, seed=1)
+        assert (found.source, found.note, found.labels.sum()) == ("real", f"LUNA16 in {luna.name}", 4)
+        assert all(part_of(uid) == split for uid in found.patients)
+        middle = found.patches[:, 0, 4:8, 4:8, 4:8].amax((1, 2, 3))
+        assert torch.equal(middle > 0, found.labels == 1)
+        assert torch.equal(found.diameter_mm.isnan(), found.labels == 0)
+        assert all(4.5 <= size <= 8.5 for size in found.diameter_mm[found.labels == 1].tolist())
+    (luna / "annotations.csv").write_text("seriesuid,coordX,coordY,coordZ,diameter_mm\n")
+    assert bool(nodules(split="train", count=4, size=6).diameter_mm.isnan().all())
+
+
+def test_luna16_without_a_nodule_of_the_part(luna: Path, refuses) -> None:
+    for path in (luna / "subset0").iterdir():
+        if part_of(path.stem) == "test":
+            os.remove(path)
+    refuses("nodules among the candidates of the test part", nodules, split="test", count=2)
+
+
+def test_the_shapes_are_lidc_s_own(real: Candidates) -> None:
+    known = {one.patient for one in lidc.nodules(split="train", diameter_mm=(4, 12))}
+    assert {p for p, one in zip(real.patients, real.labels) if one} <= known

@@ -1,0 +1,179 @@
+"""The two CTs lie where their files say, windows saturate as said, patches keep their place, and the lungs are the lungs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+
+from coursekit.data import fetch, itk
+from coursekit.data.ct import ground, phantom, scans
+from coursekit.data.ct.lung_mask import lungs
+from coursekit.data.scan import Scan, resampled, spaced
+from coursekit.data.seeds import PARTS, Part, stream
+from coursekit.testing import assert_close
+
+SMALL = phantom.Plan((24, 160, 160), (8.0, 1.8, 1.8), 20.0, (0.3, 0.2, 0.35))
+
+
+@pytest.fixture(scope="module")
+def chest() -> Scan:
+    return phantom.chest(SMALL, generator=stream(0, "chest"))[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "pixel", "voxels"), [("lung1", (48, 512, 512), 0.5703125, 837), ("lung2", (61, 512, 512), 0.626953125, 24644)]
+)
+def test_the_real_ones_lie_where_itk_says(name: scans.Name, shape: tuple[int, ...], pixel: float, voxels: int) -> None:
+    ct = scans.load(name, allow_phantom=False)
+    assert (ct.source, ct.note, ct.scan.unit, ct.scan.axes) == ("real", "", "HU", "SPL")
+    assert (tuple(ct.scan.values.shape), ct.scan.values.dtype) == (shape, torch.float32)
+    assert (tuple(ct.label.values.shape), ct.label.values.dtype, int(ct.label.values.sum())) == (shape, torch.bool, voxels)
+    assert ct.scan.spacing_mm == pytest.approx((5, pixel, pixel))
+    image = sitk.ReadImage(str(fetch.path(f"{name}_image")))
+    for d, h, w in [(0, 0, 0), (20, 300, 200), tuple(n - 1 for n in shape)]:
+        x, y, z = image.TransformIndexToPhysicalPoint((w, h, d))
+        place = np.array([[-x, -y, z]])  # LPS to RAS
+        at = tuple(np.round(ct.scan.index(place)[0]).astype(int))
+        np.testing.assert_allclose(ct.scan.world(np.array([at])), place, atol=1e-6)
+        assert float(ct.scan.values[at]) == image[w, h, d]
+
+
+def test_other_directions_and_a_damaged_file(tmp_path: Path, refuses) -> None:
+    image = sitk.GetImageFromArray(np.arange(24, dtype=np.uint16).reshape(2, 3, 4))
+    image.SetSpacing((0.5, 2.0, 3.0))
+    image.SetOrigin((1.0, -2.0, 7.0))
+    image.SetDirection((0, 0, 1, 1, 0, 0, 0, 1, 0))
+    sitk.WriteImage(image, str(tmp_path / "turned.mhd"))
+    scan = itk.read(tmp_path / "turned.mhd")
+    x, y, z = image.TransformIndexToPhysicalPoint((3, 1, 1))
+    np.testing.assert_allclose(scan.world(np.array([[1, 1, 3]]))[0], [-x, -y, z])
+    assert (int(scan.values[1, 1, 3]), scan.spacing_mm) == (19, (3.0, 2.0, 0.5))
+    (tmp_path / "broken.nrrd").write_text("NRRD0004\n")
+    refuses("a volume that ITK reads in broken.nrrd", itk.read, tmp_path / "broken.nrrd")
+    refuses("reads in none.nrrd, got no file", itk.read, tmp_path / "none.nrrd")
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 4), np.uint8)), str(tmp_path / "flat.nrrd"))
+    refuses("one volume in flat.nrrd", itk.read, tmp_path / "flat.nrrd")
+
+
+def test_without_data_a_labelled_phantom_of_the_same_shape(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = phantom.PLANS["lung1"]
+    assert (plan.shape, plan.spacing_mm) == ((48, 512, 512), (5.0, 0.5703125, 0.5703125))
+    monkeypatch.setitem(phantom.PLANS, "lung1", SMALL)
+    scans._phantom.cache_clear()
+    ct = scans.load("lung1")
+    scans._phantom.cache_clear()
+    assert (ct.source, ct.scan.unit, ct.scan.axes) == ("phantom", "HU", "SPL")
+    assert "run coursekit data fetch lung1_image" in ct.note
+    assert (ct.scan.values.dtype, ct.label.values.dtype) == (torch.float32, torch.bool)
+    ball = 4 / 3 * np.pi * 10**3 / 1000
+    assert float(ct.label.values.sum()) * ct.label.voxel_ml == pytest.approx(ball, rel=0.1)
+    assert float(ct.scan.values[ct.label.values].mean()) == pytest.approx(phantom.TUMOUR, abs=3)
+    with pytest.raises(fetch.DataMissing, match="run coursekit data fetch lung1_image"):
+        scans.load("lung1", allow_phantom=False)
+
+
+def test_one_patient_trains_and_the_other_tests(refuses) -> None:
+    assert scans.SPLIT == {"train": "lung1", "test": "lung2"}
+    assert scans.of_part("train") is scans.load("lung1")
+    assert scans.of_part("test") is scans.load("lung2")
+    refuses("split to be one of 'train', 'test'", scans.of_part, "val")
+    refuses("name to be one of 'lung1', 'lung2'", scans.load, "lung3")
+
+
+def test_windows_saturate_at_both_ends(refuses) -> None:
+    hu = torch.tensor([-2000, -1350, -600, 150, 3000])
+    assert_close(scans.window(hu, **scans.LUNG), torch.tensor([0.0, 0.0, 0.5, 1.0, 1.0]))
+    assert_close(scans.window(hu.double(), **scans.centred(-600, 750)), torch.tensor([0.0, 0.0, 0.5, 1.0, 1.0]).double())
+    assert (scans.SOFT_TISSUE, scans.BONE) == ({"low": -160, "high": 240}, {"low": -500, "high": 1300})
+    refuses("high - low > 0", scans.window, hu, low=1.0, high=1.0)
+    refuses("width > 0", scans.centred, 0, 0)
+
+
+def test_bytes_and_three_channels(refuses) -> None:
+    shown = torch.tensor([[0.0, 0.001, 0.5, 0.999, 1.0]])
+    assert scans.to_bytes(shown).tolist() == [[0, 0, 128, 255, 255]]
+    assert scans.to_bytes(shown).dtype == torch.uint8
+    refuses("shown in .0, 1.", scans.to_bytes, shown * 2)
+    refuses("shown to be floating point", scans.to_bytes, torch.ones(2, dtype=torch.int64))
+    image = torch.rand(2, 1, 3, 4)
+    assert_close(scans.three_channels(image), torch.cat([image] * 3, 1))
+    assert scans.three_channels(image[0]).shape == (3, 3, 4)
+    refuses("image of shape", scans.three_channels, torch.rand(2, 3, 4))
+
+
+# --- patches -------------------------------------------------------------------------------------------------------------
+
+
+def ramp() -> Scan:
+    d, h, w = torch.meshgrid(*[torch.arange(float(n)) for n in (6, 20, 24)], indexing="ij")
+    return Scan(100 * d + 10 * h + w, np.diag([1.0, 1, 1, 1]) @ spaced(d, (4.0, 0.5, 0.8)).affine, "HU")
+
+
+def test_a_patch_reads_linearly_and_keeps_its_place() -> None:
+    scan = ramp()
+    index = np.array([2.3, 9.1, 11.7])
+    for centre, frame in ((index, "index"), (scan.world(index[None])[0], "world")):
+        read = scans.patch(scan, centre, (5, 4, 6), spacing_mm=0.9, frame=frame)
+        assert (read.values.shape, read.values.dtype, read.axes, read.unit) == ((5, 4, 6), torch.float32, "SPL", "HU")
+        np.testing.assert_allclose(read.spacing_mm, (0.9,) * 3)
+        np.testing.assert_allclose(read.world(np.array([[2, 1.5, 2.5]])), scan.world(index[None]), atol=1e-9)
+        every = np.argwhere(np.ones(read.values.shape))
+        old = scan.index(read.world(every))
+        np.testing.assert_allclose(read.values.flatten(), old @ [100, 10, 1], rtol=1e-5)
+
+
+def test_a_patch_equals_the_resampled_scan() -> None:
+    scan = ramp()
+    scan = Scan(torch.randn(scan.values.shape, generator=stream(1)), scan.affine)
+    whole = resampled(scan, (1.0,) * 3)
+    read = scans.patch(scan, whole.world(np.array([[10, 5, 9]]))[0], 7)
+    assert_close(read.values, whole.values[7:14, 2:9, 6:13], rtol=1e-4, atol=1e-4)
+
+
+def test_outside_the_scan_there_is_air_or_the_nearest_voxel(refuses) -> None:
+    scan = spaced(torch.full((4, 5, 6), 50.0), (1.0,) * 3)
+    air = scans.patch(scan, (0, 0, 0), 5, frame="index").values
+    assert (float(air[0, 0, 0]), float(air[4, 4, 4]), float(air[2, 2, 2])) == (scans.AIR, 50, 50)
+    assert float(scans.patch(scan, (0, 0, 0), 5, frame="index", outside="nearest").values.min()) == 50
+    far = scans.patch(scan, (100, -50, 3), 3, frame="index")
+    assert bool((far.values == scans.AIR).all())
+    assert float(scans.patch(scan, (100, -50, 3), 3, frame="index", outside="nearest").values.min()) == 50
+    refuses("size > 0", scans.patch, scan, (0, 0, 0), 0)
+    refuses("spacing_mm > 0", scans.patch, scan, (0, 0, 0), 3, spacing_mm=-1.0)
+    refuses("frame to be one of", scans.patch, scan, (0, 0, 0), 3, frame="voxel")
+    refuses("outside to be one of", scans.patch, scan, (0, 0, 0), 3, outside="zero")
+
+
+# --- lungs ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_lungs_of_a_phantom(chest: Scan, refuses) -> None:
+    grid = [(np.arange(n) - (n - 1) / 2) * step for n, step in zip(SMALL.shape, SMALL.spacing_mm)]
+    half = np.array([n * step / 2 for n, step in zip(SMALL.shape, SMALL.spacing_mm)])
+    truth = phantom._lung(grid, half, -1) | phantom._lung(grid, half, 1)
+    found = lungs(chest).numpy()
+    dice = 2 * (found & truth).sum() / (found.sum() + truth.sum())
+    assert dice > 0.96
+    assert not found[-4, 86:88, 79:81].any()  # the trachea
+    assert float(chest.values[-4, 86:88, 79:81].mean()) < -900
+    refuses("a chest with air in it", lungs, spaced(chest.values.clamp(min=0), SMALL.spacing_mm))
+
+
+@pytest.mark.parametrize("split", PARTS)
+def test_the_lungs_of_the_real_ones(split: Part) -> None:
+    ct, found, *_ = ground.of(split)
+    litres = float(found.sum()) * ct.scan.voxel_ml / 1000
+    assert 2 < litres < 6
+    values = ct.scan.values
+    assert float((values[found] < -500).float().mean()) > 0.9
+    assert not bool(found[:, [0, -1]].any() or found[:, :, [0, -1]].any())
+    left, right = found[..., 256:].sum(), found[..., :256].sum()
+    assert 0.6 < float(left / right) < 1.1  # the right lung is the larger
+    if split == "train":
+        assert float(found[ct.label.values].float().mean()) > 0.95  # the nodule lies inside
+        assert not bool(found[43, 260:300, 240:265].any())  # the trachea above the lungs
+    else:
+        assert not bool(found[:8, 100:220].any())  # air in the stomach
+        assert not bool(found[40, 245:265, 250:270].any())  # the trachea

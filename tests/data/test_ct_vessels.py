@@ -1,0 +1,91 @@
+"""Vessels: tubes and balls of known place and size are found as such, and in the real CTs none touches what is labelled."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from coursekit.data.ct import ground
+from coursekit.data.ct.vessels import Vessels, vessels
+from coursekit.data.scan import Scan, spaced
+from coursekit.data.seeds import Part
+
+SHAPE = (60, 80, 90)
+BALL, UPRIGHT, FLAT = (20.0, 20.0, 20.0), (30.0, 55.0, 25.0), (25.0, 40.0, 66.0)  # (d, h, w) in voxels of 1 mm
+
+
+@pytest.fixture(scope="module")
+def toy() -> Scan:
+    """A ball of 7 mm, a tube of 6 mm along depth, a tube of 6 mm along the columns that ends in the lung, in noise."""
+    d, h, w = (axis.astype(float) for axis in np.indices(SHAPE))
+    distance = np.stack(
+        [
+            np.sqrt((d - BALL[0]) ** 2 + (h - BALL[1]) ** 2 + (w - BALL[2]) ** 2) - 3.5,
+            np.hypot(h - UPRIGHT[1], w - UPRIGHT[2]) - 3 + 0.02 * np.abs(d - UPRIGHT[0]),  # thickest in the middle
+            np.hypot(d - FLAT[0], h - FLAT[1]) - 3 + 0.02 * np.abs(w - FLAT[2]),
+        ]
+    ).min(0)
+    noise = np.random.default_rng(0).normal(0, 20, SHAPE)
+    values = -850 + 890 * np.clip(0.5 - distance, 0, 1) + noise
+    return spaced(torch.from_numpy(values.astype(np.float32)), (1.0,) * 3, unit="HU")
+
+
+def at(found: Vessels, place: tuple[float, float, float]) -> int:
+    """The candidate at a place, within 2.5 mm."""
+    apart = np.linalg.norm(found.index - place, axis=1)
+    assert apart.min() < 2.5
+    return int(apart.argmin())
+
+
+def test_tubes_and_balls_of_known_place_and_size(toy: Scan) -> None:
+    found = vessels(toy, inside=torch.ones(SHAPE, dtype=torch.bool))
+    ball, upright, flat = (at(found, place) for place in (BALL, UPRIGHT, FLAT))
+    np.testing.assert_allclose(found.diameter_mm[[upright, flat]], 6, rtol=0.2)
+    assert 4.5 < found.diameter_mm[ball] < 7.5  # a ball of 7 mm answers like a tube of 7 √(2/3)
+    assert min(found.roundness[[ball, upright]]) > 0.75
+    assert found.roundness[flat] < 0.25
+    assert found.blobness[ball] > 0.7
+    assert max(found.blobness[[upright, flat]]) < 0.25
+    distance = np.minimum(np.hypot(*(found.index - UPRIGHT).T[1:]), np.hypot(*(found.index - FLAT).T[:2]))
+    assert (np.minimum(distance, np.linalg.norm(found.index - BALL, axis=1)) < 4).all()  # nothing out of the noise
+    np.testing.assert_allclose(toy.world(found.index), found.world, atol=1e-9)
+
+
+def test_only_inside_only_of_the_size_and_away_from_the_label(toy: Scan, refuses) -> None:
+    everywhere = torch.ones(SHAPE, dtype=torch.bool)
+    left = everywhere.clone()
+    left[:, :, 45:] = False
+    found = vessels(toy, inside=left)
+    assert len(found)
+    assert found.index[:, 2].max() <= 42
+    label = torch.zeros(SHAPE, dtype=torch.bool)
+    label[20, 20, 24] = True
+    near = vessels(toy, inside=everywhere, label=Scan(label, toy.affine), margin_mm=10)
+    assert np.linalg.norm(near.index - [20, 20, 24], axis=1).min() >= 10
+    assert len(near) == len(vessels(toy, inside=everywhere)) - 1
+    assert not len(vessels(toy, inside=everywhere, least_mm=9, most_mm=12))
+    refuses("two volumes of one shape", vessels, toy, inside=everywhere[1:])
+    refuses("inside to be boolean", vessels, toy, inside=everywhere.long())
+    refuses("least_mm and most_mm > 0", vessels, toy, inside=everywhere, least_mm=5.0, most_mm=4.0)
+
+
+def test_a_lung_without_any(toy: Scan) -> None:
+    empty = Scan(torch.full(SHAPE, -850.0), toy.affine)
+    assert (
+        len(vessels(empty, inside=torch.ones(SHAPE, dtype=torch.bool), label=Scan(torch.zeros(SHAPE, dtype=torch.bool), toy.affine))) == 0
+    )
+
+
+@pytest.mark.parametrize(("split", "least"), [("train", 400), ("test", 700)])
+def test_hundreds_in_the_real_lungs_none_at_the_tumour(split: Part, least: int) -> None:
+    ct, inside, _, found = ground.of(split)
+    assert len(found) >= least
+    nearest = tuple(np.round(found.index).astype(int).T)
+    assert bool(inside[nearest].all())
+    assert float(ndimage.map_coordinates(ct.scan.values.numpy(), found.index.T, order=1).min()) > -560
+    z = np.unique(np.argwhere(ct.label.values.numpy())[:, 0])
+    window = slice(z[0] - 3, z[-1] + 4)
+    apart = ndimage.distance_transform_edt(~ct.label.values[window].numpy(), sampling=ct.scan.spacing_mm)
+    there = (found.index[:, 0] >= window.start) & (found.index[:, 0] <= window.stop - 1)
+    assert there.sum() > 20
+    assert apart[tuple(np.round(found.index[there] - [window.start, 0, 0]).astype(int).T)].min() > 7  # 10 less the rounding of a place
