@@ -10,6 +10,7 @@ import importlib
 import json
 import math
 import multiprocessing
+import pkgutil
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,6 @@ from .. import __version__
 Scores = dict[str, dict[str, float]]
 RECORDS = Path(__file__).parents[2] / "lectures" / "records"
 FRESH = 100
-MODULES = ("roi",)  # one file a family of claims, beside this one
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Claim:
 
 
 def claims() -> dict[str, Claim]:
-    """All claims by name."""
-    modules = (importlib.import_module(f"{__name__}.{m}") for m in MODULES)
+    """All claims by name: those of every file beside this one."""
+    modules = (importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__))
     return {claim.name: claim for module in modules for claim in module.CLAIMS}
 
 
