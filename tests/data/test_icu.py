@@ -1,0 +1,363 @@
+"""The simulated intensive care rooms: each truth found again by another route, from joints, solids or the depth itself."""
+
+import hashlib
+import math
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from torch.utils.data import DataLoader
+
+from coursekit.data import icu
+from coursekit.data.icu import body, depth, story
+from coursekit.data.icu.room import Floor, furnished, in_view
+from coursekit.data.icu.staff import making_way
+from coursekit.data.seeds import stream
+from coursekit.metrics import temporal
+from coursekit.testing import assert_close, generator
+
+HEAD, PELVIS = body.HEAD, body.PELVIS
+SET = icu.rooms(split="train", count=6, minutes=5)
+
+
+@pytest.fixture(scope="module")
+def videos() -> list[icu.Video]:
+    return [SET[k] for k in range(len(SET))]
+
+
+@pytest.fixture(scope="module")
+def traces() -> list[icu.Trace]:
+    return [SET.trace(k) for k in range(len(SET))]
+
+
+def patient(trace: icu.Trace) -> np.ndarray:
+    return trace.joints[:, 0].double().numpy()
+
+
+# --- what comes out ------------------------------------------------------------------------------------------------------
+
+
+def test_shapes_units_and_types(videos: list[icu.Video]) -> None:
+    for video in videos:
+        e = len(video.events)
+        assert (video.depth.shape, video.depth.dtype) == ((1, 600, 48, 64), torch.float32)
+        assert (video.people.shape, video.people.dtype) == ((600,), torch.int64)
+        assert (video.events.shape, video.events.dtype) == ((e, 2), torch.float32)
+        assert (video.classes.shape, video.helpers.shape) == ((e,), (e,))
+        assert (video.targets.shape, video.targets.dtype) == ((600, 4), torch.bool)
+        seen = video.depth[video.depth > 0]
+        assert 0.4 <= seen.min() < seen.max() <= 8
+        assert 0.5 < seen.numel() / video.depth.numel() < 0.995
+        assert 0 <= video.people.min() < video.people.max() <= 5
+    assert (SET.source, SET.unit, len(SET), SET.frames) == ("phantom", "m", 6, 600)
+
+
+def test_a_room_is_the_same_in_every_process_and_for_any_number_of_threads() -> None:
+    code = (
+        "import hashlib, torch; from coursekit.data import icu; torch.set_num_threads(2);"
+        "v = icu.rooms(split='test', count=2, minutes=1, seed=3)[1];"
+        "print(hashlib.sha256(b''.join(x.numpy().tobytes() for x in v)).hexdigest())"
+    )
+    elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    torch.manual_seed(99)
+    again = pickle.loads(pickle.dumps(icu.rooms(split="test", count=2, minutes=1, seed=3)))[1]
+    assert hashlib.sha256(b"".join(x.numpy().tobytes() for x in again)).hexdigest() == elsewhere
+
+
+def test_parts_and_seeds_share_no_room_and_more_rooms_begin_with_the_same() -> None:
+    layouts = {}
+    for seed in (0, 1):
+        for split in ("train", "test"):
+            some = icu.rooms(split=split, count=6, minutes=0.5, seed=seed)
+            for k in range(len(some)):
+                room = some._scene(k).room
+                layouts[split, seed, k] = (*room.camera.place, *room.bed.place, *room.chair.place, *room.walls.half)
+    rows = np.array(list(layouts.values()))
+    apart = np.abs(rows[:, None] - rows).max(-1) + np.eye(len(rows))
+    assert apart.min() > 0.01
+    few, many = (icu.rooms(split="train", count=n, minutes=0.5, size=(16, 16)) for n in (2, 5))
+    assert torch.equal(few[1].depth, many[1].depth)
+
+
+def test_frame_rate_and_size_change_how_a_room_is_seen_and_not_what_happens() -> None:
+    coarse, fine = (icu.rooms(split="train", count=1, minutes=2, fps=fps, size=size) for fps, size in ((1, (16, 24)), (4, (24, 36))))
+    assert_close(coarse.trace(0).joints, fine.trace(0).joints[::4])
+    assert torch.equal(coarse[0].events, fine[0].events)
+    assert torch.equal(coarse[0].helpers, fine[0].helpers)
+
+
+def test_an_index_counts_from_either_end_and_a_loop_ends() -> None:
+    few = icu.rooms(split="train", count=2, minutes=0.5, size=(16, 16))
+    assert torch.equal(few[-1].depth, few[1].depth)
+    assert len(list(few)) == 2
+    with pytest.raises(IndexError, match="room 2 of 2"):
+        few[2]
+
+
+# --- the events ----------------------------------------------------------------------------------------------------------
+
+
+def found_events(trace: icu.Trace, fps: float) -> list[tuple[float, float, int]]:
+    """Events from the patient's joints alone: moves between a resting pose, which is where most frames are, and standing upright."""
+    joints, room = patient(trace), trace.room
+    low = joints[:, HEAD, 2] < room.bed.top + 0.45
+    seated = (joints[:, PELVIS, 2] < room.chair.seat + 0.2) & (np.linalg.norm(joints[:, PELVIS, :2] - room.chair.place, axis=1) < 0.5)
+    height = joints[:, PELVIS, 2].max()
+    trunk = joints[:, HEAD] - joints[:, PELVIS]
+    upright = (joints[:, PELVIS, 2] > height - 0.002) & (trunk[:, 2] > 0.99999 * np.linalg.norm(trunk, axis=1))
+    at_rest = [np.abs(joints - np.median(joints[near], 0)).max((1, 2)) < 0.002 if near.any() else near for near in (low, seated)]
+    state = np.select([upright, *at_rest], [2, 0, 1], -1)  # 2 up, 0 in bed, 1 in the chair, −1 on the way
+    anchors = np.flatnonzero(state >= 0)
+    kinds = {(0, 2): 0, (2, 0): 1, (1, 2): 2, (2, 1): 3}
+    return [((a + 0.5) / fps, (b - 0.5) / fps, kinds[state[a], state[b]]) for a, b in pairwise(anchors) if state[a] != state[b]]
+
+
+def test_a_detector_on_the_joints_finds_every_event_within_a_frame(videos: list[icu.Video], traces: list[icu.Trace]) -> None:
+    for video, trace in zip(videos, traces):
+        found = found_events(trace, SET.fps)
+        assert [kind for *_, kind in found] == video.classes.tolist()
+        np.testing.assert_allclose([span[:2] for span in found], video.events, atol=1 / SET.fps)
+
+
+def test_activities_follow_each_other_as_they_must() -> None:
+    """Out of bed only from bed, into it only when up: the state after each event is the one the next begins with."""
+    leads = {0: ("bed", "up"), 1: ("up", "bed"), 2: ("chair", "up"), 3: ("up", "chair")}
+    seen = torch.zeros(4, dtype=torch.int64)
+    for k in range(20):
+        room = furnished(generator=stream("t", k))
+        script = story.Patient(room, Floor(room), 300, generator=stream("p", k)).events
+        for one, after in pairwise(script):
+            assert leads[one.kind][1] == leads[after.kind][0]
+            assert one.end + 3 < after.start
+        assert all(5 * 0.99 <= e.end - e.start <= story.LONGEST and 0 < e.start < e.end < 300 for e in script)
+        seen += torch.tensor([e.kind for e in script]).bincount(minlength=4)
+    assert seen.min() > 12
+
+
+def test_targets_are_the_events_frame_by_frame(videos: list[icu.Video]) -> None:
+    for video in videos:
+        for t in range(0, 600, 7):
+            now = {int(c) for (a, b), c in zip(video.events.tolist(), video.classes) if a <= t / 2 < b}
+            assert video.targets[t].nonzero().flatten().tolist() == sorted(now)
+    assert 0.05 < torch.stack([v.targets.any(1).float().mean() for v in videos]).mean() < 0.3
+
+
+def test_events_go_into_the_metric_as_they_are(videos: list[icu.Video]) -> None:
+    for activity in range(4):
+        truth = [video.of(activity) for video in videos]
+        runs = []  # the targets, read back as events
+        for video in videos:
+            edges = torch.diff(video.targets[:, activity].int(), prepend=torch.zeros(1).int(), append=torch.zeros(1).int())
+            runs.append(torch.stack([(edges == 1).nonzero().flatten(), (edges == -1).nonzero().flatten()], 1) / SET.fps)
+        scores = [torch.ones(len(r)) for r in runs]
+        assert temporal.average_precision(truth, runs, scores, threshold=0.8) == 1
+
+
+def test_helpers_are_those_near_the_patient(videos: list[icu.Video], traces: list[icu.Trace]) -> None:
+    spread = set()
+    for video, trace in zip(videos, traces):
+        far = np.linalg.norm(trace.joints[:, 1:, PELVIS, :2] - trace.joints[:, :1, PELVIS, :2], axis=-1)  # (T, P)
+        for (start, end), helpers in zip(video.events.tolist(), video.helpers.tolist()):
+            share = (far[math.ceil(start * 2) : math.ceil(end * 2)] < icu.NEARBY).mean(0)
+            assert (share > 0.6).sum() <= helpers <= (share > 0.4).sum()
+            spread.add(helpers)
+    assert spread >= {0, 1, 2, 3}
+
+
+def test_there_are_look_alikes_that_are_no_events(videos: list[icu.Video], traces: list[icu.Trace]) -> None:
+    """The patient sits up in bed and lies down again; somebody else sits in the chair."""
+    sat_up = others = 0
+    for video, trace in zip(videos, traces):
+        quiet = ~video.targets.any(1).numpy()
+        joints, room = patient(trace), trace.room
+        in_bed = np.abs(joints[:, PELVIS, :2] - room.bed.place) < room.bed.half
+        sat_up += (quiet & in_bed.all(1) & (joints[:, HEAD, 2] > room.bed.top + 0.7)).sum()
+        staff = trace.joints[:, 1:, PELVIS].numpy()
+        seated = (np.linalg.norm(staff[..., :2] - room.chair.place, axis=-1) < 0.3) & (staff[..., 2] < room.chair.seat + 0.2)
+        assert not (seated.any(1) & ~in_bed.all(1)).any()  # only while the patient is in bed
+        others += seated.sum()
+    assert sat_up > 40
+    assert others > 20
+
+
+# --- the depth -----------------------------------------------------------------------------------------------------------
+
+
+def solid_at(points: np.ndarray, trace: icu.Trace, frame: int, scales: list[float]) -> np.ndarray:
+    """Whether each point (N, 3) of the world is inside a wall, a piece of furniture or a body: the definition, solid by solid."""
+    room = trace.room
+
+    def inside(box: depth.Box, points: np.ndarray) -> np.ndarray:
+        x, y, z = (points - box.centre).T
+        c, s = math.cos(box.yaw), math.sin(box.yaw)
+        return (np.abs(np.stack([c * x + s * y, c * y - s * x, z])) <= box.half[:, None]).all(0)
+
+    full = ~(inside(room.walls, points) | inside(room.door, points))
+    for box in room.furniture:
+        full |= inside(box, points)
+    for joints, scale in zip(trace.joints[frame].double().numpy(), scales):
+        for start, end, radius in body.PARTS if np.isfinite(joints).all() else ():
+            reach = np.linalg.norm(joints[end] - joints[start])
+            axis = (joints[end] - joints[start]) / max(reach, 1e-9)
+            away = points - (joints[start] + joints[end]) / 2
+            along, r = away @ axis, radius * scale
+            across = np.linalg.norm(away - along[:, None] * axis, axis=1)
+            full |= (along / (reach / 2 + r)) ** 2 + (across / r) ** 2 < 1
+    return full
+
+
+def test_depth_is_where_a_march_along_the_ray_meets_a_solid(traces: list[icu.Trace]) -> None:
+    trace, scene, step = traces[0], SET._scene(0), 0.004
+    scales, steps = [actor.scale for actor in (scene.patient.actor, *scene.others)], np.arange(0.05, 8, step)
+    for frame in (170, 480):
+        clean, owner = trace.clean[frame].numpy(), trace.bodies[frame].numpy()
+        bodies = np.argwhere(owner > 0)
+        some = np.concatenate([bodies[:: len(bodies) // 40], [(r, c) for r in range(2, 48, 9) for c in range(1, 64, 15)]])
+        assert len(bodies) > 90
+        missed = 0
+        for row, column in some:
+            ray = depth.rays(48, 64)[row, column] @ trace.room.camera.axes
+            hit = solid_at(trace.room.camera.place + steps[:, None] * ray, trace, frame, scales)
+            missed += abs(steps[hit.argmax()] - step / 2 - clean[row, column]) > step
+        assert missed <= 0.02 * len(some)  # a ray that grazes a body may slip between two steps
+
+
+def test_pixels_go_back_to_the_places_they_show(traces: list[icu.Trace]) -> None:
+    for trace in traces:
+        points = trace.room.camera.world(trace.empty.double().numpy())
+        bed, floor = trace.room.bed, np.abs(points[..., 2]) < 1e-4
+        over = (np.abs(points[..., :2] - bed.place) < bed.half - 0.05).all(-1) & (points[..., 2] > 0.4)
+        assert floor.mean() > 0.1
+        assert over.sum() > 40
+        assert np.isclose(points[over][:, 2], bed.top, atol=1e-4).mean() > 0.5  # the rest is the pillow
+        assert points[over][:, 2].max() < bed.top + 0.3
+
+
+def test_people_are_counted_as_islands_seen_from_above(traces: list[icu.Trace], videos: list[icu.Video]) -> None:
+    """What is nearer than the empty room, put on a map of the floor, falls into one island a person, where people stand apart."""
+    checked = right = 0
+    for video, trace in zip(videos, traces):
+        empty = trace.empty.numpy()
+        for frame in range(0, 600, 5):
+            places = trace.joints[frame, :, PELVIS, :2].numpy()
+            places = places[np.isfinite(places[:, 0])]
+            gaps = np.linalg.norm(places[:, None] - places, axis=-1) + 9 * np.eye(len(places))
+            spots = depth.pixels(trace.room.camera.frame(trace.joints[frame].double().numpy().reshape(-1, 3)), 48, 64).reshape(-1, 13, 2)
+            inside = ((spots > 0) & (spots < [64, 48])) | np.isnan(spots)
+            if gaps.min() < 1.5 or not inside.all():
+                continue
+            clean = trace.clean[frame].numpy()
+            points = trace.room.camera.world(clean)[empty - clean > 0.06]
+            ground = np.zeros((80, 80), int)
+            np.add.at(ground, tuple((points[:, :2] / 0.1).astype(int).T + 10), 1)
+            islands, count = ndimage.label(ndimage.binary_dilation(ground > 0, iterations=3))
+            size = ndimage.sum_labels(ground, islands, range(1, count + 1))
+            right += int((size >= 12).sum()) == int(video.people[frame])
+            checked += 1
+    assert checked > 60
+    assert right / checked > 0.93
+
+
+@pytest.mark.parametrize("far", [2.0, 4.5])
+def test_noise_and_steps_grow_with_the_square_of_distance(far: float) -> None:
+    seen = depth.sensed(np.full((40, 48, 64), far), generator=generator(0))
+    whole = seen[seen > 0].astype(np.float64)
+    assert whole.std() == pytest.approx(0.001425 * far**2 * math.sqrt(1 + 4 / 12), rel=0.05)  # noise, and steps of twice that
+    assert whole.mean() == pytest.approx(far, rel=2e-3)
+    assert np.diff(np.unique(whole)).max() == pytest.approx(0.00285 * far**2, rel=0.12)
+    assert (seen == 0).mean() == pytest.approx(0.005, rel=0.1)
+
+
+def test_depth_is_missing_at_jumps_and_out_of_range() -> None:
+    clean = np.full((200, 20, 20), 2.0)
+    clean[:, :, 10:] = 3.0
+    seen = depth.sensed(clean, generator=generator(0))
+    assert (seen[:, :, 10] == 0).mean() == pytest.approx(0.75, abs=0.02)  # the far side of the jump
+    assert (seen[:, :, [9, 11]] == 0).mean() < 0.01
+    for out in (0.3, 9.0, np.inf):
+        assert (depth.sensed(np.full((1, 4, 4), out), generator=generator(0)) == 0).all()
+
+
+# --- the room and its people ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_camera_sees_bed_and_chair_and_one_can_walk_between_them(seed: int) -> None:
+    room = furnished(generator=stream("t", seed))
+    floor = Floor(room)
+    assert floor.joined
+    assert in_view(room)
+    assert 2.2 <= room.camera.place[2] <= 2.65
+    assert room.camera.axes[2, 2] < -0.1  # looks down
+    np.testing.assert_allclose(room.camera.axes @ room.camera.axes.T, np.eye(3), atol=1e-12)
+    path = floor.path(room.entry, room.before)
+    assert all(floor.clear(a, b) for a, b in pairwise(path[1:-1]))
+    np.testing.assert_array_equal(path[[0, -1]], [room.entry, room.before])
+
+
+def test_nobody_walks_through_furniture(traces: list[icu.Trace]) -> None:
+    inside = total = 0
+    for trace in traces:
+        staff = trace.joints[:, 1:, PELVIS].double().numpy().reshape(-1, 3)
+        staff = staff[staff[:, 2] > 0.85]  # who stands or walks
+        for box in trace.room.furniture:
+            c, s = math.cos(box.yaw), math.sin(box.yaw)
+            x, y, _ = (staff - box.centre).T
+            inside += ((np.abs(c * x + s * y) < box.half[0]) & (np.abs(c * y - s * x) < box.half[1])).sum()
+        total += len(staff)
+    assert inside < 0.01 * total
+
+
+def test_limbs_keep_their_length_whatever_the_pose(traces: list[icu.Trace]) -> None:
+    for trace in traces[:3]:
+        joints = patient(trace)
+        for a, b in ((body.NECK, PELVIS), (5, 7), (6, 8), (7, 9), (8, 10), (3, 11)):
+            length = np.linalg.norm(joints[:, a] - joints[:, b], axis=1)
+            np.testing.assert_allclose(length, length[0], rtol=1e-5)
+
+
+def test_walkers_keep_apart() -> None:
+    line = np.stack([np.linspace(0, 2, 50), np.zeros(50)], 1)
+    first, second = making_way([line, line[::-1], np.full((50, 2), 5.0)])
+    assert np.linalg.norm(line[::-1] + first - line, axis=1).min() > 0.5 - 1e-9
+    assert not second.any()
+    assert np.abs(first).max() <= 0.5
+
+
+# --- windows -------------------------------------------------------------------------------------------------------------
+
+
+def test_windows_are_pieces_of_the_videos_and_leave_out_no_frame() -> None:
+    few = icu.rooms(split="test", count=2, minutes=1, size=(16, 24))
+    cut = icu.windows(few, seconds=16, stride_seconds=12)
+    assert cut.first[cut.room == 1].tolist() == [0, 24, 48, 72, 88]
+    assert (cut.depth.shape, cut.targets.shape, cut.people.shape) == ((10, 1, 32, 16, 24), (10, 32, 4), (10, 32))
+    for k, (room, first) in enumerate(zip(cut.room.tolist(), cut.first.tolist())):
+        assert torch.equal(cut[k].depth, few[room].depth[:, first : first + 32])
+        assert torch.equal(cut[k].targets, few[room].targets[first : first + 32])
+        assert torch.equal(cut[k].people, few[room].people[first : first + 32])
+    assert icu.windows(few, seconds=20).first.tolist() == [0, 40, 80] * 2
+    assert len(icu.windows(few, seconds=60)) == 2
+    batch = next(iter(DataLoader(cut, batch_size=4)))
+    assert (batch.depth.shape, batch.targets.shape) == ((4, 1, 32, 16, 24), (4, 32, 4))
+
+
+# --- the door ------------------------------------------------------------------------------------------------------------
+
+
+def test_bad_calls_are_refused(refuses: Callable[..., None]) -> None:
+    refuses("split to be one of 'train', 'test'", icu.rooms, split="val")
+    refuses("count > 0", icu.rooms, split="train", count=0)
+    refuses("minutes in", icu.rooms, split="train", minutes=0.0)
+    refuses("fps in", icu.rooms, split="train", fps=30.0)
+    refuses("size in", icu.rooms, split="train", size=(4, 64))
+    few = icu.rooms(split="train", count=1, minutes=0.5, size=(16, 16))
+    refuses("seconds > 0", icu.windows, few, seconds=0.0)
+    refuses("windows of 1 to 60 frames", icu.windows, few, seconds=40.0)
+    refuses("at least one frame apart", icu.windows, few, seconds=10.0, stride_seconds=0.1)
