@@ -79,7 +79,7 @@ def _binned(values: np.ndarray, edges: np.ndarray, axis: int) -> np.ndarray:
     return between
 
 
-def turned(shape: Shaped[Tensor, "d h w"], *, generator: Generator) -> Shaped[Tensor, "d h w"]:
+def turned(shape: Shaped[Tensor, "d h w"], *, generator: Generator) -> Shaped[Tensor, "_ _ _"]:
     """One of the 48 ways to lay the axes of a cube, drawn at random: no voxel changes its value."""
     order = torch.randperm(3, generator=generator).tolist()
     mirrored = [axis for axis in range(3) if int(torch.randint(2, (1,), generator=generator))]
@@ -104,7 +104,7 @@ def noise_of(values: Float[Tensor, "D H W"]) -> float:
 
 def hu_of(nodule: Nodule, *, generator: Generator) -> float:
     """A density by the readers' median texture: solid −50 … 100 HU, mixed and ground glass lower (``HU_OF_TEXTURE``)."""
-    low, high = HU_OF_TEXTURE[int(np.clip(round(nodule.median("texture")), 1, 5))]
+    low, high = HU_OF_TEXTURE[int(np.clip(np.floor(nodule.median("texture") + 0.5), 1, 5))]
     return low + (high - low) * float(torch.rand(1, generator=generator, dtype=torch.float64))
 
 

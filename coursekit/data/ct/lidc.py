@@ -99,9 +99,9 @@ def whole(*, allow_phantom: bool = True) -> Nodules:
 
 @lru_cache(maxsize=2)
 def _from_folder(folder: Path) -> Nodules:
-    from ..readers import lidc as reader
+    from ..readers.lidc import readings  # it builds on this package
 
-    found = [one for scan in reader.readings(folder) for one in grouped(scan)]
+    found = [one for scan in readings(folder) for one in grouped(scan)]
     return Nodules(tuple(found), "real", f"LIDC-IDRI in {folder.name}")
 
 

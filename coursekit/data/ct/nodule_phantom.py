@@ -14,7 +14,7 @@ from torch import Generator
 from ..seeds import stream
 from .readings import Contour, Nodule, Reading
 
-PATIENTS, EACH, READERS = 300, 2, 4
+PATIENTS, EACH, READERS = 200, 2, 4
 PIXEL_MM, SLICE_MM = 0.7, 1.5
 ANGLES = np.linspace(0, 2 * np.pi, 73)  # closed: the last is the first
 
@@ -29,7 +29,7 @@ class Plan(NamedTuple):
 
 
 def nodules() -> tuple[Nodule, ...]:
-    """Always the same 600, two a patient, read by four each."""
+    """Always the same 400, two a patient, read by four each."""
     return tuple(_nodule(f"phantom-{k:04d}", stream(2011, "nodule", k, j), j) for k in range(PATIENTS) for j in range(EACH))
 
 
@@ -47,7 +47,7 @@ def _nodule(patient: str, generator: Generator, place: int) -> Nodule:
 
 def _reading(plan: Plan, middle: tuple[float, float, float], suspicion: float, generator: Generator) -> Reading:
     error = torch.randn(10, generator=generator, dtype=torch.float64).numpy()
-    scale = 1 + 0.04 * error[0]
+    scale = 1 + 0.06 * error[0]
     top = int(plan.half[0] * scale / SLICE_MM)
     contours = tuple(_contour(plan, middle, scale, k * SLICE_MM) for k in range(-top, top + 1))
     seen = suspicion + 0.5 * error[1:]  # the spiculated, lobulated, malignant end of each scale

@@ -1,0 +1,236 @@
+"""LIDC-IDRI's folders, written in little with pydicom and as XML in the collection's namespace, and then broken in every way."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pydicom
+import pytest
+import torch
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+from coursekit.data import seeds
+from coursekit.data.ct import lidc as room
+from coursekit.data.ct import nodule_phantom
+from coursekit.data.ct.readings import Contour, Nodule, Reading, Readings, grouped
+from coursekit.data.readers import lidc as reader
+
+PIXEL, STEP, FIRST_Z, ROWS, COLUMNS = 0.7, 1.5, -30.0, 20, 24
+NAMES = ("subtlety", "internalStructure", "calcification", "sphericity", "margin", "lobulation", "spiculation", "texture", "malignancy")
+
+
+def volume(count: int = 41) -> np.ndarray:
+    """Stored values that differ everywhere, from foot to head."""
+    return (np.arange(count * ROWS * COLUMNS) % 4000).reshape(count, ROWS, COLUMNS).astype(np.int16)
+
+
+def write_slice(path: Path, stored: np.ndarray, z: float, series: str, patient: str, **tags: object) -> None:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, generate_uid(entropy_srcs=[path.name, series])
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    one = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    one.SOPClassUID, one.SOPInstanceUID, one.Modality = CTImageStorage, meta.MediaStorageSOPInstanceUID, "CT"
+    one.PatientID, one.SeriesInstanceUID, one.StudyInstanceUID = patient, series, "1.2.3"
+    one.ImagePositionPatient, one.ImageOrientationPatient = [-160.0, -150.0, z], [1, 0, 0, 0, 1, 0]
+    one.PixelSpacing, one.SliceThickness = [PIXEL, PIXEL], 2.5
+    one.Rows, one.Columns = stored.shape
+    one.SamplesPerPixel, one.PhotometricInterpretation = 1, "MONOCHROME2"
+    one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = 16, 16, 15, 1
+    one.RescaleSlope, one.RescaleIntercept = 2, -1024
+    one.PixelData = stored.tobytes()
+    for name, value in tags.items():
+        setattr(one, name, value)
+    one.save_as(path)
+
+
+def xml(sessions: Sequence[Sequence[Reading]]) -> str:
+    """As the readers' software wrote it, with a small nodule and a mark of what is no nodule in each session."""
+    text = ['<?xml version="1.0" encoding="UTF-8"?>', '<LidcReadMessage uid="1.3.6" xmlns="http://www.nih.gov">', "<ResponseHeader/>"]
+    for readings in sessions:
+        text.append("<readingSession><servicingRadiologistID>anon</servicingRadiologistID>")
+        for k, reading in enumerate(readings):
+            rated = "".join(f"<{name}>{value}</{name}>" for name, value in zip(NAMES, reading.ratings))
+            text.append(f"<unblindedReadNodule><noduleID>{k}</noduleID><characteristics>{rated}</characteristics>")
+            text.extend(_roi(contour) for contour in reading.contours)
+            text.append("</unblindedReadNodule>")
+        point = _roi(Contour(FIRST_Z, np.array([[3, 4]])))
+        text.append(f"<unblindedReadNodule><noduleID>small</noduleID>{point}</unblindedReadNodule>")
+        text.append(
+            "<nonNodule><nonNoduleID>1</nonNoduleID><locus><xCoord>1</xCoord><yCoord>2</yCoord></locus></nonNodule></readingSession>"
+        )
+    return "\n".join([*text, "</LidcReadMessage>"])
+
+
+def _roi(contour: Contour) -> str:
+    points = "".join(f"<edgeMap><xCoord>{x}</xCoord><yCoord>{y}</yCoord></edgeMap>" for x, y in contour.points.tolist())
+    return f"<roi><imageZposition>{contour.z_mm}</imageZposition><inclusion>{str(contour.included).upper()}</inclusion>{points}</roi>"
+
+
+def drawn(seed: int) -> tuple[Reading, ...]:
+    """Four readings of a phantom nodule; the first has a hole."""
+    one = nodule_phantom._nodule("p", seeds.stream(seed, "xml"), 0)
+    first = one.readings[0]
+    hole = Contour(0.0, np.array([[249, 199], [251, 199], [251, 201], [249, 201], [249, 199]]), False)
+    return (Reading((*first.contours, hole), first.ratings), *one.readings[1:])
+
+
+def write_series(top: Path, patient: str, sessions: Sequence[Sequence[Reading]]) -> Path:
+    place = top / patient / "1.2.840.1" / f"1.2.840.2.{int(patient[-4:])}"
+    place.mkdir(parents=True)
+    for k, stored in enumerate(volume()):
+        write_slice(place / f"{(7 * k) % 41:06d}.dcm", stored, FIRST_Z + k * STEP, place.name, patient)  # names in no order
+    (place / "069.xml").write_text(xml(sessions))
+    return place
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two patients with a CT each; the second also has an X-ray study, whose XML is of another kind."""
+    top = tmp_path_factory.mktemp("data") / "LIDC-IDRI"
+    for k, patient in enumerate(("LIDC-IDRI-0001", "LIDC-IDRI-0002")):
+        write_series(top, patient, [[reading] for reading in drawn(k)])
+    xray = top / "LIDC-IDRI-0002" / "1.2.840.9" / "1.2.840.10"
+    xray.mkdir(parents=True)
+    (xray / "070.xml").write_text('<IdriReadMessage xmlns="http://www.nih.gov"><ResponseHeader/></IdriReadMessage>')
+    (top / "LICENSE").write_text("of the collection")
+    return top
+
+
+@pytest.fixture
+def place(collection: Path, tmp_path: Path) -> Path:
+    """A series of its own, to be broken."""
+    source = next(collection.glob("LIDC-IDRI-0001/*/*"))
+    return Path(shutil.copytree(source, tmp_path / "LIDC-IDRI-0001" / "1.2" / source.name))
+
+
+def test_a_series_is_sorted_scaled_and_keeps_its_place(place: Path) -> None:
+    scan = reader.series(place)
+    assert (scan.axes, scan.unit, scan.values.dtype, tuple(scan.values.shape)) == ("SPL", "HU", torch.float32, (41, ROWS, COLUMNS))
+    assert torch.equal(scan.values, torch.from_numpy(volume().astype(np.float32) * 2 - 1024))
+    np.testing.assert_allclose(scan.spacing_mm, (STEP, PIXEL, PIXEL))
+    (corner,) = scan.world(np.array([[3, 4, 5]]))
+    np.testing.assert_allclose(corner, [160 - 5 * PIXEL, 150 - 4 * PIXEL, FIRST_Z + 3 * STEP])  # LPS to RAS: x and y change sign
+
+
+def test_air_outside_the_field_of_view_is_air_and_a_feet_first_series_is_turned(tmp_path: Path) -> None:
+    for k in range(3):
+        stored = np.full((4, 6), -1000 + k, np.int16)
+        tags = {"ImageOrientationPatient": [-1, 0, 0, 0, 1, 0], "ImagePositionPatient": [160.0, -150.0, 3.0 * k]}
+        write_slice(tmp_path / f"{k}.dcm", stored, 0, "1.2", "p", RescaleSlope=1, RescaleIntercept=-1000 * (k == 1), **tags)
+    scan = reader.series(tmp_path)
+    assert scan.axes == "SPL"
+    assert scan.values[:, 0, 0].tolist() == [-1000, -1024, -998]
+    np.testing.assert_allclose(scan.world(np.array([[0, 0, 5]]))[0], [-160, 150, 0])  # columns ran to the right, now to the left
+
+
+def test_the_xml_gives_back_every_readers_contours_and_ratings(place: Path) -> None:
+    scan = reader.scan_readings(place)
+    assert (scan.patient, scan.scan, scan.pixel_mm, scan.slice_mm) == ("LIDC-IDRI-0001", place.name, PIXEL, STEP)
+    assert len(scan.readings) == 4  # neither the small nodules nor the marks
+    for found, truth in zip(scan.readings, drawn(0)):
+        assert found.ratings == truth.ratings
+        assert len(found.contours) == len(truth.contours)
+        for a, b in zip(found.contours, truth.contours):
+            assert (a.z_mm, a.included) == (b.z_mm, b.included)
+            assert (a.points == b.points).all()
+
+
+def test_the_consensus_comes_out_as_from_the_same_readings_by_hand(place: Path) -> None:
+    (found,) = grouped(reader.scan_readings(place))
+    (truth,) = grouped(Readings("LIDC-IDRI-0001", place.name, PIXEL, STEP, drawn(0)))
+    assert torch.equal(found.shape, truth.shape)
+    assert (found.volume_ml, found.diameter_mm, found.malignancy) == (truth.volume_ml, truth.diameter_mm, truth.malignancy)
+
+
+@pytest.mark.parametrize("above", [False, True])
+def test_the_variable_switches_the_room_to_the_folder(collection: Path, monkeypatch: pytest.MonkeyPatch, above: bool) -> None:
+    monkeypatch.setenv("COURSEKIT_LIDC", str(collection.parent if above else collection))
+    found = room.nodules()
+    assert [one.patient for one in found] == ["LIDC-IDRI-0001", "LIDC-IDRI-0002"]
+    assert found.source == found[0].source == "real"
+    assert found.note.startswith("LIDC-IDRI in ")
+    assert all(isinstance(one, Nodule) and one.readers == 4 for one in found)
+    by_part = [one.patient for part in ("train", "test") for one in room.nodules(split=part)]
+    assert sorted(by_part) == ["LIDC-IDRI-0001", "LIDC-IDRI-0002"]
+
+
+def test_a_folder_without_readings_is_refused(tmp_path: Path, refuses) -> None:
+    (tmp_path / "LIDC-IDRI-0001" / "1" / "2").mkdir(parents=True)
+    refuses("patients of LIDC-IDRI in", reader.ct_series, tmp_path)
+
+
+def test_a_missing_or_repeated_slice_is_refused(place: Path, refuses) -> None:
+    third = next(path for path in place.glob("*.dcm") if pydicom.dcmread(path).ImagePositionPatient[2] == FIRST_Z + 3 * STEP)
+    twice = place / "000099.dcm"
+    shutil.copy(third, twice)
+    refuses("the same place twice: 0.00 mm from z = -25.50 to -25.50, otherwise 1.50", reader.series, place)
+    twice.unlink()
+    third.unlink()
+    refuses("a slice missing: 3.00 mm from z = -27.00 to -24.00, otherwise 1.50", reader.series, place)
+    assert len(reader.scan_readings(place).readings) == 4  # the readings need no pixels, so nothing of them is lost
+
+
+def test_mixed_series_sizes_and_spacings_are_refused(place: Path, refuses) -> None:
+    extra, stored = place / "000099.dcm", volume()[0]
+    write_slice(extra, stored, 90.0, "1.9.9", "LIDC-IDRI-0001")
+    refuses("one series in .*, got 2: 1.2.840.2.1 in 41 files, 1.9.9 in 1", reader.series, place)
+    refuses("one series in", reader.scan_readings, place)
+    write_slice(extra, stored[:-1], 31.5, place.name, "LIDC-IDRI-0001")
+    refuses("one size in", reader.series, place)
+    write_slice(extra, stored, 31.5, place.name, "LIDC-IDRI-0001", PixelSpacing=[0.5, 0.5])
+    refuses("one pixel spacing in", reader.series, place)
+    write_slice(extra, stored, 31.5, place.name, "LIDC-IDRI-0001", ImageOrientationPatient=[1, 0, 0, 0, 0, -1])
+    refuses("one orientation in", reader.series, place)
+
+
+def test_slices_that_cannot_be_read_are_refused(place: Path, refuses) -> None:
+    extra = place / "000099.dcm"
+    extra.write_bytes(b"no DICOM at all")
+    refuses("a DICOM file in 000099.dcm", reader.series, place)
+    write_slice(extra, volume()[0], 31.5, place.name, "LIDC-IDRI-0001", ImagePositionPatient=None)
+    refuses("ImagePositionPatient in 000099.dcm, got nothing", reader.series, place)
+    write_slice(extra, volume()[0], 31.5, place.name, "LIDC-IDRI-0001", PixelData=b"\0\0")
+    refuses("a CT slice in HU in every file", reader.series, place)
+    for path in sorted(place.glob("*.dcm"))[1:]:
+        path.unlink()
+    refuses("at least two .dcm files in .*, got 1", reader.series, place)
+    refuses("the folder of a series", reader.series, place / "nowhere")
+
+
+def test_broken_xml_is_refused(place: Path, refuses) -> None:
+    path = place / "069.xml"
+    whole = path.read_text()
+    path.write_text(whole[: len(whole) // 2])
+    refuses("an XML file in 069.xml", reader.xml_readings, path)
+    refuses("an XML file in 069.xml", reader.ct_series, place.parents[2])
+    for old, new, match in (
+        ("<xCoord>", "<xCoord>a", "whole numbers in 069.xml, got 'a"),
+        ("<malignancy>", "<malignancy>high", "whole numbers in 069.xml, got 'high"),
+        ("<imageZposition>", "<imageZposition>z", "a number as imageZposition in 069.xml"),
+    ):
+        path.write_text(whole.replace(old, new, 1))
+        refuses(match, reader.xml_readings, path)
+    tree = ElementTree.fromstring(whole)
+    roi = next(tree.iter("{http://www.nih.gov}roi"))
+    for point in roi.findall("{http://www.nih.gov}edgeMap"):
+        roi.remove(point)
+    path.write_bytes(ElementTree.tostring(tree))
+    refuses("an edgeMap in every roi of 069.xml, got none at z", reader.xml_readings, path)
+    path.write_text(whole.replace("LidcReadMessage", "IdriReadMessage"))
+    refuses("a LidcReadMessage in 069.xml", reader.xml_readings, path)
+
+
+def test_a_nodule_without_ratings_or_outline_is_no_reading(place: Path) -> None:
+    path = place / "069.xml"
+    whole = path.read_text()
+    path.write_text(
+        whole.replace("<malignancy>", "<malignancy></malignancy><other>", 1)
+        .replace("</malignancy>", "</other>", 2)
+        .replace("</other>", "</malignancy>", 1)
+    )
+    assert len(reader.xml_readings(path)) == 3
+    path.write_text(whole.replace("<inclusion>TRUE", "<inclusion>FALSE"))
+    assert reader.xml_readings(path) == []
