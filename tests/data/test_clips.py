@@ -268,8 +268,8 @@ def test_a_clip_backwards_is_a_clip_of_its_twin(name: str) -> None:
 def test_all_that_a_frame_shows_is_even_whatever_the_class() -> None:
     """The four circles at the first, the middle and the last frame: each decile holds a tenth, so no frame tells the class."""
     pictures = stills.textures("train", True)
-    drawn = making._stacked([making.scene("left", pictures, size=16, generator=generator(k)) for k in range(1500)])
-    assert drawn.pan.mean(0).abs().max() < 0.01
+    drawn = making._stacked([making.scene("left", pictures, size=16, generator=generator(k)) for k in range(700)])
+    assert drawn.pan.mean(0).abs().max() < 0.015
     for axis, sense in clips.MOTIONS.values():
         for time in (-0.5, 0.0, 0.5):
             state = torch.remainder(drawn.middle[:, axis] + sense * drawn.run * time, 1)
@@ -374,11 +374,13 @@ def test_clips_depend_on_seed_part_and_number_alone() -> None:
         clips.actions(split="train", count=5, frames=4, size=20, seed=1),
     ):
         assert (other.clips - few.clips).abs().amax((1, 2, 3, 4)).min() > 0.05
+    train, test = (making._drawn(("left",), part, 1, 20, True, 0)[0] for part in ("train", "test"))
+    assert not torch.equal(train.middle, test.middle)  # the parts share no stream either
 
 
 def fingerprint() -> str:
     made = clips.actions(split="train", count=18, size=41)
-    pairs = clips.pairs(count=3, noise=0.02, occlusion=0.05)
+    pairs = [clips.warped(kind=kind, scene="gravel", noise=0.02, occlusion=0.05).item for kind in ("smooth", "affine")]
     video = clips.video("talking_head", size=48, frames=2)
     tensors = [made.clips, *(t for pair in pairs for t in pair), video.clip]
     return hashlib.sha256(b"".join(t.numpy().tobytes() for t in tensors)).hexdigest()

@@ -8,7 +8,7 @@ whatever the class; the class says which one runs on, and in which sense. Hence
 - a clip of a class, played backwards, is a clip of its twin (left and right, grow and shrink …), picture by picture: a network
   that sees all frames without their order cannot tell twins, and is right at most half the time.
 
-It needs the circles: if an object only grew, the last frame would show a larger one than the first. So in about half of the clips
+It needs the circles: if an object only grew, the last frame would show a larger one than the first. So in two fifths of the clips
 of ``grow`` the object springs back to its smallest once.
 """
 

@@ -26,7 +26,7 @@ def still(name: str) -> Picture:
     with resources.as_file(place) as path:
         if not path.is_file():
             raise _check.refuse(f"{name}.png inside scikit-image", "no file", "reinstall scikit-image from its wheel")
-        picture: np.ndarray = np.asarray(imread(path))
+        picture: np.ndarray = np.array(imread(path))
     return picture[..., :3] if picture.ndim == 3 else picture
 
 
