@@ -47,7 +47,7 @@ def main() -> None:
     figure.colorbar(shown, ax=figure.axes, label="depth in metres (black: missing)", shrink=0.6)
     timeline(figure.add_subplot(grid[3, :]), rooms[ROWS[0][0]], rooms.fps, ROWS[0][0])
     figure.suptitle("Simulated rooms of an intensive care unit, 48 × 64 pixels, 2 frames a second", fontsize=10)
-    figure.savefig(OUT, dpi=100)
+    figure.savefig(OUT, dpi=95)
 
 
 if __name__ == "__main__":

@@ -100,16 +100,22 @@ def spindle(
     axis u, points of the surface have |p|² / r² − (p·u)² (1/r² − 1/l²) = 1 from the centre.
     """
     axis, middle = end - start, (start + end) / 2
-    length = np.sqrt((axis * axis).sum(-1))
+    length = np.sqrt(dot(axis, axis))
     axis = axis / np.maximum(length, 1e-9)[:, None]
     flat = 1 / radius**2 - 1 / (length / 2 + radius) ** 2
-    ray_u, mid_u = (directions * axis).sum(-1), (middle * axis).sum(-1)
-    a = (directions * directions).sum(-1) / radius**2 - ray_u**2 * flat
-    b = (directions * middle).sum(-1) / radius**2 - ray_u * mid_u * flat
-    c = (middle * middle).sum(-1) / radius**2 - mid_u**2 * flat - 1
+    ray_u, mid_u = dot(directions, axis), dot(middle, axis)
+    a = dot(directions, directions) / radius**2 - ray_u**2 * flat
+    b = dot(directions, middle) / radius**2 - ray_u * mid_u * flat
+    c = dot(middle, middle) / radius**2 - mid_u**2 * flat - 1
     inside = b * b - a * c
     depth: Array = np.where(inside > 0, (b - np.sqrt(np.maximum(inside, 0))) / a, np.inf)
     return np.where(depth > 0, depth, np.inf)
+
+
+def dot(a: Float[Array, "N 3"], b: Float[Array, "N 3"]) -> Float[Array, "N"]:
+    """Row by row."""
+    products: Array = np.einsum("ni,ni->n", a, b)
+    return products
 
 
 def paint(
