@@ -24,6 +24,7 @@ from .. import seeds
 from . import entry
 
 SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm")
+ADVICE = "copy it again from its source or take it out"
 LUMA = (0.299, 0.587, 0.114)  # weights of red, green, blue in grey: ITU-R BT.601
 Picture = UInt8[np.ndarray, "_ _ ..."]  # (H, W) or (H, W, 3)
 
@@ -150,7 +151,7 @@ def length_of(path: Path) -> int:
     except (av.FFmpegError, IndexError) as error:
         raise _unreadable(path, error) from error
     if not length:
-        raise _check.refuse(f"frames in {path.name}", "none", "copy it again from its source or take it out")
+        raise _check.refuse(f"frames in {path.name}", "none", ADVICE)
     return length
 
 
@@ -170,14 +171,14 @@ def decode(path: Path, wanted: Sequence[int] | None = None) -> Decoded:
         raise _unreadable(path, error) from error
     order = range(len(kept)) if wanted is None else wanted
     if not kept or not set(order) <= set(kept):
-        got = f"{len(kept)} of the {len(order)} wanted"
-        raise _check.refuse(f"{(last or 0) + 1} frames in {path.name}", got, "copy it again from its source or take it out")
+        got = f"{len(kept)} of the {len(order)} wanted" if order else "none"
+        raise _check.refuse(f"frames in {path.name}" if last is None else f"{last + 1} frames in {path.name}", got, ADVICE)
     return Decoded([kept[k] for k in order], float(rate) if rate else None)
 
 
 def _unreadable(path: Path, error: Exception) -> ValueError:
     got = f"{type(error).__name__} ({error})".replace("\n", " ")
-    return _check.refuse(f"a video in {path.name}", got, "copy it again from its source or take it out")
+    return _check.refuse(f"a video in {path.name}", got, ADVICE)
 
 
 def as_clip(frames: Sequence[Picture], *, gray: bool = True, size: int | None = None) -> Clip:
