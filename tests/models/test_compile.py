@@ -11,6 +11,7 @@ from coursekit.models.inception import Inception
 from coursekit.models.nodule import NoduleNet, PatchFeatures
 from coursekit.models.pyramid import small_pyramid
 from coursekit.models.recurrent import CNNRNN, Recurrent
+from coursekit.models.refine import BoundaryRefiner
 from coursekit.models.unet import UNet
 from coursekit.models.video import ARCHITECTURES
 from coursekit.models.views import JointViews
@@ -20,6 +21,7 @@ cases = {
     "unet 3D": (UNet(ndim=3, base=2, depth=1, padding="valid"), (torch.rand(2, 1, 20, 22, 20),)),
     "nodule": (NoduleNet(size=16), (torch.rand(2, 1, 16, 16, 16),)),
     "views": (JointViews(PatchFeatures(ndim=2, size=16), width=32), (torch.rand(2, 3, 1, 16, 16),)),
+    "refiner": (BoundaryRefiner(size=16, depth=2), (torch.rand(2, 2, 16, 16),)),
     "lite": (EfficientNetLite0(classes=2), (torch.rand(2, 3, 32, 32),)),
     "inception 2D": (Inception(ndim=2, classes=2), (torch.rand(2, 3, 32, 32),)),
     "inception 3D": (Inception(ndim=3, classes=2), (torch.rand(2, 3, 4, 32, 32),)),
