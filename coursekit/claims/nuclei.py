@@ -1,0 +1,189 @@
+"""Counting needs instances: a semantic mask of touching nuclei, cut up in several ways, against Mask R-CNN (lectures 01 and 05).
+
+All arms learn from the same tiles of the left of the real image and are scored on its right: 35 nuclei, of which many touch.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import torch
+from scipy import ndimage
+from skimage.feature import peak_local_max
+from skimage.filters import threshold_otsu
+from skimage.segmentation import watershed
+from torch import Generator, Tensor, nn
+
+from .. import losses, train
+from ..data import nuclei
+from ..data.seeds import stream
+from ..metrics import detection, instances, overlap
+from ..models.pyramid import small_pyramid
+from ..models.rcnn import Detections, MaskRCNN, Target
+from ..models.unet import UNet
+from ..ops.roi import roi_align
+from ..types import Image, LabelMap
+from . import Claim, Scores
+
+Batch = tuple[Tensor, list[Target]]  # images (N, 1, S, S), the nuclei of each
+
+SMALLEST = 20  # pixels: less than this is no nucleus, in the truth and in what is found
+TILES, SIZE, BATCH = 200, 128, 4
+RCNN_STEPS, UNET_STEPS = 300, 200
+ANCHORS = ((14.0, 22.0), (32.0, 44.0))  # √area in pixels at strides 4 and 8: the training nuclei span 10 to 50
+APART = 6  # pixels between two seeds of the watershed
+
+
+def target(labels: LabelMap) -> Target:
+    """The nuclei of a label map of at least ``SMALLEST`` pixels, all of class 1."""
+    masks = nuclei.masks(labels)
+    large = masks.sum((1, 2)) >= SMALLEST
+    return Target(nuclei.boxes(labels)[large], torch.ones(int(large.sum()), dtype=torch.int64), masks[large])
+
+
+def tiles(whole: nuclei.Nuclei, *, seed: int, count: int = TILES) -> list[nuclei.Tile]:
+    """Half cut out of the image, half made of its nuclei by copy and paste: the training set of every arm."""
+    made = nuclei.CopyPaste(whole, size=SIZE, length=count, seed=seed)
+    return [made[i] for i in range(count)]
+
+
+def batches(pieces: list[nuclei.Tile], *, generator: Generator, size: int = BATCH) -> Iterator[Batch]:
+    """Endless batches of tiles drawn with replacement, turned, up to 40 % brighter or darker."""
+    while True:
+        images, targets = [], []
+        for at in torch.randint(len(pieces), (size,), generator=generator).tolist():
+            image, labels = nuclei.turn(*pieces[at], generator=generator)
+            images.append(image * (0.6 + 0.8 * torch.rand((), generator=generator)))
+            targets.append(target(labels))
+        yield torch.stack(images), targets
+
+
+def mask_rcnn() -> MaskRCNN:
+    """The course's own backbone, anchors of the size of nuclei."""
+    return MaskRCNN(small_pyramid(1), partial(roi_align, sampling_ratio=2), sizes=ANCHORS, ratios=(0.6, 1.0, 1.6))
+
+
+def train_mask_rcnn(pieces: list[nuclei.Tile], *, seed: int, steps: int = RCNN_STEPS, show: bool = False) -> MaskRCNN:
+    """Trained from the start on the sum of its five losses."""
+    generator = train.seed_everything(seed)
+    model, sampler = mask_rcnn().to(train.device()), stream(seed, "regions")
+
+    def loss_of(net: nn.Module, batch: Batch) -> Tensor:
+        parts: list[Tensor] = list(net(*batch, generator=sampler).values())
+        return torch.stack(parts).sum()
+
+    train.fit(model, batches(pieces, generator=generator), loss_of, steps=steps, lr=3e-3, clip=5.0, label="Mask R-CNN", show=show)
+    return model
+
+
+def train_unet(pieces: list[nuclei.Tile], *, seed: int, steps: int = UNET_STEPS, show: bool = False) -> UNet:
+    """Nucleus or background, pixel by pixel: it never hears of instances."""
+    generator = train.seed_everything(seed)
+    model = UNet(ndim=2, base=12, depth=3, padding="same").to(train.device())
+
+    def loss_of(net: nn.Module, batch: Batch) -> Tensor:
+        images, targets = batch
+        inside = torch.stack([t.masks.any(0) for t in targets]).long()
+        return losses.cross_entropy(net(images), inside)
+
+    train.fit(model, batches(pieces, generator=generator), loss_of, steps=steps, lr=3e-3, label="U-Net", show=show)
+    return model
+
+
+# --- from a semantic mask to instances ---
+
+
+def foreground(model: UNet, image: Image) -> Tensor:
+    """The probability (H, W) of being inside a nucleus."""
+    return train.predict(model, image[None])[0].softmax(0)[1]
+
+
+def components(inside: Tensor) -> LabelMap:
+    """Each connected part, diagonals included, is taken for one nucleus."""
+    return torch.from_numpy(ndimage.label(inside.numpy(), structure=np.ones((3, 3)))[0].astype(np.int64))
+
+
+def flooded(inside: Tensor) -> LabelMap:
+    """Watershed of the distance to the background: each peak of it, ``APART`` pixels from any other, is taken for one nucleus."""
+    distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(inside.numpy()), 1.0)
+    parts = ndimage.label(inside.numpy())[0]
+    seeds = np.zeros(distance.shape, np.int64)
+    for number, (y, x) in enumerate(peak_local_max(distance, min_distance=APART, labels=parts, exclude_border=False), start=1):
+        seeds[y, x] = number
+    return torch.from_numpy(watershed(-distance, seeds, mask=inside.numpy()).astype(np.int64))
+
+
+def as_detections(labels: LabelMap, probability: Tensor) -> Detections:
+    """A label map as detections: the mean probability of a nucleus is its score."""
+    boxes, classes, masks = target(nuclei.relabel(labels))
+    score = (masks * probability).sum((1, 2)) / masks.sum((1, 2)).clamp(min=1)
+    order = score.argsort(descending=True, stable=True)
+    return Detections(boxes[order], score[order], classes[order], masks[order])
+
+
+def otsu(image: Image) -> Tensor:
+    """Brighter than Otsu's threshold: the mask that needs no learning."""
+    return image[0] > float(threshold_otsu(image[0].numpy()))
+
+
+def find(model: MaskRCNN, image: Image, *, least: float = 0.0) -> Detections:
+    """What Mask R-CNN finds with a score of at least ``least`` and ``SMALLEST`` pixels, on the CPU."""
+    where = next(model.parameters()).device
+    with torch.no_grad():
+        (found,) = model.eval()(image[None].to(where))
+    kept = (found.scores >= least) & (found.masks.sum((1, 2)) >= SMALLEST)
+    return Detections(*(x[kept].cpu() for x in found))
+
+
+def measures(truth: Target, found: Detections) -> dict[str, float]:
+    """AP as COCO has it, how near the count is (1 is exact, 0 is off by all), and Dice of all nuclei together.
+
+    Count and Dice take detections that are more likely a nucleus than not; AP takes all.
+    """
+    scores = detection.coco_scores(instances.from_images([truth._asdict()]), instances.from_images([found._asdict()])).numbers()
+    sure = found.masks[found.scores >= 0.5]
+    off = abs(len(sure) - len(truth.boxes)) / len(truth.boxes)
+    dice = float(overlap.dice(truth.masks.any(0), sure.any(0)))
+    return {name: scores[name] for name in ("AP", "AP50", "AP75")} | {"count": 1 - off, "Dice": dice}
+
+
+def counting_experiment(seed: int, *, rcnn_steps: int = RCNN_STEPS, unet_steps: int = UNET_STEPS, count: int = TILES) -> Scores:
+    """Train U-Net and Mask R-CNN on the left of the image; score three ways to instances, and a threshold, on the right."""
+    learn, held_out = nuclei.load(split="train"), nuclei.load(split="test")
+    pieces, truth, image = tiles(learn, seed=seed, count=count), target(held_out.labels), held_out.image
+    probability = foreground(train_unet(pieces, seed=seed, steps=unet_steps), image)
+    inside, bright = probability > 0.5, otsu(image)
+    arms = {
+        "U-Net, components": as_detections(components(inside), probability),
+        "U-Net, watershed": as_detections(flooded(inside), probability),
+        "Mask R-CNN": find(train_mask_rcnn(pieces, seed=seed, steps=rcnn_steps), image),
+        "threshold, components": as_detections(components(bright), bright.float()),
+        "threshold, watershed": as_detections(flooded(bright), bright.float()),
+    }
+    scores: Scores = {}
+    for arm, found in arms.items():
+        for measure, value in measures(truth, found).items():
+            scores.setdefault(measure, {})[arm] = value
+    return scores
+
+
+CLAIMS = [
+    Claim(
+        name="instances_vs_components",
+        lecture="01, 05",
+        statement="Parts of a semantic mask are not the nuclei: Mask R-CNN finds touching ones one by one, components merge them.",
+        comparisons=[
+            ("AP50", "Mask R-CNN", "U-Net, components"),
+            ("AP75", "Mask R-CNN", "U-Net, components"),
+            ("count", "Mask R-CNN", "U-Net, components"),
+            ("AP50", "U-Net, watershed", "U-Net, components"),
+            ("AP50", "Mask R-CNN", "U-Net, watershed"),
+            ("AP75", "Mask R-CNN", "U-Net, watershed"),
+            ("Dice", "Mask R-CNN", "U-Net, components"),
+            ("AP50", "Mask R-CNN", "threshold, watershed"),
+            ("AP75", "Mask R-CNN", "threshold, watershed"),
+        ],
+        baseline=("AP50", "threshold, watershed"),
+        experiment=counting_experiment,
+    )
+]

@@ -1,0 +1,28 @@
+"""The flow methods' claim in miniature, and its share of error by hand."""
+
+import pytest
+import torch
+
+from coursekit.claims import flow
+from coursekit.data import clips
+
+
+def test_every_score_that_is_compared_is_measured() -> None:
+    (claim,) = flow.CLAIMS
+    scores = flow.flow_experiment(0, count=2)
+    for measure, better, worse in claim.comparisons:
+        assert {better, worse} <= scores[measure].keys()
+    assert scores[claim.baseline[0]][claim.baseline[1]] == 0
+    assert all(torch.isfinite(torch.tensor(list(arms.values()))).all() for arms in scores.values())
+
+
+def test_zero_flow_is_wrong_by_the_motion_and_the_truth_removes_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = clips.pairs(split="test", count=3, kinds=("shift",), magnitude_px=(2.0, 5.0), seed=1)
+    truth = torch.stack([pair.flow for pair in pairs.frames])
+    monkeypatch.setitem(flow.METHODS, "TV-L1", lambda first, second: truth)
+    monkeypatch.setitem(flow.METHODS, "Lucas–Kanade", lambda first, second: truth / 2)
+    error = flow.errors(pairs)
+    assert error["zero flow"] == pytest.approx(float(truth.norm(dim=1).mean((1, 2)).mean()), rel=1e-4)
+    shares = flow.removed(error)
+    assert shares["TV-L1"] == pytest.approx(1)
+    assert shares["Lucas–Kanade"] == pytest.approx(0.5)
