@@ -42,4 +42,4 @@ for name, (net, inputs) in cases.items():
 def test_the_networks_compile() -> None:
     run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr[-2000:]
-    assert run.stdout.count("same:") == 16
+    assert run.stdout.count("same:") == 17
