@@ -11,9 +11,10 @@ import torch
 from scipy import ndimage
 from torch.utils.data import DataLoader
 
-from coursekit.data.ct import candidates, cut, ground, lidc, phantom, scans
+from coursekit.data.ct import candidates, cut, ground, lidc, luna, phantom, scans
 from coursekit.data.ct.candidates import Candidates, nodules
 from coursekit.data.ct.cut import Cut
+from coursekit.data.readers import luna16
 from coursekit.data.scan import Scan, spaced
 from coursekit.data.seeds import part_of, stream
 
@@ -203,7 +204,7 @@ def test_what_is_refused(refuses, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def luna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def luna_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two scans a part, with a bright ball at each nodule, in the layout of LUNA16."""
     series = [name for part in ("train", "test") for name in [f"1.3.6.{k}" for k in range(40) if part_of(f"1.3.6.{k}") == part][:2]]
     nodule, other = [], []
@@ -225,21 +226,21 @@ def luna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_luna16_takes_the_place_of_both_classes(luna: Path) -> None:
+def test_luna16_takes_the_place_of_both_classes(luna_folder: Path) -> None:
     for split in ("train", "test"):
         found = nodules(split=split, count=8, size=12, seed=1)
-        assert (found.source, found.note, found.labels.sum()) == ("real", f"LUNA16 in {luna.name}", 4)
+        assert (found.source, found.note, found.labels.sum()) == ("real", f"LUNA16 in {luna_folder.name}", 4)
         assert all(part_of(uid) == split for uid in found.patients)
         middle = found.patches[:, 0, 4:8, 4:8, 4:8].amax((1, 2, 3))
         assert torch.equal(middle > 0, found.labels == 1)
         assert torch.equal(found.diameter_mm.isnan(), found.labels == 0)
         assert all(4.5 <= size <= 8.5 for size in found.diameter_mm[found.labels == 1].tolist())
-    (luna / "annotations.csv").write_text("seriesuid,coordX,coordY,coordZ,diameter_mm\n")
+    (luna_folder / "annotations.csv").write_text("seriesuid,coordX,coordY,coordZ,diameter_mm\n")
     assert bool(nodules(split="train", count=4, size=6).diameter_mm.isnan().all())
 
 
-def test_luna16_without_a_nodule_of_the_part(luna: Path, refuses) -> None:
-    for path in (luna / "subset0").iterdir():
+def test_luna16_without_a_nodule_of_the_part(luna_folder: Path, refuses) -> None:
+    for path in (luna_folder / "subset0").iterdir():
         if part_of(path.stem) == "test":
             os.remove(path)
     refuses("nodules among the candidates of the test part", nodules, split="test", count=2)
@@ -248,3 +249,10 @@ def test_luna16_without_a_nodule_of_the_part(luna: Path, refuses) -> None:
 def test_the_shapes_are_lidc_s_own(real: Candidates) -> None:
     known = {one.patient for one in lidc.nodules(split="train", diameter_mm=(4, 12))}
     assert {p for p, one in zip(real.patients, real.labels) if one} <= known
+
+
+def test_luna16_a_diameter_belongs_to_a_nodule_within_it() -> None:
+    annotated = [luna16.Annotation("a", np.array([0.0, 0, 0]), 6.0), luna16.Annotation("a", np.array([20.0, 0, 0]), 10.0)]
+    places = [([1.0, 2, 0], True), ([18.0, 3, 0], True), ([1.0, 2, 0], False), ([9.0, 0, 0], True)]
+    sizes = [luna._diameter(luna16.Proposal("a", np.array(place), nodule), annotated) for place, nodule in places]
+    np.testing.assert_array_equal(sizes, [6, 10, np.nan, np.nan])
