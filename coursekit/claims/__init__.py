@@ -56,9 +56,9 @@ class Claim:
 
 
 def claims() -> dict[str, Claim]:
-    """All claims by name: those of every file beside this one."""
+    """All claims by name: those of every file beside this one that lists ``CLAIMS``."""
     modules = (importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__))
-    return {claim.name: claim for module in modules for claim in module.CLAIMS}
+    return {claim.name: claim for module in modules for claim in getattr(module, "CLAIMS", ())}
 
 
 def names() -> list[str]:

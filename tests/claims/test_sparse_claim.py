@@ -1,0 +1,99 @@
+"""Sparse annotation in miniature: the arms differ in what is drawn and in nothing else; the losses on the unlabelled rest."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from coursekit.claims import sparse as claim
+from coursekit.data import annotation, nuclei3d
+from coursekit.losses import UNLABELLED
+from coursekit.testing import assert_close, generator
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claim, "CROP", (8, 16, 16))
+
+
+def test_the_halves_have_no_row_in_common_and_noise_of_their_own() -> None:
+    whole = nuclei3d.load()
+    learnt, held_out = claim.halves(0, kind="real")
+    assert learnt.image.shape[1] == 30
+    assert learnt.image.shape[2] + held_out.image.shape[2] < whole.image.shape[2]
+    clean = nuclei3d.thinned(nuclei3d.load(split="test"))
+    assert float((held_out.image - clean.image).std()) == pytest.approx(claim.NOISE["real"], rel=0.02)
+    again, other = claim.halves(0, kind="real")[0], claim.halves(1, kind="real")[0]
+    assert torch.equal(again.image, learnt.image)
+    assert not torch.equal(other.image, learnt.image)
+
+
+def test_every_arm_starts_alike_and_draws_what_it_says() -> None:
+    learnt, _ = claim.halves(0, kind="rim")
+    drawn = {arm: (draw(learnt.labels) != UNLABELLED) for arm, draw in claim.ANNOTATED.items()}
+    assert drawn["all 30 slices"].all()
+    assert [int(drawn[f"{n} slice{'s' * (n > 1)}"].flatten(1).all(1).sum()) for n in (1, 2, 4)] == [1, 2, 4]
+    assert all(drawn["3 orthogonal slices"].all(a).all(b - 1).any() for a, b in ((1, 2), (0, 2), (0, 1)))
+    starts = [
+        claim.learn(learnt.image, draw(learnt.labels), seed=4, steps=4, loss=lambda n, b: 0 * n(b.image).sum())
+        for draw in claim.ANNOTATED.values()
+    ]
+    first = starts[0].state_dict()["down.0.0.0.weight"]
+    assert all(torch.allclose(net.state_dict()["down.0.0.0.weight"], first) for net in starts)
+
+
+def test_planes_are_the_crops_cut_apart() -> None:
+    learnt, _ = claim.halves(0, kind="rim")
+    target = annotation.annotate(learnt.labels, slices=30)
+    deep, flat = (next(claim.batches(learnt.image, target, seed=0, planes=p)) for p in (False, True))
+    assert flat.image.shape == (claim.BATCH * 8, 1, 16, 16)
+    assert torch.equal(flat.image[3, 0], deep.image[0, 0, 3])
+    assert torch.equal(flat.target[8 + 5], deep.target[1, 5])
+
+
+def test_blur_and_threshold_solves_what_brightness_solves() -> None:
+    learnt, held_out = (nuclei3d.thinned(nuclei3d.load(split=s)) for s in claim.SPLITS)
+    lit = [replace(part, image=(part.labels > 0).float()[None] + 0.01) for part in (learnt, held_out)]
+    assert claim.threshold(*lit) > 0.97
+
+
+class Constant(nn.Module):
+    """Says the same of every voxel, whatever it sees."""
+
+    def __init__(self, logits: tuple[float, float]) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.tensor(logits))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.logits.view(1, 2, 1, 1, 1).expand(len(x), 2, *x.shape[2:])
+
+
+def test_the_teacher_is_the_running_mean_and_speaks_of_unlabelled_voxels_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claim, "network", lambda: Constant((9.0, 9.0)))
+    teacher = claim.Teacher(kind="pseudo-labels", seed=0, ramp=1, decay=0.5)
+    net, image = Constant((0.0, 4.0)), torch.rand(1, 1, 2, 2, 2, generator=generator(0))
+    labelled = annotation.Patch(image, torch.ones(1, 2, 2, 2, dtype=torch.int64))
+    rest = annotation.Patch(image, torch.full((1, 2, 2, 2), UNLABELLED))
+    assert_close(teacher(net, labelled), claim.supervised(net, labelled))
+    assert teacher.mean.logits.tolist() == [0.0, 4.0]
+    assert_close(teacher(net, labelled), claim.supervised(net, labelled))  # nothing is left to speak of
+    assert_close(teacher(net, rest), claim.supervised(net, labelled))  # the teacher is 98 % sure of class 1
+    with torch.no_grad():
+        net.logits.copy_(torch.tensor([0.0, 0.0]))
+    unsure = claim.Teacher(kind="pseudo-labels", seed=0, ramp=1)
+    assert unsure(net, rest) == 0
+    agree = claim.Teacher(kind="consistency", seed=0, ramp=1)
+    agree(net, rest)
+    assert agree(net, rest) == 0
+    assert [round(x, 4) for x in teacher.mean.logits.tolist()] == [0.0, 4.0]
+
+
+@pytest.mark.parametrize("one", claim.CLAIMS, ids=lambda c: c.name)
+def test_every_score_that_is_compared_is_measured(one) -> None:
+    scores = one.experiment(0, steps=4)
+    for measure, better, worse in one.comparisons:
+        assert {better, worse} <= scores[measure].keys()
+        assert all(math.isfinite(x) for x in scores[measure].values())
+    assert one.baseline[1] in scores[one.baseline[0]]
