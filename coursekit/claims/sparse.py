@@ -21,7 +21,7 @@ from . import Claim, Scores
 
 NOISE = {"real": 0.6, "rim": 0.2}  # sd, where 1 is the brightest
 SPLITS: tuple[Part, ...] = ("train", "test")
-CROP = (16, 64, 64)
+CROP = (16, 48, 48)
 STEPS, BATCH, LR = 150, 2, 3e-3
 SIGMAS = (0.5, 1.0, 2.0, 3.0, 4.5, 6.0)  # voxels: how much the threshold's rival image may be blurred
 UNLABELLED = losses.UNLABELLED
