@@ -6,7 +6,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader
 
 from coursekit.data import icu
 from coursekit.data.icu import body, depth, story
-from coursekit.data.icu.room import Floor, furnished, in_view
+from coursekit.data.icu.room import Floor, furnished
+from coursekit.data.icu.scene import Scene
 from coursekit.data.icu.staff import making_way
 from coursekit.data.seeds import stream
 from coursekit.metrics import temporal
@@ -74,7 +75,7 @@ def test_parts_and_seeds_share_no_room_and_more_rooms_begin_with_the_same() -> N
     layouts = {}
     for seed in (0, 1):
         for split in ("train", "test"):
-            some = icu.rooms(split=split, count=6, minutes=0.5, seed=seed)
+            some = icu.rooms(split=split, count=4, minutes=0.5, seed=seed)
             for k in range(len(some)):
                 room = some._scene(k).room
                 layouts[split, seed, k] = (*room.camera.place, *room.bed.place, *room.chair.place, *room.walls.half)
@@ -103,6 +104,12 @@ def test_an_index_counts_from_either_end_and_a_loop_ends() -> None:
 # --- the events ----------------------------------------------------------------------------------------------------------
 
 
+def most_often(joints: np.ndarray) -> np.ndarray:
+    """The pose taken in most of the frames."""
+    _, first, count = np.unique(joints.round(2).reshape(len(joints), -1), axis=0, return_index=True, return_counts=True)
+    return joints[first[count.argmax()]]
+
+
 def found_events(trace: icu.Trace, fps: float) -> list[tuple[float, float, int]]:
     """Events from the patient's joints alone: moves between a resting pose, which is where most frames are, and standing upright."""
     joints, room = patient(trace), trace.room
@@ -111,7 +118,7 @@ def found_events(trace: icu.Trace, fps: float) -> list[tuple[float, float, int]]
     height = joints[:, PELVIS, 2].max()
     trunk = joints[:, HEAD] - joints[:, PELVIS]
     upright = (joints[:, PELVIS, 2] > height - 0.002) & (trunk[:, 2] > 0.99999 * np.linalg.norm(trunk, axis=1))
-    at_rest = [np.abs(joints - np.median(joints[near], 0)).max((1, 2)) < 0.002 if near.any() else near for near in (low, seated)]
+    at_rest = [np.abs(joints - most_often(joints[near])).max((1, 2)) < 0.002 if near.any() else near for near in (low, seated)]
     state = np.select([upright, *at_rest], [2, 0, 1], -1)  # 2 up, 0 in bed, 1 in the chair, −1 on the way
     anchors = np.flatnonzero(state >= 0)
     kinds = {(0, 2): 0, (2, 0): 1, (1, 2): 2, (2, 1): 3}
@@ -172,18 +179,28 @@ def test_helpers_are_those_near_the_patient(videos: list[icu.Video], traces: lis
 
 def test_there_are_look_alikes_that_are_no_events(videos: list[icu.Video], traces: list[icu.Trace]) -> None:
     """The patient sits up in bed and lies down again; somebody else sits in the chair."""
-    sat_up = others = 0
+    sat_up = 0
     for video, trace in zip(videos, traces):
         quiet = ~video.targets.any(1).numpy()
         joints, room = patient(trace), trace.room
         in_bed = np.abs(joints[:, PELVIS, :2] - room.bed.place) < room.bed.half
         sat_up += (quiet & in_bed.all(1) & (joints[:, HEAD, 2] > room.bed.top + 0.7)).sum()
-        staff = trace.joints[:, 1:, PELVIS].numpy()
-        seated = (np.linalg.norm(staff[..., :2] - room.chair.place, axis=-1) < 0.3) & (staff[..., 2] < room.chair.seat + 0.2)
-        assert not (seated.any(1) & ~in_bed.all(1)).any()  # only while the patient is in bed
-        others += seated.sum()
     assert sat_up > 40
-    assert others > 20
+
+
+def test_somebody_else_sits_in_the_chair_only_while_the_patient_is_in_bed() -> None:
+    sat = 0
+    for k in range(4):
+        scene = Scene(0, "train", k, 1200)
+        times = np.arange(0, 1200, 1.0)
+        own, *others = (joints[:, PELVIS] for joints in scene.joints(times))
+        in_bed = (np.abs(own[:, :2] - scene.room.bed.place) < scene.room.bed.half).all(1)
+        for place in others:
+            low = place[:, 2] < 0.75  # false where someone is away
+            assert (np.linalg.norm(place[low, :2] - scene.room.chair.place, axis=1) < 0.7).all()
+            assert in_bed[low].all()
+            sat += low.sum()
+    assert sat > 30
 
 
 # --- the depth -----------------------------------------------------------------------------------------------------------
@@ -228,6 +245,19 @@ def test_depth_is_where_a_march_along_the_ray_meets_a_solid(traces: list[icu.Tra
         assert missed <= 0.02 * len(some)  # a ray that grazes a body may slip between two steps
 
 
+def test_a_door_is_a_recess_in_the_wall() -> None:
+    """A wall 3 m ahead of the camera, with an opening 1 m wide and 2.1 m high before a recess of 1.2 m."""
+    camera = depth.looking(np.array([2.0, 3.0, 1.05]), np.array([2.0, 0.0, 1.05]))
+    walls = depth.Box(np.array([2.0, 2.0, 1.5]), np.array([2.0, 2.0, 1.5]))
+    door = depth.Box(np.array([2.0, -0.6, 1.05]), np.array([0.5, 0.6, 1.05]))
+    seen = depth.still(camera, walls, door, (), (48, 64))
+    assert seen[24, 32] == pytest.approx(4.2)  # its far end
+    assert seen[24, [22, 41]] == pytest.approx(3.0)  # the wall on either side
+    jamb = camera.world(seen)[24, 25]  # to be seen inside the opening, from an angle
+    assert abs(jamb[0] - 2) == pytest.approx(0.5)
+    assert -1.2 < jamb[1] < 0
+
+
 def test_pixels_go_back_to_the_places_they_show(traces: list[icu.Trace]) -> None:
     for trace in traces:
         points = trace.room.camera.world(trace.empty.double().numpy())
@@ -261,7 +291,7 @@ def test_people_are_counted_as_islands_seen_from_above(traces: list[icu.Trace], 
             right += int((size >= 12).sum()) == int(video.people[frame])
             checked += 1
     assert checked > 60
-    assert right / checked > 0.93
+    assert right / checked > 0.97
 
 
 @pytest.mark.parametrize("far", [2.0, 4.5])
@@ -292,7 +322,12 @@ def test_the_camera_sees_bed_and_chair_and_one_can_walk_between_them(seed: int) 
     room = furnished(generator=stream("t", seed))
     floor = Floor(room)
     assert floor.joined
-    assert in_view(room)
+    corners = [[*(room.bed.place + np.array(side) * room.bed.half), room.bed.top] for side in product((-1, 1), (-1, 1))]
+    heads = [[*place, 1.75] for place in (room.beside, room.before)]
+    for point in (*corners, *heads, [*room.chair.place, 0.05]):
+        right, down, forward = room.camera.axes @ (np.array(point) - room.camera.place)
+        assert abs(right / forward) < math.tan(math.radians(35))  # 70 degrees across
+        assert abs(down / forward) < 0.75 * math.tan(math.radians(35))
     assert 2.2 <= room.camera.place[2] <= 2.65
     assert room.camera.axes[2, 2] < -0.1  # looks down
     np.testing.assert_allclose(room.camera.axes @ room.camera.axes.T, np.eye(3), atol=1e-12)
@@ -311,7 +346,7 @@ def test_nobody_walks_through_furniture(traces: list[icu.Trace]) -> None:
             x, y, _ = (staff - box.centre).T
             inside += ((np.abs(c * x + s * y) < box.half[0]) & (np.abs(c * y - s * x) < box.half[1])).sum()
         total += len(staff)
-    assert inside < 0.01 * total
+    assert inside < 0.02 * total  # who makes way for others may be pushed against something
 
 
 def test_limbs_keep_their_length_whatever_the_pose(traces: list[icu.Trace]) -> None:
@@ -335,13 +370,13 @@ def test_walkers_keep_apart() -> None:
 
 def test_windows_are_pieces_of_the_videos_and_leave_out_no_frame() -> None:
     few = icu.rooms(split="test", count=2, minutes=1, size=(16, 24))
-    cut = icu.windows(few, seconds=16, stride_seconds=12)
+    own, cut = list(few), icu.windows(few, seconds=16, stride_seconds=12)
     assert cut.first[cut.room == 1].tolist() == [0, 24, 48, 72, 88]
     assert (cut.depth.shape, cut.targets.shape, cut.people.shape) == ((10, 1, 32, 16, 24), (10, 32, 4), (10, 32))
     for k, (room, first) in enumerate(zip(cut.room.tolist(), cut.first.tolist())):
-        assert torch.equal(cut[k].depth, few[room].depth[:, first : first + 32])
-        assert torch.equal(cut[k].targets, few[room].targets[first : first + 32])
-        assert torch.equal(cut[k].people, few[room].people[first : first + 32])
+        assert torch.equal(cut[k].depth, own[room].depth[:, first : first + 32])
+        assert torch.equal(cut[k].targets, own[room].targets[first : first + 32])
+        assert torch.equal(cut[k].people, own[room].people[first : first + 32])
     assert icu.windows(few, seconds=20).first.tolist() == [0, 40, 80] * 2
     assert len(icu.windows(few, seconds=60)) == 2
     batch = next(iter(DataLoader(cut, batch_size=4)))

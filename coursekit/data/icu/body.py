@@ -105,11 +105,11 @@ def sat_up(place: Float[Array, "2"], top: float) -> Pose:
 
 
 def between(keys: Float[Array, "K 9 3"], times: Float[Array, "K"], at: Float[Array, "T"]) -> Poses:
-    """Poses at times ``at`` from keyed ones, moving off and arriving slowly at each key; held before the first and after the last."""
+    """Poses at times ``at`` from keyed ones, a little slower near each key than between; held before the first and after the last."""
     after = np.clip(np.searchsorted(times, at, side="right"), 1, len(times) - 1)
     span = np.maximum(times[after] - times[after - 1], 1e-9)
     part = np.clip((at - times[after - 1]) / span, 0, 1)
-    part = (part * part * (3 - 2 * part))[:, None, None]
+    part = (part * (0.7 + 0.3 * part * (3 - 2 * part)))[:, None, None]
     blend: Array = keys[after - 1] * (1 - part) + keys[after] * part
     blend[:, 1:] = unit(blend[:, 1:])
     return blend

@@ -12,6 +12,7 @@ from .story import Actor, Event, Patient, Row
 Array = np.ndarray
 Stop = tuple[Float[Array, "2"], float | None, float]  # where, which way to look, how far to bow
 MOST = 4  # people besides the patient
+SITTING = 32.0  # seconds someone needs at most to sit down, sit and get up
 
 
 class Company:
@@ -59,14 +60,14 @@ class Company:
 
     def _sitter(self, rest: tuple[float, float], duties: list[list[tuple[float, float, Stop]]]) -> tuple[int, float] | None:
         """Who, if anyone, sits down in the chair while the patient is in bed, and when; they have no duty meanwhile."""
-        start, end = rest[0] + 15, rest[1] - 5
-        at = self.draw(start, max(start, end - 40))
+        start, end = rest[0] + 6, rest[1] - 3
+        at = self.draw(start, max(start, end - SITTING))
         free = [
             k
             for k, actor in enumerate(self.actors)
-            if actor.since + 10 < at and at + 55 < actor.until and not any(a < at + 60 and at - 15 < b for a, b, _ in duties[k])
+            if actor.since + 10 < at and at + 50 < actor.until and not any(a < at + 50 and at - 15 < b for a, b, _ in duties[k])
         ]
-        if end - at < 40 or not free or self.draw(0, 1) > 0.5:
+        if end - at < SITTING or not free or self.draw(0, 1) > 0.7:
             return None
         return free[int(self.draw(0, len(free)))], at
 

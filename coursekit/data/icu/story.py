@@ -21,6 +21,7 @@ Array = np.ndarray
 ACTIVITIES = ("get out of bed", "get in bed", "get out of chair", "get in chair")
 OUT_OF_BED, IN_BED, OUT_OF_CHAIR, IN_CHAIR = range(4)
 LONGEST = 26.0  # seconds; no activity lasts longer
+SLOWLY = 1.3  # a patient takes this much longer than the seconds drawn below
 STEP = 0.65  # metres of a step of a person of 1.75 m
 
 
@@ -153,7 +154,7 @@ class Patient:
         return to_bed
 
     def _event(self, kind: int) -> None:
-        keys = (self._out_of_bed, self._into_bed, self._out_of_chair, self._into_chair)[kind]()
+        keys = slowed((self._out_of_bed, self._into_bed, self._out_of_chair, self._into_chair)[kind]())
         start = self.actor.now
         self.actor.act(keys)
         self.events.append(Event(start, self.actor.now, kind))
@@ -187,7 +188,7 @@ class Patient:
         start, until, still = self.actor.now, self.actor.now + seconds, self.flat if in_bed else self.back
         while True:
             calm = self.draw(5, 20)
-            stir = self._stir_in_bed() if in_bed else [(0.0, self.back), (self.draw(1.5, 3), self.fore), (self.draw(1, 6), self.back)]
+            stir = slowed(self._stir_in_bed() if in_bed else self._stir_in_chair())
             if self.actor.now + calm + sum(seconds for seconds, _ in stir) + 4 > until:
                 break
             self.actor.act([(0, still), (calm, still)])
@@ -195,6 +196,9 @@ class Patient:
         self.actor.act([(0, still), (until - self.actor.now, still)])
         if in_bed:
             self.rests.append((start, until))
+
+    def _stir_in_chair(self) -> list[tuple[float, Pose]]:
+        return [(0.0, self.back), (self.draw(1.5, 3), self.fore), (self.draw(1, 6), self.back)]
 
     def _stir_in_bed(self) -> list[tuple[float, Pose]]:
         d, top, which = self.draw, self.room.bed.top, self.draw(0, 1)
@@ -221,3 +225,8 @@ class Patient:
             actor.go(points, actor.now + np.linalg.norm(np.diff(points, axis=0), axis=1).sum() / self.draw(0.35, 0.65))
             actor.stay(actor.now + self.draw(1, 5))
         actor.stay(actor.now + self.draw(2, 3.5), angle=room.out_angle if to_bed else room.chair.facing)
+
+
+def slowed(keys: list[tuple[float, Pose]]) -> list[tuple[float, Pose]]:
+    """The same poses at a patient's pace."""
+    return [(SLOWLY * seconds, pose) for seconds, pose in keys]
