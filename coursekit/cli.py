@@ -4,6 +4,7 @@ import argparse
 import importlib
 import json
 import math
+import os
 import pkgutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,10 +19,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. What the course itself complains about is one sentence and status 1, without a traceback."""
     options = parser().parse_args(arguments)
     try:
-        return int(options.run(options) or 0)
+        status = int(options.run(options) or 0)
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read us, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:
         if not isinstance(error, (ValueError, FileNotFoundError)) and not type(error).__module__.startswith("coursekit."):
             raise

@@ -79,3 +79,11 @@ def test_bench_writes_rows_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert cli.main(["bench", "ops", "--json", str(tmp_path / "bench.json")]) == 0
     (row,) = json.loads((tmp_path / "bench.json").read_text())
     assert (row["name"], row["ratio"], row["memory_ratio"]) == ("roi_pool", 2.0, None)
+
+
+def test_a_reader_who_leaves_early_sees_no_traceback() -> None:
+    command = [sys.executable, "-m", "coursekit", "data", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as asked:
+        asked.stdout.close()
+        assert asked.stderr.read() == b""
+        assert asked.wait() == 0
