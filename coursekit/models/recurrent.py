@@ -33,7 +33,7 @@ def rnn_step(gates: Float[Tensor, "N M"], state: State) -> State:
 def lstm_step(gates: Float[Tensor, "N gates"], state: State) -> State:
     """Forget a share f of the memory, write a share i of the new, show a share o of it: c' = f c + i g, h' = o tanh(c').
 
-    ``gates`` holds i, f, g, o, M numbers each, before their σ (tanh for g). Source: Hochreiter and Schmidhuber 1997, with the forget gate of Gers 2000.
+    ``gates`` holds i, f, g, o, M numbers each, before their σ (tanh for g). Source: Hochreiter and Schmidhuber 1997, and Gers 2000 for f.
     """
     i, f, g, o = gates.chunk(4, 1)  # (N, M) each
     cell = f.sigmoid() * state.cell + i.sigmoid() * g.tanh()
