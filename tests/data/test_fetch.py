@@ -273,7 +273,8 @@ def test_a_read_only_cache_that_is_filled_still_serves(index: Path, monkeypatch:
 
 
 FETCH = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell has it ignored
 sys.path.insert(0, {tests!r})
 import test_fetch
 from coursekit.data import fetch
