@@ -1,0 +1,162 @@
+"""The claims about nodules in miniature, what their arms are shown, and their scores without learning by hand."""
+
+import math
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from coursekit import claims
+from coursekit.claims import nodules as claim
+from coursekit.data import ct
+
+VIEWS, MALIGNANCY = claim.CLAIMS
+
+
+def cubes(count: int, size: int = 8) -> Tensor:
+    return torch.rand(count, 1, size, size, size, generator=torch.Generator().manual_seed(0))
+
+
+def names_of(one: claims.Claim) -> Iterator[tuple[str, str]]:
+    for measure, better, worse in one.comparisons:
+        yield from ((measure, better), (measure, worse))
+    yield one.baseline
+
+
+def test_views_in_miniature_scores_every_arm_on_the_other_ct(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: dict[str, ct.Candidates] = {}
+
+    def watched(*, split: str, **knobs: object) -> ct.Candidates:
+        made[split] = ct.nodules(split=split, **knobs)
+        return made[split]
+
+    monkeypatch.setattr(claim, "nodules", watched)
+    scores = claim.views_experiment(3, steps=2, long={"2D": 3}, count=32, test_count=24)
+    assert all(0 <= scores[measure][arm] <= 1 for measure, arm in names_of(VIEWS))
+    assert set(made["train"].scans).isdisjoint(made["test"].scans)
+    assert set(made["train"].patients).isdisjoint(made["test"].patients)
+    short, long = scores["AUC, same epochs"], scores["AUC, same CPU"]
+    assert short.keys() == long.keys()
+    assert {arm for arm in short if short[arm] != long[arm]} <= {"2D"}  # what was not trained longer is what it was
+    assert all(x >= 0 for measure in scores if measure.startswith("CPU") for x in scores[measure].values())
+
+
+def test_every_arm_looks_at_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, list[Tensor]] = {}
+    starts: dict[str, list[Tensor]] = {}
+
+    def spy(model: torch.nn.Module, batches: Iterator[claim.Batch], loss_of: object, *, steps: int, **_: object) -> None:
+        seen[arm] = [next(batches)[0] for _ in range(steps)]
+        starts[arm] = [p.detach().clone() for p in model.parameters()]
+
+    monkeypatch.setattr(claim.train, "fit", spy)
+    learn = (cubes(40, 24), torch.arange(40) % 2)
+    for arm, steps in (("2D", 4), ("2.5D, two stages", 4), ("2.5D, joint", 4), ("3D", 4)):
+        claim.VIEWS[arm](learn, learn[0][:8], seed=5, steps=steps)
+    assert len(seen) == 4
+    assert all(torch.equal(a, b) for one in seen.values() for a, b in zip(one, seen["3D"]))
+    assert all(torch.equal(a, b) for a, b in zip(starts["2D"], starts["2.5D, two stages"]))  # the same network, from the same start
+
+
+def test_turning_keeps_the_axial_plane_axial_and_changes_no_value() -> None:
+    x = cubes(2)
+    x[:, :, 3:5] += 2  # the two slices around the middle
+    found = [claim.turned(x, generator=torch.Generator().manual_seed(seed)) for seed in range(200)]
+    assert len({one.numpy().tobytes() for one in found}) == 16  # eight mirrors, with or without exchanging rows and columns
+    for one in found:
+        assert torch.equal(one.flatten(1).sort(1).values, x.flatten(1).sort(1).values)
+        assert (one[:, :, 3:5] >= 2).all()
+
+
+def test_three_planes_a_cube_all_have_its_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    losses: list[float] = []
+
+    class Reads(torch.nn.Module):  # a cube is as bright as its label says, so the planes tell
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(()))
+
+        def forward(self, planes: Tensor) -> Tensor:
+            bright = self.scale * (planes.mean((1, 2, 3)) - 0.5) * 40
+            return torch.stack([-bright, bright], 1)
+
+    def spy(model: torch.nn.Module, batches: Iterator[claim.Batch], loss_of, **_: object) -> None:
+        losses.append(loss_of(model, next(batches)).item())
+
+    monkeypatch.setattr(claim.train, "fit", spy)
+    labels = torch.arange(16) % 2
+    bright = labels.float()[:, None, None, None, None].expand(-1, 1, 4, 4, 4).contiguous()
+    claim.fitted(Reads(), lambda x: claim.orthogonal_views(x).flatten(0, 1), (bright, labels), seed=0, steps=1)
+    assert losses[0] < 1e-6
+
+
+def test_contrast_of_a_ball_by_hand() -> None:
+    axis = torch.arange(24) - 11.5
+    radius = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).sqrt()
+    ball = torch.where(radius < 5, 0.75, 0.25)[None, None]
+    both = torch.cat([ball, torch.full_like(ball, 0.4)])
+    assert claim.contrast(both).tolist() == pytest.approx([0.5, 0.0], abs=1e-6)
+    assert claim.area(torch.tensor([1, 0]), claim.contrast(both)) == 1
+
+
+def test_every_cheaper_arm_is_also_trained_longer() -> None:
+    assert set(claim.LONG) == set(claim.VIEWS) - {"3D"}
+    assert all(n > claim.STEPS for n in claim.LONG.values())
+
+
+# --- malignancy ----------------------------------------------------------------------------------------------------------
+
+
+def test_malignancy_in_miniature_scores_every_arm_on_other_patients() -> None:
+    scores = claim.malignancy_experiment(3, steps=2)
+    assert all(0 <= scores[measure][arm] <= 1 for measure, arm in names_of(MALIGNANCY))
+    assert scores["AUC"]["chance"] == 0.5
+    assert scores["AUC"]["diameter"] == pytest.approx(0.92, abs=0.01)  # as docs/data.md has it
+    assert scores["AUC, 5 to 11 mm"]["diameter"] == pytest.approx(0.77, abs=0.01)
+    assert scores["AUC"]["other ratings"] == pytest.approx(0.95, abs=0.01)
+    interval = scores["AUC, 3D CNN less diameter, 95 % over patients"]
+    assert -1 <= interval["low"] < interval["high"] <= 1
+
+
+def test_shapes_of_one_size_are_the_same_nodules_and_tell_no_size() -> None:
+    learn, test = claim.shapes("train"), claim.shapes("test")
+    assert set(learn.patients).isdisjoint(test.patients)
+    assert len(test.patients) == len(test.one_size) == len(test.set)
+    wide = test.one_size.any(2).any(2).sum((1, 2)).double()  # columns that the nodule reaches
+    assert float(wide.mean()) == pytest.approx(claim.ACROSS, rel=0.15)
+    true_size = torch.stack([test.set.diameter_mm.double(), wide])
+    assert abs(float(torch.corrcoef(true_size)[0, 1])) < 0.4
+    both = [one.float().flatten(1).sum(1) for one in (test.set.masks, test.one_size)]
+    volume = both[0] * claim.SHAPE_MM**3 / (test.set.diameter_mm / claim.ACROSS) ** 3  # the first, at the scale of the second
+    assert float((volume / both[1]).median()) == pytest.approx(1, abs=0.02)
+    assert float(torch.corrcoef(torch.stack([volume, both[1]]))[0, 1]) > 0.95
+
+
+def test_patients_are_drawn_whole() -> None:
+    patients = ("a", "a", "b", "c", "c", "c")
+    drawn: list[list[int]] = []
+
+    def lead(rows: Tensor) -> float:
+        drawn.append(rows.tolist())
+        return float(len(rows))
+
+    found = claim.lead_over_patients(patients, lead, seed=0)
+    assert found["low"] < 6 < found["high"]
+    for rows in drawn:
+        counts = [rows.count(i) for i in range(6)]
+        assert counts[0] == counts[1]
+        assert counts[3] == counts[4] == counts[5]
+        assert counts[0] + counts[2] + counts[3] == 3  # as many patients as there are
+
+
+@pytest.mark.parametrize("one", [MALIGNANCY], ids=lambda one: one.name)
+def test_the_record_is_of_this_experiment(one: claims.Claim) -> None:
+    record = claims.load(one.name)
+    assert record["seeds"] == len(record["scores"]) >= 5
+    assert record["statement"] == one.statement
+    assert [(e["measure"], e["better"], e["worse"]) for e in record["effects"]] == [tuple(c) for c in one.comparisons]
+    assert all(math.isfinite(s[measure][arm]) for s in record["scores"] for measure, arm in names_of(one))
+    again = [claims.effect(*c, scores=record["scores"]) for c in one.comparisons]
+    assert [e["holds"] for e in record["effects"]] == [e.holds for e in again]
+    assert record["holds"] == again[0].holds
