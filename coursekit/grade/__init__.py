@@ -1,5 +1,16 @@
-"""Releasing, grading and returning assignments."""
+"""Releasing, grading and returning assignments. The parts are imported when asked for: a student's box needs none of nbgrader."""
 
-from coursekit.grade.rounds import Outcome, course, export, feedback, outcomes, release, round_trip, run, students
+import importlib
+from typing import Any
 
-__all__ = ["Outcome", "course", "export", "feedback", "outcomes", "release", "round_trip", "run", "students"]
+_HOME = {
+    "rounds": ("Outcome", "course", "export", "feedback", "outcomes", "release", "round_trip", "run", "students"),
+}
+__all__ = [name for names in _HOME.values() for name in names]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""A student's code in a box, and the checks outside it."""

@@ -1,0 +1,150 @@
+"""In the box: runs a student's cells, calls the student's functions, and answers with plain data.
+
+Nothing here is trusted: a student's code may change all of it. It can then say what it likes, and only ever about its own values.
+"""
+
+import os
+import random
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from . import wire
+
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    "call": lambda f, *a, **k: f(*a, **k),
+    "attribute": getattr,
+    "set": setattr,
+    "item": lambda x, key: x[key],
+    "length": len,
+    "iterate": iter,
+    "next": next,
+    "text": lambda x: repr(x)[:500],
+}
+
+
+class Student:
+    """The names of a student's notebook, what was taken of them at each check, and the objects that checks hold."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        from IPython.core.interactiveshell import InteractiveShell
+        from traitlets.config import Config
+
+        config = Config({"HistoryManager": {"enabled": False}, "InteractiveShell": {"colors": "NoColor", "xmode": "Plain"}})
+        self.shell = InteractiveShell.instance(config=config)
+        self.shell.showtraceback = lambda *_, **__: None
+        self.shell.showsyntaxerror = lambda *_, **__: None
+        self.connection = connection
+        self.taken: dict[int, dict[str, Any]] = {}
+        self.objects: list[Any] = []
+
+    def answer(self, action: str, *rest: Any) -> Any:
+        """One request to one answer."""
+        actions: dict[str, Callable[..., Any]] = {"cell": self.cell, "take": self.take, "do": self.do}
+        return actions[action](*rest)
+
+    def cell(self, source: str) -> None:
+        """Run a cell as a notebook does, magics and all."""
+        ran = self.shell.run_cell(source, store_history=False)
+        error = ran.error_before_exec or ran.error_in_exec
+        if error is not None:
+            raise error
+
+    def take(self, number: int, names: list[str]) -> dict[str, Any]:
+        """Hold on to what these names are now, for the check of this number: plain data is sent, the rest stays here."""
+        self.taken[number] = {name: self.shell.user_ns[name] for name in names if name in self.shell.user_ns}
+        return self.taken[number]
+
+    def do(self, operation: str, target: Any, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        """Call a function, read an attribute …, of a thing taken ``[number, name]`` or an object held."""
+        x = self.taken[target[0]][target[1]] if isinstance(target, tuple) else target
+        return OPERATIONS[operation](x, *arguments, **keywords)
+
+    def hold(self, x: Any) -> list[Any]:
+        """A handle for what is no plain data."""
+        self.objects.append(x)
+        what = "function" if callable(x) and not isinstance(x, type) and hasattr(x, "__code__") else type(x).__name__
+        return ["handle", len(self.objects) - 1, what]
+
+    def find(self, number: int, what: str) -> Any:
+        """The object of a handle, or a function of the checks to call back."""
+        return self.objects[number] if number >= 0 else lambda *arguments: self.back(-number, *arguments)
+
+    def back(self, number: int, *arguments: Any) -> Any:
+        """Ask the other side to call one of its functions."""
+        send(self.connection, ("back", number, list(arguments)), self.hold)
+        ok, value = receive(self.connection, self.find)
+        if not ok:
+            raise ValueError("the function that was passed in refused these values")
+        return value
+
+
+def serve(connection: socket.socket) -> None:
+    """Answer until the wire closes."""
+    _seed()
+    student = Student(connection)
+    while True:
+        request = receive(connection, student.find)
+        try:
+            answer: tuple[Any, ...] = ("value", student.answer(*request))
+        except BaseException as error:  # also SystemExit: it ends a call, not the submission
+            answer = ("raised", type(error).__name__, _text(error), _line(error))
+        _flush()
+        try:
+            send(connection, answer, student.hold)
+        except Exception as error:
+            send(connection, ("raised", type(error).__name__, _text(error), 0), student.hold)
+
+
+def _seed() -> None:
+    """All randomness begins alike in every process."""
+    import numpy as np
+    import torch
+
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    torch.manual_seed(0)
+
+
+def _text(error: BaseException) -> str:
+    """An error's own words; a syntax error's with its line."""
+    if isinstance(error, SyntaxError):
+        return f"{error.msg} (line {error.lineno}: {(error.text or '').strip()})"
+    return str(error)[:2000]
+
+
+def _line(error: BaseException) -> int:
+    """Where in the student's cell it was raised, or 0."""
+    frames = traceback.extract_tb(error.__traceback__, limit=-50)
+    return next((frame.lineno or 0 for frame in reversed(frames) if frame.filename.startswith(("<ipython", "/tmp/ipykernel"))), 0)
+
+
+def _flush() -> None:
+    """What was printed is on its way before the answer is."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            os.write(2, b"\n")
+
+
+def send(connection: socket.socket, value: Any, handle: wire.Handle) -> None:
+    connection.sendall(wire.encode(value, handle=handle))
+
+
+def receive(connection: socket.socket, lookup: wire.Lookup) -> Any:
+    header = _exactly(connection, wire.HEADER.size)
+    return wire.decode(header + _exactly(connection, wire.length(header)), lookup=lookup)
+
+
+def _exactly(connection: socket.socket, count: int) -> bytes:
+    parts = []
+    while count:
+        part = connection.recv(min(count, 1 << 20))
+        if not part:
+            os._exit(0)
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)

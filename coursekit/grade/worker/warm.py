@@ -1,0 +1,166 @@
+"""The warm start: imports once what exercises need, then forks one closed-in process a submission. It knows no checks and no student.
+
+``python -m coursekit.grade.worker.warm FD`` runs in the outer box. On the socket FD each start comes as a JSON text with two descriptors,
+a student's end of the wire and the end of the pipe its prints go to; ``null`` stops what runs. Each stop is answered with what it used.
+"""
+
+import contextlib
+import json
+import os
+import resource
+import select
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import closing, sandbox, student
+
+LOOK_EVERY_S = 0.2
+
+
+def main(descriptor: int) -> None:
+    """Serve until the socket closes."""
+    control = socket.socket(fileno=descriptor)
+    settings = json.loads(control.recv(1 << 16))
+    prepare(settings["closed"])
+    control.send(json.dumps(held_mb()).encode())
+    running: Running | None = None
+    while True:
+        while running and not select.select([control], [], [], LOOK_EVERY_S)[0]:
+            running.look()
+        message, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 2)
+        if running:
+            control.send(json.dumps(running.stop()).encode())
+            running = None
+        if not message:
+            return
+        if message != b"null":
+            running = Running(settings, json.loads(message), descriptors, control)
+            for inherited in descriptors:
+                os.close(inherited)
+
+
+def prepare(closed: Sequence[str]) -> None:
+    """Import, close, and look that one thread is left to fork."""
+    import numpy
+    import torch
+    from IPython.core.interactiveshell import InteractiveShell
+
+    torch.set_num_threads(1)
+    assert None not in (numpy, InteractiveShell)  # imported for those who come
+    closing.close(closed)
+    threads = len(os.listdir("/proc/self/task"))
+    if threads != 1:
+        raise RuntimeError(f"expected one thread to fork from, got {threads}")
+
+
+def held_mb() -> float:
+    """What this process holds in memory, in MB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
+class Running:
+    """One closed-in process and all that it starts."""
+
+    def __init__(self, settings: dict[str, Any], limits: dict[str, Any], descriptors: Sequence[int], control: socket.socket) -> None:
+        self.limits, self.over = limits, ""
+        kind = settings["kind"]
+        self.scratch = Path(tempfile.mkdtemp(prefix="box")) if kind != "bubblewrap" else None
+        self.before = time.monotonic()
+        self.pid = os.fork()
+        if self.pid == 0:
+            control.close()
+            _become_student(kind, limits, settings["closed"], descriptors, self.scratch or Path("/tmp"))
+
+    def look(self) -> None:
+        """Kill what has grown too large or too many."""
+        processes = list(descendants(self.pid))
+        private = sum(map(private_mb, processes))
+        if len(processes) > self.limits["processes"] or private > self.limits["memory_mb"]:
+            self.over = "too many processes" if len(processes) > self.limits["processes"] else "out of memory"
+            self._kill()
+
+    def _kill(self) -> None:
+        """The waiting processes end with what they wait for; whoever is left without parents comes to us."""
+        for pid in [*descendants(self.pid), self.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def stop(self) -> dict[str, Any]:
+        """Kill, bury, tidy; what it used."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGTERM)
+        used = {"cpu_s": 0.0, "peak_mb": 0.0}
+        deadline = time.monotonic() + 0.5
+        while True:
+            try:
+                pid, _, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid:
+                used["cpu_s"] += usage.ru_utime + usage.ru_stime
+                used["peak_mb"] = max(used["peak_mb"], usage.ru_maxrss / 1024)
+            elif time.monotonic() > deadline:
+                self._kill()
+                deadline += 0.5
+            else:
+                time.sleep(0.002)
+            for orphan in descendants(os.getpid()):
+                if orphan != self.pid and self.scratch:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(orphan, signal.SIGKILL)
+        if self.scratch:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+        return used | {"over": self.over}
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """All processes below one."""
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in map(int, (task / "children").read_text().split()):
+                yield child
+                yield from descendants(child)
+
+
+def private_mb(pid: int) -> float:
+    """Memory of a process that no other shares, in MB."""
+    with contextlib.suppress(OSError):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
+    return 0.0
+
+
+def _become_student(kind: str, limits: dict[str, Any], closed: Sequence[str], descriptors: Sequence[int], scratch: Path) -> None:
+    """Never returns."""
+    code = 70
+    try:
+        wire, output = descriptors
+        silence = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((silence, 0), (output, 1), (output, 2)):
+            os.dup2(source, target)
+        if kind != "bubblewrap":
+            os.setsid()
+            os.environ |= dict.fromkeys(sandbox.HOMES, str(scratch))
+            tempfile.tempdir = None
+        sandbox.enter(kind, memory_mb=limits["memory_mb"], scratch=scratch, closed=closed, processes=limits["processes"])
+        resource.setrlimit(resource.RLIMIT_CPU, (int(limits["cpu_s"]) + 1, int(limits["cpu_s"]) + 2))
+        kept = os.dup(wire)
+        os.closerange(3, kept)
+        student.serve(socket.socket(fileno=kept))
+        code = 0
+    except BaseException as error:  # before a student's code runs: said where the parent reads
+        os.write(2, f"{type(error).__name__}: {error}\n".encode())
+    finally:
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    sandbox.called(sandbox.libc.prctl(sandbox.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "subreaper")
+    main(int(sys.argv[1]))
