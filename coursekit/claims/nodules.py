@@ -26,7 +26,7 @@ Batch = tuple[Tensor, Tensor]  # cubes (N, 1, S, S, S), labels (N,)
 TRAIN, TEST, SIZE, BATCH = 576, 400, 24, 16  # candidates, millimetres a side
 EPOCHS, LR = 15, 3e-3
 STEPS = EPOCHS * TRAIN // BATCH
-LONG = {"2D": 2160, "2.5D, two stages": 1530, "2.5D, joint": 1550}  # as long as the 3D network: a step took 8, 11, 11 and 32 ms
+LONG = {"2D": 4000, "2.5D, two stages": 2240, "2.5D, joint": 2080}  # as long as the 3D network: a step took 5, 9, 9.5 and 32 ms
 IMAGENET_SIZE, IMAGENET_L2 = 64, 100.0  # pixels a plane is enlarged to
 
 SHAPE_MM, SHAPE_STEPS = 1.25, 468  # 24 voxels of it hold all of 30 mm; 12 epochs
