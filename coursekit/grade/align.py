@@ -1,0 +1,157 @@
+"""A student's cells put beside the instructor's: what each is, the order to run them in, and what had to be put right."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from coursekit.grade.notebook import Cell
+from coursekit.grade.records import Step
+from coursekit.grade.source import SourceCell
+
+# Definitions at the start of a line, also in code that does not parse: Python's own parser is for code one trusts.
+DEFINITION = re.compile(r"^(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)|^(\w+)[ \t]*(?::[^=\n]*)?=(?!=)", re.MULTILINE)
+CONFLICT = re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE)
+
+
+@dataclass
+class Aligned:
+    """The steps of one notebook; remarks are for the student, flags for the instructor, a sentence each."""
+
+    steps: tuple[Step, ...]
+    matched: int  # so many of the instructor's cells were there
+    remarks: list[str] = field(default_factory=list)
+    flags: list[str] = field(default_factory=list)
+
+    def say(self, text: str, names: Collection[str], *, flag: bool = False) -> None:
+        """Say something of cells, if there are any."""
+        if names:
+            first = ", ".join(repr(name) for name in list(names)[:6])
+            more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+            self.remarks.append(f"{text}: {first}{more}.")
+            self.flags += self.remarks[-1:] if flag else []
+
+
+def align(cells: Sequence[Cell], source: Sequence[SourceCell]) -> Aligned:
+    """Find the instructor's cells among a student's, and take each from whom it belongs to.
+
+    Of several cells with one grade_id the last counts, as in nbgrader. The instructor's cells come in the instructor's order,
+    each followed by the student's own cells that stood behind it; those before all of them come first.
+    """
+    known = {c.step.grade_id: c for c in source if c.step.grade_id}
+    places: dict[str, list[int]] = {}
+    for position, cell in enumerate(cells):
+        if cell.grade_id in known:
+            places.setdefault(cell.grade_id, []).append(position)
+    named = {name: found[-1] for name, found in places.items()}
+    recognised = _recognise(cells, source, named)
+    there = {name: cells[position] for name, position in (named | recognised).items()}
+    aligned = Aligned(tuple(_steps(cells, known, named | recognised)), len(there))
+    _say_missing(aligned, known, there, recognised)
+    _say_order(aligned, cells, places, [named[name] for name in known if name in named])
+    _say_changes(aligned, known, there)
+    _say_settings(aligned, known, {name: there[name] for name in known if name in named})
+    return aligned
+
+
+def _steps(cells: Sequence[Cell], known: Mapping[str, SourceCell], place: Mapping[str, int]) -> Iterator[Step]:
+    owner = {position: name for name, position in place.items()}
+    behind: dict[str, list[Step]] = {"": []}
+    last = ""
+    for position, cell in enumerate(cells):
+        if position in owner:
+            last = owner[position]
+            behind[last] = []
+        else:
+            behind[last].append(Step("own" if cell.cell_type == "code" else "text", cell.source))
+    yield from behind[""]
+    for name, theirs in known.items():
+        answer = cells[place[name]].source if name in place else ""
+        yield replace(theirs.step, source=answer) if theirs.is_answer else theirs.step
+        yield from behind.get(name, ())
+
+
+def _recognise(cells: Sequence[Cell], source: Sequence[SourceCell], named: Mapping[str, int]) -> dict[str, int]:
+    """Where the instructor's cells are that have lost their grade_id; only what is unambiguous counts.
+
+    They are known by the notebook's own cell id, by the names they define, by their text, or by the text before them.
+    """
+    wanted = {n: c for n, c in enumerate(source) if c.step.grade_id and c.step.grade_id not in named}
+    if not wanted:
+        return {}
+    taken, found = set(named.values()), {}
+    texts, originals = [_plain(cell.source) for cell in cells], {_plain(c.visible) for c in source}
+    defined = [_names(cell) for cell in cells]
+    ids = {c.step.grade_id for c in source}
+
+    def alike(how: str, n: int, p: int) -> bool:
+        theirs = source[n]
+        if how == "id":
+            return bool(cells[p].id) and cells[p].id == theirs.cell.id
+        if theirs.is_answer and not set(theirs.step.defines) <= defined[p]:
+            return False
+        if how == "names":
+            return bool(theirs.step.defines)
+        if how == "text":
+            return not theirs.is_answer and texts[p] == _plain(theirs.visible)
+        before = n > 0 and p > 0 and not source[n - 1].is_answer and texts[p - 1] == _plain(source[n - 1].visible)
+        return before and theirs.is_answer and texts[p] not in originals
+
+    free = [p for p, cell in enumerate(cells) if not cell.grade_id or cell.grade_id not in ids]
+    for how in ("id", "names", "text", "place"):
+        for n, theirs in wanted.items():
+            here = [p for p in free if p not in taken and alike(how, n, p)] if theirs.step.grade_id not in found else []
+            if len(here) == 1:
+                found[theirs.step.grade_id] = here[0]
+                taken.add(here[0])
+    return found
+
+
+def _say_missing(aligned: Aligned, known: Mapping[str, SourceCell], there: Mapping[str, Cell], recognised: Collection[str]) -> None:
+    aligned.say("Cells that had lost their mark as part of the assignment and were recognised by their content", recognised)
+    missing = {name: c for name, c in known.items() if name not in there}
+    answers = [name for name, c in missing.items() if c.is_answer]
+    aligned.say(
+        "No cell was found for these answers, so they count as empty; put them into the released notebook's own cells", answers, flag=True
+    )
+    aligned.say("Cells of the assignment that were missing and were put back", [name for name in missing if name not in answers])
+
+
+def _say_order(aligned: Aligned, cells: Sequence[Cell], places: Mapping[str, list[int]], order: list[int]) -> None:
+    copied = {name: [cells[p].source for p in found] for name, found in places.items() if len(found) > 1}
+    differ = [name for name, sources in copied.items() if len({_plain(source) for source in sources}) > 1]
+    aligned.say("Cells that are there more than once, with different content, of which the last one counted", differ, flag=True)
+    aligned.say("Cells that are there more than once, of which the last one counted", [name for name in copied if name not in differ])
+    if order != sorted(order) and not copied:
+        aligned.remarks.append("The cells were in another order than in the released notebook; they were run in the released order.")
+
+
+def _say_changes(aligned: Aligned, known: Mapping[str, SourceCell], there: Mapping[str, Cell]) -> None:
+    pairs = [(name, c, there[name]) for name, c in known.items() if name in there]
+    aligned.say(
+        "Cells of the assignment that were changed; the original was used, so put what you added into a cell of your own",
+        [n for n, c, cell in pairs if c.step.kind in ("given", "test") and _plain(c.visible) != _plain(cell.source)],
+        flag=True,
+    )
+    retyped = [(n, c) for n, c, cell in pairs if c.is_answer and c.cell.cell_type != cell.cell_type]
+    aligned.say("Answers in code that had become text cells and were read as code", [n for n, c in retyped if c.step.kind == "answer"])
+    aligned.say("Answers in words that had become code cells and were read as text", [n for n, c in retyped if c.step.kind == "text"])
+    conflict = [n for n, c, cell in pairs if c.is_answer and CONFLICT.search(cell.source)]
+    aligned.say("Answers that still have the marks of a merge conflict in them; decide for one version", conflict)
+
+
+def _say_settings(aligned: Aligned, known: Mapping[str, SourceCell], named: Mapping[str, Cell]) -> None:
+    def changed(*keys: str) -> list[str]:
+        pairs = [(name, known[name].cell.marks, cell.marks) for name, cell in named.items()]
+        return [name for name, ours, theirs in pairs if any(k in ours and k in theirs and ours[k] != theirs[k] for k in keys)]
+
+    aligned.say("Cells whose points or role were changed, which has no effect", changed("points", "grade", "solution", "task"), flag=True)
+    aligned.say("Cells whose lock or format version was changed, which has no effect", changed("locked", "schema_version"))
+
+
+def _plain(source: str) -> str:
+    """A text without what editors change on their own."""
+    return "\n".join(line.rstrip() for line in source.strip().splitlines())
+
+
+def _names(cell: Cell) -> set[str]:
+    return {a or b for a, b in DEFINITION.findall(cell.source)} if cell.cell_type == "code" else set()
