@@ -1,0 +1,118 @@
+"""Marks as a file for elsewhere: a plain table, Canvas, Moodle, or everything as JSON."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from nbgrader.api import MissingEntry
+
+from coursekit.grade import book
+from coursekit.grade.course import course
+from coursekit.grade.exercises import graded_cells
+from coursekit.grade.history import records
+from coursekit.grade.records import GRADED, PARTLY, Record, total, write_whole
+
+Layout = Literal["plain", "canvas", "moodle", "json"]
+Row = list[str | float | None]
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one student's row is made from."""
+
+    record: Record
+    marks: dict[str, book.Mark]  # empty for a submission that could not be graded
+    name: str = ""
+    first_name: str = ""
+    email: str = ""
+    lms_id: str = ""
+    comments: dict[str, str] | None = None
+
+    @property
+    def points(self) -> float | None:
+        """The points so far; None for a submission that could not be graded."""
+        return total(mark.points for mark in self.marks.values()) if self.marks else None
+
+
+def export(assignment: str, course_dir: str | Path = ".", *, layout: Layout = "plain") -> Path:
+    """Write the marks of everyone recorded, under ``marks/``.
+
+    plain: student, points of each graded cell, total, max, state, note. An answer that waits for a grader is blank; of a
+    submission that could not be graded every mark is. canvas and moodle: the columns their import asks for, UTF-8 with a
+    byte-order mark, so that spreadsheets read names right. json: all that is known.
+    """
+    if layout not in get_args(Layout):
+        raise ValueError(f"expected a layout of {', '.join(get_args(Layout))}, got {layout!r}: choose one of these")
+    maxima = {name: cell.step.points for name, cell in graded_cells(course_dir, assignment).items()}
+    lines = list(_lines(assignment, course_dir))
+    if layout == "json":
+        path = Path(course_dir, "marks", f"{assignment}.marks.json")
+        write_whole(path, json.dumps([_whole(line, maxima) for line in lines], indent=1, ensure_ascii=False))
+        return path
+    rows = {"plain": _plain, "canvas": _canvas, "moodle": _moodle}[layout](assignment, maxima, lines)
+    path = Path(course_dir, "marks", f"{assignment}.csv" if layout == "plain" else f"{assignment}.{layout}.csv")
+    write_whole(path, ("" if layout == "plain" else "\ufeff") + _csv(rows))
+    return path
+
+
+def _lines(assignment: str, course_dir: str | Path) -> Iterator[Line]:
+    with book.gradebook(course(course_dir)) as gradebook:
+        for student, record in records(course_dir, assignment).items():
+            try:
+                entry = gradebook.find_submission(assignment, student)
+            except MissingEntry:
+                yield Line(record, {})
+                continue
+            who, graded = entry.student, record.state in (GRADED, PARTLY)
+            comments = {c.name: c.comment for notebook in entry.notebooks for c in notebook.comments if c.comment}
+            names = {"name": who.last_name, "first_name": who.first_name, "email": who.email, "lms_id": who.lms_user_id}
+            known: dict[str, Any] = {key: text or "" for key, text in names.items()}
+            yield Line(record, book.marks_of(entry) if graded else {}, comments=comments, **known)
+
+
+def _plain(assignment: str, maxima: Mapping[str, float], lines: Iterable[Line]) -> Iterator[Row]:
+    yield ["student", *maxima, "total", "max", "state", "note"]
+    for line in lines:
+        points = [line.marks[name].points if name in line.marks else None for name in maxima]
+        yield [line.record.student, *points, line.points, sum(maxima.values()), line.record.state, line.record.note]
+
+
+def _canvas(assignment: str, maxima: Mapping[str, float], lines: Iterable[Line]) -> Iterator[Row]:
+    """Canvas's gradebook import: a row of possible points under the header, students by their SIS login."""
+    yield ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment]
+    yield ["    Points Possible", "", "", "", "", sum(maxima.values())]
+    for line in lines:
+        full = f"{line.name}, {line.first_name}" if line.name and line.first_name else line.record.student
+        yield [full, line.lms_id, line.record.student, line.record.student, "", line.points]
+
+
+def _moodle(assignment: str, maxima: Mapping[str, float], lines: Iterable[Line]) -> Iterator[Row]:
+    yield ["Identifier", "Full name", "Email address", "Grade", "Maximum grade", "Feedback comments"]
+    for line in lines:
+        full = f"{line.first_name} {line.name}".strip() or line.record.student
+        yield [line.lms_id or line.record.student, full, line.email, line.points, sum(maxima.values()), line.record.note]
+
+
+def _whole(line: Line, maxima: Mapping[str, float]) -> dict[str, Any]:
+    record = asdict(line.record)
+    kept = {key: record[key] for key in ("student", "state", "note", "remarks", "flags", "submission", "source", "graded")}
+    cells = {name: asdict(line.marks[name]) for name in maxima if name in line.marks}
+    waiting = sum(mark.waits for mark in line.marks.values())
+    return kept | {"open": waiting, "total": line.points, "max": sum(maxima.values()), "cells": cells, "comments": line.comments or {}}
+
+
+def _csv(rows: Iterable[Row]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([_field(value) for value in row] for row in rows)
+    return text.getvalue()
+
+
+def _field(value: str | float | None) -> str:
+    """A number as it is; text so that no spreadsheet takes it for a formula."""
+    if not isinstance(value, str):
+        return "" if value is None else f"{value:g}"
+    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else value
