@@ -123,6 +123,7 @@ def check(
             got, problem = function(*(x.clone() if isinstance(x, Tensor) else x for x in inputs)), ""
         except Exception as error:  # whatever a student's code raises is an answer, and a wrong one
             got, problem = None, _raised(error, hidden)
+            used += [error.closed_name] if hasattr(error, "closed_name") else []  # noticed where the grader keeps student code
     if used:
         raise AssertionError(f"{name} calls {used[0]}, which this assignment closes: write that part yourself.")
     problem = problem or _difference(got, expected, tolerance)

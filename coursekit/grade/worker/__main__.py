@@ -15,15 +15,18 @@ from dataclasses import asdict
 from functools import partial
 
 from ..records import CellResult, Job, Result, job_from
-from . import checks
-from .checks import MAGIC
+from . import checks, sandbox
 from .remote import Box
+from .suspicion import MAGIC
 
 GRACE_S = 60.0  # beyond what a submission may take, for the checks' own work
+MOST_MEMORY = 4 << 30  # of the checks of one submission: a student's answers are bounded one by one
 
 
 def main(kind: str) -> None:
     """Until the input ends."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what checks print is no answer
     box: Box | None = None
     for line in sys.stdin:
         job = job_from(json.loads(line))
@@ -33,7 +36,7 @@ def main(kind: str) -> None:
         text = forked(partial(graded, job, box), job.limits.total_s * 2 + GRACE_S)
         if not text:
             box = renewed(box, kind, job)
-        print(text or json.dumps(asdict(lost(job))), flush=True)
+        print(text or json.dumps(asdict(lost(job))), file=answers, flush=True)
     if box is not None:
         box.close()
 
@@ -72,6 +75,7 @@ def forked(work: Callable[[], str], seconds: float) -> str:
         try:
             os.close(readable)
             signal.alarm(int(seconds))
+            sandbox.limit_data(MOST_MEMORY)
             text = work().encode()
             with os.fdopen(writable, "wb") as out:
                 out.write(text)

@@ -9,14 +9,19 @@ import contextlib
 import io
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..records import CellResult, Job, Result, Step
-from .remote import Absent, Box, Ended, Remote, names_of
+from . import suspicion
+from .remote import Box, Ended, Remote, names_of
+from .standins import Absent
+from .student import seed
+from .suspicion import MAGIC
 
 HIDDEN = re.compile(r"^[^\S\n]*#+ BEGIN HIDDEN TESTS[^\n]*\n(.*?)^[^\S\n]*#+ END HIDDEN TESTS[^\n]*\n?", re.DOTALL | re.MULTILINE)
-MAGIC = re.compile(r"^[ \t]*[%!].*$", re.MULTILINE)
+LONGEST = 4000  # of a message
 GONE = "the process with the student's code does not come up"
 ENDED = {
     "crashed": "ended its process",
@@ -41,7 +46,6 @@ class Grading:
     results: list[CellResult] = field(default_factory=list)
     kept: dict[int, dict[str, Any]] = field(default_factory=dict)  # the names as a visible check left them, for its hidden part
     why: dict[str, str] = field(default_factory=dict)  # why a name may be absent
-    flags: list[str] = field(default_factory=list)
 
     # --- the student's process ---
 
@@ -61,15 +65,15 @@ class Grading:
 
     def _again(self, k: int, step: Step) -> None:
         """A step as before, but for what ended the process then."""
-        if step.kind == "test":
-            self.remote.request("take", k, self._names_before(k))
-        elif self._runs(step) and not (k < len(self.results) and self.results[k].fatal):
-            try:
+        try:
+            if step.kind == "test":
+                self.remote.request("take", k, self._names_before(k))
+            elif self._runs(step) and not (k < len(self.results) and self.results[k].fatal):
                 self.remote.request("cell", step.source)
-            except Ended:
-                raise
-            except Exception:  # it failed the first time too
-                return
+        except Ended:
+            raise
+        except Exception:  # it failed the first time too
+            return
 
     @staticmethod
     def _runs(step: Step) -> bool:
@@ -85,8 +89,7 @@ class Grading:
         for k, step in enumerate(self.job.steps):
             start = time.monotonic()
             result = self._step(k, step)
-            output = self.remote.take_output() if result.output == "" else result.output
-            self.results.append(replace(result, output=output, seconds=round(time.monotonic() - start, 3)))
+            self.results.append(replace(result, output=self.remote.take_output(), seconds=round(time.monotonic() - start, 3)))
 
     def _step(self, k: int, step: Step) -> CellResult:
         if step.kind == "test":
@@ -106,9 +109,11 @@ class Grading:
             return CellResult(False, said, fatal=self.remote.fatal)
 
     def _given(self, step: Step) -> None:
-        """The instructor's own code, on this side too."""
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            exec(compile(MAGIC.sub("", step.source), step.grade_id or "given", "exec"), self.namespace)
+        """The instructor's own code, on this side too. A statement that needs a student's name fails here, and only that one."""
+        for statement in ast.parse(MAGIC.sub("", step.source)).body:
+            code = compile(ast.Module([statement], []), step.grade_id or "given", "exec")
+            with contextlib.suppress(Exception), _silence():
+                exec(code, self.namespace)
 
     def _check(self, k: int, step: Step) -> CellResult:
         """The visible part of a test cell."""
@@ -125,14 +130,16 @@ class Grading:
             self.kept[k] = dict(self.namespace)
         return CellResult(not message, message, fatal=self.remote.fatal if not self.remote.alive else "")
 
-    def _run(self, source: str, step: Step) -> str:
-        """Run checks here; what they say, or nothing if they hold."""
+    def _run(self, source: str, step: Step, *, hidden: bool = False) -> str:
+        """Run checks here; what they say, or nothing if they hold. Of a hidden one the instructor's words alone."""
         code = compile(source, step.grade_id or "check", "exec")
         try:
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            with _silence():
                 exec(code, self.namespace)
         except Exception as error:
-            return str(error) if isinstance(error, AssertionError) and str(error) else say(error)
+            if hidden:
+                return instructors_words(error, source)
+            return (str(error) if isinstance(error, AssertionError) and str(error) else say(error))[:LONGEST]
         return ""
 
     def hidden(self) -> None:
@@ -140,19 +147,23 @@ class Grading:
         for k, step in enumerate(self.job.steps):
             if k not in self.kept:
                 continue
-            start = time.monotonic()
             self.namespace = self.kept[k]
             if not self.alive(len(self.job.steps)):
                 message = "A hidden check could not run: the cells end the Python process each time."
             else:
-                message = self._run(parts(step.source)[1], step)
+                message = self._run(parts(step.source)[1], step, hidden=True)
             self.remote.take_output()
-            if message:
+            if message:  # how long it took is not told either: a student's code could count it out in seconds
                 fatal = "" if self.remote.alive else self.remote.fatal
-                before = self.results[k]
-                said = instructors_words(message, step.source, fatal)
-                self.results[k] = replace(before, ok=False, message=said, hidden=True, fatal=fatal)
-            self.results[k] = replace(self.results[k], seconds=round(self.results[k].seconds + time.monotonic() - start, 3))
+                said = f"A hidden check failed: the code {ENDED[fatal]}." if fatal else message
+                self.results[k] = replace(self.results[k], ok=False, message=said, hidden=True, fatal=fatal)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """What checks print is nobody's."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
 
 
 def say(error: Exception) -> str:
@@ -162,22 +173,32 @@ def say(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def instructors_words(message: str, source: str, fatal: str) -> str:
-    """Of a failed hidden check the words that stand in its source: a student's code has no say in them."""
-    if fatal:
-        return f"A hidden check failed: the code {ENDED[fatal]}."
-    hint = message.partition("Hint: ")[2] or message
-    return f"A hidden check failed. Hint: {hint}" if hint and hint in _strings(source) else "A hidden check failed."
+def instructors_words(error: Exception, source: str) -> str:
+    """Of a failed hidden check the message or hint that stands in its source, to the letter: a student's code has no say in it."""
+    text = "" if hasattr(error, "by_student") or not isinstance(error, AssertionError) else str(error)
+    hint = text.partition("Hint: ")[2] or text
+    return f"A hidden check failed. Hint: {hint}" if hint and hint in _messages(source) else "A hidden check failed."
 
 
-def _strings(source: str) -> set[str]:
-    """All string constants of a cell."""
-    return {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+def _messages(source: str) -> set[str]:
+    """The constants of a cell that are meant to be read: messages of assertions, ``hint=`` and names that end in ``hint``."""
+    found: list[ast.expr | None] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Assert):
+            found.append(node.msg)
+        elif isinstance(node, ast.keyword) and node.arg == "hint":
+            found.append(node.value)
+        elif isinstance(node, ast.Assign):
+            found += [node.value for target in node.targets if isinstance(target, ast.Name) and target.id.endswith("hint")]
+        elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            found += node.exc.args
+    return {node.value for node in found if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
 def grade(job: Job, box: Box) -> Result:
     """Everything of one job. Never raises for what a student wrote."""
     start, own = time.monotonic(), time.process_time()
+    seed()
     remote = Remote(box, job.limits)
     grading = Grading(job, remote)
     try:
@@ -187,4 +208,5 @@ def grade(job: Job, box: Box) -> Result:
         remote.end()
     cpu = remote.used["cpu_s"] + time.process_time() - own
     wall, peak = round(time.monotonic() - start, 3), round(max(remote.used["peak_mb"], 0.0), 1)
-    return Result(tuple(grading.results), tuple(grading.flags), round(cpu, 3), wall, peak)
+    flags = tuple(dict.fromkeys([*remote.flags, *suspicion.look(job)]))
+    return Result(tuple(grading.results), flags, round(cpu, 3), wall, peak)

@@ -6,22 +6,23 @@ process; the next one begins anew.
 
 import builtins
 import contextlib
-import json
 import os
 import selectors
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from ..records import Limits
-from . import sandbox, wire
+from . import wire
+from .box import Box
+from .standins import Absent, RemoteObject, stand_in
 
 FLOOD = 32 << 20  # bytes of output in one call
+MOST_BYTES = 1 << 30  # of all answers of a submission
+LONGEST_WORDS = 2000  # of an error
 SLACK_S = 5.0  # of the system's own, on a loaded machine
+__all__ = ["Box", "Ended", "Remote", "names_of"]
 
 
 class Ended(RuntimeError):
@@ -48,55 +49,12 @@ class OutOfMemory(Ended):
     fatal = "out of memory"
 
 
-class Box:
-    """A warm start in its outer box; one student's process at a time. ``kind`` is bubblewrap, landlock, or none."""
+class Closed(PermissionError):
+    """A student's code called what the assignment closes. ``coursekit.testing.check`` reads ``closed_name``."""
 
-    def __init__(self, kind: str, *, closed: Sequence[str] = ()) -> None:
-        self.kind, self.closed = kind, tuple(closed)
-        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-m", "coursekit.grade.worker.warm", str(theirs.fileno())]
-        line = sandbox.bubblewrap(command, closed=closed) if kind == "bubblewrap" else command
-        self.process = subprocess.Popen(
-            line, pass_fds=[theirs.fileno()], env=sandbox.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )  # fmt: skip
-        theirs.close()
-        self.control.send(json.dumps({"kind": kind, "closed": self.closed}).encode())
-        answer = self.control.recv(1 << 16)
-        if not answer:
-            reason = (self.process.communicate()[1].decode().strip().splitlines() or ["no reason given"])[-1]
-            raise RuntimeError(f"the sandbox did not start: {reason[:300]}")
-        self.held_mb = float(json.loads(answer))
-        self.running = False
-
-    def start(self, limits: Limits) -> tuple[socket.socket, int]:
-        """A new student's process: our end of the wire, and where its prints come out."""
-        self.stop()
-        ours, theirs = socket.socketpair()
-        readable, writable = os.pipe()
-        settings = asdict(limits) | {"cpu_s": limits.total_s}
-        socket.send_fds(self.control, [json.dumps(settings).encode()], [theirs.fileno(), writable])
-        theirs.close()
-        os.close(writable)
-        self.running = True
-        return ours, readable
-
-    def stop(self) -> dict[str, Any]:
-        """End the student's process and all it started; what they used."""
-        if not self.running:
-            return {}
-        self.running = False
-        self.control.send(b"null")
-        used: dict[str, Any] = json.loads(self.control.recv(1 << 16) or b"{}")
-        return used
-
-    def close(self) -> None:
-        """End the warm start."""
-        self.control.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(5)
-        self.process.kill()
-        self.process.communicate()
+    def __init__(self, name: str) -> None:
+        super().__init__(f"it calls {name}, which this assignment closes: write that part yourself")
+        self.closed_name = name
 
 
 class Printed:
@@ -126,7 +84,8 @@ class Remote:
         self.used: dict[str, float] = {"cpu_s": 0.0, "peak_mb": 0.0}
         self.printed = Printed(limits.output_kb << 10)
         self.callbacks: list[Callable[..., Any]] = []
-        self.alive, self.fatal, self.starts, self.over = False, "", 0, ""
+        self.alive, self.fatal, self.starts, self.over, self.received = False, "", 0, "", 0
+        self.flags: list[str] = []
         self.call_s = limits.call_s
         self.connection: socket.socket | None = None
         self.output = -1
@@ -157,20 +116,39 @@ class Remote:
         if not self.alive:
             raise Ended("the process had ended before")
         sent: Any = message
+        until = min(time.monotonic() + self.call_s, self.deadline + SLACK_S)
         while True:
-            answer = self._exchange(wire.encode(sent, handle=self._handle))
+            answer = self._exchange(wire.encode(sent, handle=self._handle), until)
             if isinstance(answer, tuple) and len(answer) == 3 and answer[0] == "back":
                 sent = self._call_back(*answer[1:])
                 continue
             if isinstance(answer, tuple) and len(answer) == 2 and answer[0] == "value":
                 return answer[1]
             if isinstance(answer, tuple) and len(answer) == 4 and answer[0] == "raised" and all(type(x) is str for x in answer[1:3]):
-                raise raised(*answer[1:])
-            self._fail(Ended, "its process answered with what is no answer")
+                raise self._raised(*answer[1:], may_stop=message[:2] == ("do", "next"))
+            self._forged("what is no answer")
+
+    def _raised(self, name: str, text: str, line: Any, *, may_stop: bool) -> Exception:
+        """What a student's code raised, marked as such: none of its words are the instructor's."""
+        error = Closed(text) if name == "Closed" and _under(text, self.box.closed) else raised(name, text, line, may_stop=may_stop)
+        error.by_student = True  # type: ignore[attr-defined]
+        if isinstance(error, Closed):
+            self.flag(f"The code calls {text}, which the assignment closes.")
+        return error
+
+    def flag(self, sentence: str) -> None:
+        """Keep what an instructor should look at, once."""
+        if sentence not in self.flags and len(self.flags) < 20:
+            self.flags.append(sentence)
+
+    def _forged(self, what: str) -> NoReturn:
+        """Only code that meddles with the wire gets here."""
+        self.flag(f"The code writes on the grader's own wire: its process sent {what}.")
+        self._fail(Ended, f"its process sent {what}")
 
     def _call_back(self, number: Any, arguments: Any) -> tuple[bool, Any]:
         if type(number) is not int or not 0 < number <= len(self.callbacks) or not isinstance(arguments, list):
-            self._fail(Ended, "its process called a function that is not there")
+            self._forged("a call of a function that is not there")
         try:
             return True, self.callbacks[number - 1](*arguments)
         except Exception:  # of values that a student's code made up: no word of it goes back
@@ -187,13 +165,14 @@ class Remote:
         self.callbacks.append(x)
         return ["handle", -len(self.callbacks), ""]
 
-    def _lookup(self, number: int, what: str) -> "RemoteObject":
+    def _lookup(self, number: int, what: str) -> RemoteObject:
+        if number < 0:
+            raise wire.Malformed("a handle of no object")
         return RemoteObject(self, number, what)
 
-    def _exchange(self, frame: bytes) -> Any:
+    def _exchange(self, frame: bytes, until: float) -> Any:
         """Send one frame and wait for one, within the limits."""
         assert self.connection is not None
-        until = min(time.monotonic() + self.call_s, self.deadline + SLACK_S)
         to_send, got = memoryview(frame), bytearray()
         with selectors.DefaultSelector() as selector:
             selector.register(self.connection, selectors.EVENT_READ | selectors.EVENT_WRITE)
@@ -214,7 +193,7 @@ class Remote:
                             selector.modify(self.connection, selectors.EVENT_READ)
                     if events & selectors.EVENT_READ and self._receive(got):
                         self._listen(selector)
-                        return self._decode(bytes(got))
+                        return self._decode(got)
 
     def _send(self, data: memoryview) -> int:
         assert self.connection is not None
@@ -234,21 +213,24 @@ class Remote:
             if not chunk:
                 self._fail(Ended, CRASHED)
             got += chunk
+            self.received += len(chunk)
+            if self.received > MOST_BYTES:
+                self._fail(OutOfMemory, f"its answers are more than {MOST_BYTES >> 20} MB in all")
         if len(got) < wire.HEADER.size:
             return False
         try:
             missing = wire.HEADER.size + wire.length(bytes(got[: wire.HEADER.size])) - len(got)
         except wire.Malformed as error:
-            self._fail(Ended, f"its process sent {error}")
+            self._forged(str(error))
         if missing < 0:
-            self._fail(Ended, "its process sent more than one answer")
+            self._forged("more than one answer")
         return missing == 0
 
-    def _decode(self, frame: bytes) -> Any:
+    def _decode(self, frame: bytearray) -> Any:
         try:
             return wire.decode(frame, lookup=self._lookup)
         except wire.Malformed as error:
-            self._fail(Ended, f"its process sent {error}")
+            self._forged(str(error))
 
     def _listen(self, selector: selectors.BaseSelector) -> None:
         """Take what was printed so far."""
@@ -265,8 +247,8 @@ class Remote:
         self.end()
         if self.over:
             kind = OutOfMemory
-            most = f"{self.limits.memory_mb} MB" if self.over == "out of memory" else f"{self.limits.processes} processes"
-            sentence = f"it took more than {most}"
+            most = {"out of memory": f"{self.limits.memory_mb} MB of memory", "too many processes": f"{self.limits.processes} processes"}
+            sentence = f"it took more than {most.get(self.over, 'its share of the disk')}"
         self.fatal = kind.fatal
         if kind is TimedOut:
             self.call_s = max(self.limits.call_s / 4, 1.0)  # who hangs once will hang again, and there is a budget for all
@@ -281,95 +263,27 @@ class Remote:
 CRASHED = "it ended the Python process (a crash, os._exit, or too little memory)"
 
 
-def raised(name: str, text: str, line: Any) -> Exception:
-    """What a student's code raised, as one of Python's own exceptions: never a class of theirs."""
+def _under(name: str, closed: Sequence[str]) -> bool:
+    """Whether a name is one that is closed, or lies under one."""
+    return len(name) < 200 and all(part.isidentifier() for part in name.split(".")) and name.startswith(tuple(closed) or "\0")
+
+
+def raised(name: str, text: str, line: Any, *, may_stop: bool = False) -> Exception:
+    """What a student's code raised, as one of Python's own exceptions: never a class of theirs.
+
+    ``StopIteration`` only from an iterator: out of a function it would end a loop over checks early, without a word."""
     kind = getattr(builtins, name, RuntimeError)
-    if name == "Closed":
-        kind = PermissionError
-    if not (isinstance(kind, type) and issubclass(kind, Exception)):
+    if not (isinstance(kind, type) and issubclass(kind, Exception)) or (
+        issubclass(kind, StopIteration | StopAsyncIteration) and not may_stop
+    ):
         kind = RuntimeError
-    said = text if kind.__name__ == name or name == "Closed" else f"{name[:60]}: {text}"
-    where = f" (line {line} of the cell)" if type(line) is int and line > 0 else ""
+    text = text[:LONGEST_WORDS]
+    said = text if kind.__name__ == name else f"{name[:60]}: {text}"
+    where = f" (line {line} of the cell)" if type(line) is int and 0 < line < 1e6 else ""
     try:
         return kind(said + where)  # type: ignore[no-any-return]
     except TypeError:  # UnicodeDecodeError and the like want more
-        return RuntimeError(f"{name}: {text}")
-
-
-# --- stand-ins ---
-
-
-class RemoteFunction:
-    """A name of the student's notebook as it was at one check; calling it calls it there."""
-
-    def __init__(self, remote: Remote, check: int, name: str) -> None:
-        self._remote, self._target, self.__name__ = remote, (check, name), name
-
-    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        return self._remote.request("do", "call", self._target, list(arguments), keywords)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self._remote.request("do", "attribute", self._target, [name], {})
-
-
-class RemoteObject:
-    """An object that lives in the student's process: its methods, attributes, items and iteration work there."""
-
-    def __init__(self, remote: Remote, number: int, what: str) -> None:
-        vars(self).update(_remote=remote, _number=number, _what=what, _starts=remote.starts, __name__=what)
-
-    def _do(self, operation: str, *arguments: Any, **keywords: Any) -> Any:
-        return self._remote.request("do", operation, self, list(arguments), keywords)
-
-    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        return self._do("call", *arguments, **keywords)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self._do("attribute", name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        self._do("set", name, value)
-
-    def __getitem__(self, key: Any) -> Any:
-        return self._do("item", key)
-
-    def __len__(self) -> int:
-        return int(self._do("length"))
-
-    def __iter__(self) -> Iterator[Any]:
-        iterator = self._do("iterate")
-        if not isinstance(iterator, RemoteObject):
-            raise TypeError("its __iter__ gives no iterator")
-        for _ in range(1_000_000):
-            try:
-                yield iterator._do("next")
-            except StopIteration:
-                return
-
-    def __next__(self) -> Any:
-        return self._do("next")
-
-    def __repr__(self) -> str:
-        return f"<{self._what} of the student>"
-
-
-class Absent:
-    """A name that the student's notebook does not have: calling it says why."""
-
-    def __init__(self, name: str, why: str) -> None:
-        self.__name__, self._why = name, why
-
-    def __call__(self, *_: Any, **__: Any) -> Any:
-        raise NameError(f"{self.__name__} is not there: {self._why}")
-
-
-def stand_in(remote: Remote, check: int, name: str, value: Any) -> Any:
-    """Plain data as it is, and a function or class by its name."""
-    return RemoteFunction(remote, check, name) if isinstance(value, RemoteObject) else value
+        return RuntimeError(f"{name[:60]}: {text}")
 
 
 def names_of(remote: Remote, check: int, names: Sequence[str], why: Mapping[str, str]) -> dict[str, Any]:

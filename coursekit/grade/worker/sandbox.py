@@ -4,6 +4,7 @@ Where bubblewrap does not work there is Landlock (Linux 6.12 or newer), and else
 the network, files but for the environment's own and a scratch folder, other processes, new programs, the kernel's odder calls.
 """
 
+import contextlib
 import ctypes
 import importlib.util
 import os
@@ -15,21 +16,31 @@ import struct
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x8000000, 0x10000000, 0x20000000
-MS_NOSUID_NODEV = 2 | 4
-PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER = 1, 22, 38, 36
+CLONE_NEW_ANY = 0x7E020080
+MS_NOSUID_NODEV_NOEXEC = 2 | 4 | 8
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 36, 38
 LANDLOCK_FROM = 6  # the first interface that also keeps signals in
 SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/fonts", "/etc/ssl")
+PROC = ("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/filesystems", "/proc/loadavg", "/proc/uptime")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 SCRATCH_MB, SHARED_MB = 64, 512
 HOMES = ("HOME", "TMPDIR", "IPYTHONDIR", "MPLCONFIGDIR")
-REFUSED = {  # calls no exercise needs, by machine: a new program, another namespace, looking into others, odd corners of the kernel
-    "x86_64": (0xC000003E, 41, (59, 322, 101, 425, 250, 248, 249, 321, 298, 323, 272, 308, 165, 166, 310, 311, 434, 438)),
-    "aarch64": (0xC00000B7, 198, (221, 281, 117, 425, 219, 217, 218, 280, 241, 282, 97, 268, 40, 39, 270, 271, 434, 438)),
+MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+CALLS = {  # that no exercise needs, by their numbers on x86_64 and aarch64
+    "a new program": ((59, 221), (322, 281)),
+    "looking into another process": ((101, 117), (310, 270), (311, 271), (434, 434), (438, 438), (440, 440)),
+    "another namespace": ((272, 97), (308, 268)),
+    "mounts": ((165, 40), (166, 39), *((n, n) for n in (428, 429, 430, 431, 432, 433, 442))),
+    "memory that nobody counts or that stays": ((319, 279), (447, 447), (29, 194), (68, 186), (64, 190), (240, 180)),
+    "odd corners of the kernel": ((425, 425), (250, 219), (248, 217), (249, 218), (321, 280), (298, 241), (323, 282), (304, 265)),
 }
+CLONE, CLONE3, PRCTL, SOCKET = (56, 220), (435, 435), (157, 167), (41, 198)
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -57,7 +68,8 @@ def hidden(closed: Sequence[str]) -> list[Path]:
         spec = None if top == "torch" else importlib.util.find_spec(top)
         if spec is None or spec.origin is None:
             continue
-        place = Path(spec.origin).parent.joinpath(*parts)
+        base = Path(spec.origin).parent if spec.submodule_search_locations else Path(spec.origin).with_suffix("")
+        place = base.joinpath(*parts)
         found += [p for p in (place, place.with_suffix(".py"), *place.parent.glob(f"__pycache__/{place.name}.*.pyc")) if p.exists()]
     return found
 
@@ -66,8 +78,9 @@ def environment() -> dict[str, str]:
     """All that a student's code finds in its environment."""
     threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM")}
     path = os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/bin"])
-    plain = {"PATH": path, "USER": "student", "LANG": "C.UTF-8", "MPLBACKEND": "agg", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
-    return plain | threads | dict.fromkeys(HOMES, "/tmp")
+    plain = {"PATH": path, "USER": "student", "LANG": "C.UTF-8", "MPLBACKEND": "agg"}
+    python = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1", "PYTHONSAFEPATH": "1"}
+    return plain | python | threads | dict.fromkeys(HOMES, "/tmp")
 
 
 # --- the outer box ---
@@ -75,39 +88,42 @@ def environment() -> dict[str, str]:
 
 def bubblewrap(command: Sequence[str], *, closed: Sequence[str] = ()) -> list[str]:
     """The command line that runs ``command`` in bubblewrap: no network, nothing writable but a scratch in memory."""
-    line = [
-        shutil.which("bwrap") or "bwrap",
-        "--unshare-all",
-        "--unshare-user",
-        "--uid",
-        "1000",
-        "--gid",
-        "1000",
-        "--die-with-parent",
-        "--new-session",
-        "--cap-drop",
-        "ALL",
-    ]
+    line = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000"]
+    line += ["--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     for place in SYSTEM:
         line += ["--ro-bind-try", place, place]
     for path in readable():
         line += ["--ro-bind", str(path), str(path)]
     for path in hidden(closed):
-        line += ["--tmpfs", str(path)] if path.is_dir() else ["--ro-bind", "/dev/null", str(path)]
+        line += ["--tmpfs", str(path), "--remount-ro", str(path)] if path.is_dir() else ["--ro-bind", "/dev/null", str(path)]
     line += ["--proc", "/proc", "--dev", "/dev", "--size", str(SCRATCH_MB << 20), "--tmpfs", "/tmp", "--chdir", "/tmp"]
+    line += ["--remount-ro", "/dev", "--remount-ro", "/"]  # else one student leaves files there for the next
     return [*line, "--", *command]
 
 
 def works(kind: str) -> str:
     """Why a kind of box does not work here, in a phrase; empty if it does. It is tried, not guessed."""
+    command = [sys.executable, "-c", f"from coursekit.grade.worker.sandbox import tried; tried({kind!r})"]
     if kind == "landlock":
         version = libc.syscall(444, None, ctypes.c_size_t(0), 1) if sys.platform == "linux" else -1
-        return "" if version >= LANDLOCK_FROM else f"the kernel's Landlock is {'missing' if version < 0 else f'version {version}'}"
-    if shutil.which("bwrap") is None:
+        if version < LANDLOCK_FROM:
+            return f"the kernel's Landlock is {'missing' if version < 0 else f'version {version}'}"
+    elif shutil.which("bwrap") is None:
         return "bubblewrap (bwrap) is not installed"
-    code = "from coursekit.grade.worker.sandbox import enter; raise SystemExit(enter('bubblewrap', memory_mb=256))"
-    tried = subprocess.run(bubblewrap([sys.executable, "-c", code]), capture_output=True, text=True, env={}, timeout=60)
-    return "" if tried.returncode == 0 else f"bubblewrap fails: {(tried.stderr.strip().splitlines() or ['no reason given'])[-1][:200]}"
+    else:
+        command = bubblewrap(command)
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=60)
+    return "" if ended.returncode == 0 else f"{kind} fails: {(ended.stderr.strip().splitlines() or ['no reason given'])[-1][:200]}"
+
+
+def tried(kind: str) -> NoReturn:
+    """Close a box around nothing."""
+    with tempfile.TemporaryDirectory() if kind == "landlock" else contextlib.nullcontext("/tmp") as scratch:
+        if (child := os.fork()) == 0:
+            enter(kind, memory_mb=256, scratch=Path(scratch))
+            os._exit(0)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    raise SystemExit(code)
 
 
 def choose() -> str:
@@ -125,24 +141,34 @@ def choose() -> str:
 # --- the inner box, one a submission ---
 
 
-def enter(kind: str, *, memory_mb: int, scratch: Path = Path("/tmp"), closed: Sequence[str] = (), processes: int = 64) -> int:
-    """Close the box around this process: it comes back once, in a child of it where kinds need one. Returns 0."""
+def enter(kind: str, *, memory_mb: int, scratch: Path = Path("/tmp"), closed: Sequence[str] = (), processes: int = 64) -> None:
+    """Close the box around this process. It comes back once, in a child; who waits for that ends all of the box on SIGTERM."""
     if kind == "bubblewrap":
         _namespaces()
     called(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")
-    limit(memory_mb, processes)
     if kind == "landlock":
-        _landlock(scratch, closed)
+        called(libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "subreaper")
+        _restrict(_ruleset(files=0))  # signals and abstract sockets stay below this process …
+        _drop_capabilities()
+    limit(memory_mb, processes)
     if kind != "none":
         _seccomp(sockets=kind == "bubblewrap")
-    return 0
+        _wait_for_child(-1)
+    if kind == "landlock":
+        _landlock(scratch, closed)  # … and what the student's process may do, below that one
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+
+
+def limit_data(most: int) -> None:
+    """Bytes of memory from here: a warm start holds some already."""
+    held = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_DATA, (held + most, held + most))
 
 
 def limit(memory_mb: int, processes: int) -> None:
-    """Memory counts from here: a warm start holds some already."""
-    held = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+    """What one process may use; the warm start watches the sum."""
+    limit_data(memory_mb << 20)
     limits = {
-        resource.RLIMIT_DATA: held + (memory_mb << 20),
         resource.RLIMIT_FSIZE: SHARED_MB << 20,
         resource.RLIMIT_NOFILE: 512,
         resource.RLIMIT_CORE: 0,
@@ -156,7 +182,7 @@ def limit(memory_mb: int, processes: int) -> None:
 
 
 def _namespaces() -> None:
-    """Users, mounts, processes and IPC of its own, and its own /tmp and /dev/shm. Two processes stay behind to wait.
+    """Users, mounts, processes and IPC of its own, and its own /tmp and /dev/shm. One process stays behind to wait.
 
     /proc stays the outer one: it shows that a warm start is there, and nothing of it, since it belongs to another user namespace."""
     uid, gid = os.getuid(), os.getgid()
@@ -164,30 +190,40 @@ def _namespaces() -> None:
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
     Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
-    _wait_for_child(signal.SIGTERM)  # from here in the new process space, as process 1
+    _wait_for_child(0)  # from here in the new process space, as process 1: it takes all others with it
     called(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "die with the parent")
     _mount("tmpfs", "/tmp", f"size={SCRATCH_MB}m,nr_inodes=20000,mode=1777")
     _mount("tmpfs", "/dev/shm", f"size={SHARED_MB}m,nr_inodes=2000,mode=1777")
     os.chdir("/tmp")
     _drop_capabilities()
-    _wait_for_child(signal.SIGKILL)  # process 1 is deaf to signals; a student's process is not
 
 
-def _wait_for_child(stop: signal.Signals) -> None:
-    """Fork; the parent answers a request to stop by stopping the child, and ends as the child ends."""
+def _wait_for_child(whom: int) -> None:
+    """Fork; the parent ends with the child. On SIGTERM it kills all it may (-1), or asks the child to (0): so CPU time adds up."""
     child = os.fork()
     if child == 0:
         return
-    os.closerange(0, 256)
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, stop))
-    while True:
-        pid, status = os.wait()
-        if pid == child:
-            os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+    os.closerange(0, 1 << 12)
+
+    def kill(*_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(whom or child, signal.SIGKILL if whom else signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, kill)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+    code = 0
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status = os.wait()
+            if pid == child:
+                code = os.waitstatus_to_exitcode(status) & 0xFF
+                if whom:
+                    kill()
+    os._exit(code)
 
 
 def _mount(kind: str, place: str, options: str) -> None:
-    result = libc.mount(kind.encode(), place.encode(), kind.encode(), ctypes.c_ulong(MS_NOSUID_NODEV), options.encode())
+    result = libc.mount(kind.encode(), place.encode(), kind.encode(), ctypes.c_ulong(MS_NOSUID_NODEV_NOEXEC), options.encode())
     called(result, f"mount {place}")
 
 
@@ -206,42 +242,59 @@ def _allowed(place: Path, closed: Sequence[Path]) -> Iterator[Path]:
         yield place
 
 
+def _ruleset(files: int) -> int:
+    """A set of Landlock rules about these file rights, TCP where there are some, signals and abstract sockets."""
+    attributes = struct.pack("QQQ", files, 0b11 if files else 0, 0b11)
+    return called(libc.syscall(444, attributes, ctypes.c_size_t(len(attributes)), 0), "Landlock")
+
+
+def _restrict(ruleset: int) -> None:
+    called(libc.syscall(446, ruleset, 0), "Landlock")
+    os.close(ruleset)
+
+
 def _landlock(scratch: Path, closed: Sequence[str]) -> None:
     """Reading of the environment, writing of the scratch, no TCP, no signal and no abstract socket to the outside."""
-    everything, read, write = (1 << 16) - 1, 0b1101, (1 << 16) - 1
-    ruleset = called(libc.syscall(444, struct.pack("QQQ", everything, 0b11, 0b11), ctypes.c_size_t(24), 0), "Landlock")
-    places = [p for place in (*map(Path, SYSTEM), Path("/proc"), *readable()) for p in _allowed(place, hidden(closed))]
-    for path, rights in [*((p, read) for p in places), *((Path(p), 0b110) for p in DEVICES), (scratch, write)]:
+    read, everything = 0b1101, (1 << 16) - 1
+    ruleset = _ruleset(everything)
+    away = hidden(closed)
+    places = [p for place in (*map(Path, (*SYSTEM, *PROC)), *readable()) for p in _allowed(place, away)]
+    for path, rights in [*((p, read) for p in places), *((Path(p), 0b110) for p in DEVICES), (scratch, everything)]:
         if not path.exists():
             continue
         handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
         rule = struct.pack("=Qi", rights if path.is_dir() else rights & 0b110, handle)
         called(libc.syscall(445, ruleset, 1, rule, 0), f"Landlock for {path}")
         os.close(handle)
-    called(libc.syscall(446, ruleset, 0), "Landlock")
-    os.close(ruleset)
+    _restrict(ruleset)
     os.chdir(scratch)
 
 
 def _seccomp(*, sockets: bool) -> None:
-    """Refuse a few system calls; also sockets other than Unix ones where no network namespace does."""
+    """Refuse a few system calls; of sockets all, or all but Unix ones where those lead nowhere."""
     machine = os.uname().machine
-    if machine not in REFUSED:
-        raise OSError(f"expected a processor of {', '.join(REFUSED)}, got {machine}")
-    arch, socket_call, refused = REFUSED[machine]
-    load, equal, give, above = 0x20, 0x15, 0x06, 0x35
-    allow, deny, kill = 0x7FFF0000, 0x00050001, 0x80000000
+    if machine not in MACHINES:
+        raise OSError(f"expected a processor of {', '.join(MACHINES)}, got {machine}")
+    column = list(MACHINES).index(machine)
+    load, equal, any_bit, at_least, give = 0x20, 0x15, 0x45, 0x35, 0x06
+    allow, deny, unknown, kill = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
 
-    def op(code: int, yes: int, no: int, k: int) -> bytes:
+    def op(code: int, k: int, yes: int = 0, no: int = 0) -> bytes:
         return struct.pack("HBBI", code, yes, no, k)
 
-    program = [op(load, 0, 0, 4), op(equal, 1, 0, arch), op(give, 0, 0, kill), op(load, 0, 0, 0)]
-    program += [op(above, 0, 1, 0x40000000), op(give, 0, 0, deny)]  # the other numbering of x86
-    for number in refused:
-        program += [op(equal, 0, 1, number), op(give, 0, 0, deny)]
-    if not sockets:
-        program += [op(equal, 0, 3, socket_call), op(load, 0, 0, 16), op(equal, 1, 0, socket.AF_UNIX), op(give, 0, 0, deny)]
-    program += [op(give, 0, 0, allow)]
+    def argument(call: tuple[int, int], test: int, k: int, then: int, otherwise: int) -> list[bytes]:
+        """What to answer a call by its first argument."""
+        return [op(equal, call[column], 0, 4), op(load, 16), op(test, k, 0, 1), op(give, then), op(give, otherwise)]
+
+    program = [op(load, 4), op(equal, MACHINES[machine], 1), op(give, kill), op(load, 0)]
+    program += [op(at_least, 0x40000000, 0, 1), op(give, deny)]  # the other numbering of x86
+    for call in (call for calls in CALLS.values() for call in calls):
+        program += [op(equal, call[column], 0, 1), op(give, deny)]
+    program += [op(equal, CLONE3[column], 0, 1), op(give, unknown)]  # its flags cannot be read: the C library falls back to clone
+    program += argument(CLONE, any_bit, CLONE_NEW_ANY, deny, allow)
+    program += argument(PRCTL, equal, PR_SET_DUMPABLE, deny, allow)  # it would hide how much memory a process takes
+    program += argument(SOCKET, equal, socket.AF_UNIX if sockets else 0, allow if sockets else deny, deny)
+    program += [op(give, allow)]
     code = ctypes.create_string_buffer(b"".join(program))
     filter_ = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(program), ctypes.addressof(code)))
     called(libc.prctl(PR_SET_SECCOMP, 2, filter_, 0, 0), "seccomp")

@@ -3,6 +3,7 @@
 Nothing here is trusted: a student's code may change all of it. It can then say what it likes, and only ever about its own values.
 """
 
+import functools
 import os
 import random
 import socket
@@ -29,13 +30,7 @@ class Student:
     """The names of a student's notebook, what was taken of them at each check, and the objects that checks hold."""
 
     def __init__(self, connection: socket.socket) -> None:
-        from IPython.core.interactiveshell import InteractiveShell
-        from traitlets.config import Config
-
-        config = Config({"HistoryManager": {"enabled": False}, "InteractiveShell": {"colors": "NoColor", "xmode": "Plain"}})
-        self.shell = InteractiveShell.instance(config=config)
-        self.shell.showtraceback = lambda *_, **__: None
-        self.shell.showsyntaxerror = lambda *_, **__: None
+        self.shell = shell()
         self.connection = connection
         self.taken: dict[int, dict[str, Any]] = {}
         self.objects: list[Any] = []
@@ -81,24 +76,40 @@ class Student:
         return value
 
 
+@functools.cache
+def shell() -> Any:
+    """IPython, as a notebook has it; made before the fork, since that takes longer than most submissions."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.text import SList
+    from traitlets.config import Config
+
+    config = Config({"HistoryManager": {"enabled": False}, "InteractiveShell": {"colors": "NoColor", "xmode": "Plain"}})
+    made = InteractiveShell.instance(config=config)
+    made.showtraceback = made.showsyntaxerror = lambda *_, **__: None
+    made.system = lambda command: print(f"Not run while grading: !{command}")
+    made.getoutput = lambda command, **_: made.system(command) or SList()
+    made.ask_exit = lambda: None
+    return made
+
+
 def serve(connection: socket.socket) -> None:
     """Answer until the wire closes."""
-    _seed()
+    seed()
     student = Student(connection)
     while True:
         request = receive(connection, student.find)
         try:
             answer: tuple[Any, ...] = ("value", student.answer(*request))
         except BaseException as error:  # also SystemExit: it ends a call, not the submission
-            answer = ("raised", type(error).__name__, _text(error), _line(error))
+            answer = told(error)
         _flush()
         try:
             send(connection, answer, student.hold)
         except Exception as error:
-            send(connection, ("raised", type(error).__name__, _text(error), 0), student.hold)
+            send(connection, told(error), student.hold)
 
 
-def _seed() -> None:
+def seed() -> None:
     """All randomness begins alike in every process."""
     import numpy as np
     import torch
@@ -106,6 +117,14 @@ def _seed() -> None:
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002
     torch.manual_seed(0)
+
+
+def told(error: BaseException) -> tuple[Any, ...]:
+    """An error for the wire; its own ``__str__`` may be broken too."""
+    try:
+        return "raised", str(type(error).__name__), _text(error), _line(error)
+    except BaseException:
+        return "raised", "RuntimeError", "an error that has no words", 0
 
 
 def _text(error: BaseException) -> str:

@@ -26,6 +26,7 @@ LOOK_EVERY_S = 0.2
 
 def main(descriptor: int) -> None:
     """Serve until the socket closes."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # whoever is forked unblocks it, once it listens
     control = socket.socket(fileno=descriptor)
     settings = json.loads(control.recv(1 << 16))
     prepare(settings["closed"])
@@ -48,12 +49,10 @@ def main(descriptor: int) -> None:
 
 def prepare(closed: Sequence[str]) -> None:
     """Import, close, and look that one thread is left to fork."""
-    import numpy
     import torch
-    from IPython.core.interactiveshell import InteractiveShell
 
     torch.set_num_threads(1)
-    assert None not in (numpy, InteractiveShell)  # imported for those who come
+    student.shell().run_cell("1", store_history=False)
     closing.close(closed)
     threads = len(os.listdir("/proc/self/task"))
     if threads != 1:
@@ -69,55 +68,59 @@ class Running:
     """One closed-in process and all that it starts."""
 
     def __init__(self, settings: dict[str, Any], limits: dict[str, Any], descriptors: Sequence[int], control: socket.socket) -> None:
-        self.limits, self.over = limits, ""
+        self.limits, self.over, self.held = limits, "", held_mb()
         kind = settings["kind"]
         self.scratch = Path(tempfile.mkdtemp(prefix="box")) if kind != "bubblewrap" else None
-        self.before = time.monotonic()
+        self.patience_s = 0.5 if kind != "none" else 0.0
         self.pid = os.fork()
         if self.pid == 0:
             control.close()
             _become_student(kind, limits, settings["closed"], descriptors, self.scratch or Path("/tmp"))
 
     def look(self) -> None:
-        """Kill what has grown too large or too many."""
-        processes = list(descendants(self.pid))
-        private = sum(map(private_mb, processes))
-        if len(processes) > self.limits["processes"] or private > self.limits["memory_mb"]:
-            self.over = "too many processes" if len(processes) > self.limits["processes"] else "out of memory"
-            self._kill()
+        """End what has grown too large or too many."""
+        processes = list(descendants(os.getpid()))
+        if len(processes) > self.limits["processes"]:
+            self.over = "too many processes"
+        elif sum(map(memory_mb, processes)) > self.limits["memory_mb"] + self.held:
+            self.over = "out of memory"
+        elif self.scratch and filled_mb(self.scratch) > sandbox.SHARED_MB:
+            self.over = "too much on disk"
+        else:
+            return
+        self._end()
 
-    def _kill(self) -> None:
-        """The waiting processes end with what they wait for; whoever is left without parents comes to us."""
-        for pid in [*descendants(self.pid), self.pid]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-    def stop(self) -> dict[str, Any]:
-        """Kill, bury, tidy; what it used."""
+    def _end(self) -> None:
+        """Ask who waits for the student's process to end all of it."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGTERM)
+
+    def stop(self) -> dict[str, Any]:
+        """End, bury, tidy; what it used."""
+        self._end()
         used = {"cpu_s": 0.0, "peak_mb": 0.0}
-        deadline = time.monotonic() + 0.5
-        while True:
-            try:
+        deadline = time.monotonic() + self.patience_s
+        with contextlib.suppress(ChildProcessError):
+            while True:
                 pid, _, usage = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                break
-            if pid:
-                used["cpu_s"] += usage.ru_utime + usage.ru_stime
-                used["peak_mb"] = max(used["peak_mb"], usage.ru_maxrss / 1024)
-            elif time.monotonic() > deadline:
-                self._kill()
-                deadline += 0.5
-            else:
+                if pid:
+                    used["cpu_s"] += usage.ru_utime + usage.ru_stime
+                    used["peak_mb"] = max(used["peak_mb"], usage.ru_maxrss / 1024)
+                    continue
+                if time.monotonic() >= deadline:
+                    kill_all(os.getpid())
                 time.sleep(0.002)
-            for orphan in descendants(os.getpid()):
-                if orphan != self.pid and self.scratch:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(orphan, signal.SIGKILL)
         if self.scratch:
             shutil.rmtree(self.scratch, ignore_errors=True)
         return used | {"over": self.over}
+
+
+def kill_all(pid: int) -> None:
+    """Everything below a process: stopped first, so that nothing forks away."""
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for below in list(descendants(pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(below, number)
 
 
 def descendants(pid: int) -> Iterator[int]:
@@ -129,31 +132,42 @@ def descendants(pid: int) -> Iterator[int]:
                 yield from descendants(child)
 
 
-def private_mb(pid: int) -> float:
-    """Memory of a process that no other shares, in MB."""
+def memory_mb(pid: int) -> float:
+    """Memory of a process in MB; what several share counts in parts."""
     with contextlib.suppress(OSError):
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
+        return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
     return 0.0
+
+
+def filled_mb(folder: Path) -> float:
+    """What the files in a folder take on disk."""
+    blocks = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                blocks += os.lstat(os.path.join(where, name)).st_blocks
+    return blocks / 2048
 
 
 def _become_student(kind: str, limits: dict[str, Any], closed: Sequence[str], descriptors: Sequence[int], scratch: Path) -> None:
     """Never returns."""
     code = 70
     try:
-        wire, output = descriptors
+        wire, output = (os.dup(descriptor) for descriptor in descriptors)
         silence = os.open(os.devnull, os.O_RDONLY)
-        for source, target in ((silence, 0), (output, 1), (output, 2)):
+        for source, target in ((silence, 0), (output, 1), (output, 2), (wire, 3)):
             os.dup2(source, target)
+        os.closerange(4, 1 << 12)
         if kind != "bubblewrap":
             os.setsid()
             os.environ |= dict.fromkeys(sandbox.HOMES, str(scratch))
             tempfile.tempdir = None
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("1000")  # if memory runs out, this goes first
         sandbox.enter(kind, memory_mb=limits["memory_mb"], scratch=scratch, closed=closed, processes=limits["processes"])
         resource.setrlimit(resource.RLIMIT_CPU, (int(limits["cpu_s"]) + 1, int(limits["cpu_s"]) + 2))
-        kept = os.dup(wire)
-        os.closerange(3, kept)
-        student.serve(socket.socket(fileno=kept))
+        student.serve(socket.socket(fileno=3))
         code = 0
     except BaseException as error:  # before a student's code runs: said where the parent reads
         os.write(2, f"{type(error).__name__}: {error}\n".encode())

@@ -1,0 +1,98 @@
+"""What an instructor should look at in a student's cells: names that no exercise needs, and names that the assignment closes.
+
+It reads, it proves nothing: the box keeps what it keeps, whatever the code looks like.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from ..records import Job, Step
+
+MAGIC = re.compile(r"^[ \t]*[%!].*$", re.MULTILINE)
+NEEDLESS = (
+    *("ctypes", "cffi", "subprocess", "socket", "pty", "_posixsubprocess", "_thread", "marshal"),
+    *(f"os.{name}" for name in ("fork", "forkpty", "kill", "killpg", "_exit", "abort", "system", "popen", "environ", "getenv")),
+    *(f"os.{name}" for name in ("execv", "execve", "execl", "execvp", "posix_spawn", "spawnl", "spawnv", "setsid", "ptrace", "dup2")),
+    *("sys._getframe", "sys._current_frames", "sys.settrace", "sys.setprofile", "sys.modules", "sys.meta_path", "sys.addaudithook"),
+    *("threading.settrace", "threading.setprofile", "inspect.currentframe", "inspect.stack"),
+    *("gc.get_objects", "gc.get_referrers", "gc.get_referents"),
+    *("importlib.util", "importlib.machinery", "importlib.reload", "importlib.import_module", "torch._C", "torch._decomp", "torch._refs"),
+    *("__import__", "builtins"),
+)
+INSIDES = ("__subclasses__", "__globals__", "__code__", "__closure__", "__builtins__", "gi_frame", "tb_frame", "f_back")
+PLACES = ("/proc/", "/dev/shm", ".pyc", "gradebook.db", "solutions/", "sitecustomize")
+BUILT = ("eval", "exec", "compile")
+MOST = 20
+
+
+def look(job: Job) -> list[str]:
+    """A sentence for each thing found."""
+    found = []
+    for k, step in enumerate(job.steps):
+        if step.kind in ("answer", "own"):
+            where = f"The answer {step.grade_id}" if step.kind == "answer" else f"A cell the student added (cell {k + 1})"
+            found += [f"{where} {what}" for what in dict.fromkeys(_in_cell(step, job.closed))]
+    return found[:MOST]
+
+
+def _in_cell(step: Step, closed: tuple[str, ...]) -> Iterator[str]:
+    try:
+        tree = ast.parse(MAGIC.sub("", step.source))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    known = dict(_imports(tree))
+    for name in [*_imported(tree), *(name for node in ast.walk(tree) for name in _named(node, known))]:
+        if needless := _under(name, NEEDLESS):
+            yield f"uses {needless}: no exercise needs it."
+        if _under(name, closed):
+            yield f"names {name}, which the assignment closes."
+    for node in ast.walk(tree):
+        yield from _odd(node)
+
+
+def _under(name: str, names: tuple[str, ...]) -> str:
+    return next((n for n in names if name == n or name.startswith(f"{n}.")), "")
+
+
+def _imported(tree: ast.AST) -> Iterator[str]:
+    """Modules and names that are imported, as dotted names."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """What a name means after the imports of this cell."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (
+                (alias.asname or alias.name.partition(".")[0], alias.name if alias.asname else alias.name.partition(".")[0])
+                for alias in node.names
+            )
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from ((alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def _named(node: ast.AST, known: dict[str, str]) -> Iterator[str]:
+    """The dotted name that an expression is: ``o.fork`` after ``import os as o``, or ``getattr(os, "fork")``."""
+    if isinstance(node, ast.Attribute):
+        yield from (f"{owner}.{node.attr}" for owner in _named(node.value, known))
+    elif isinstance(node, ast.Name):
+        yield known.get(node.id, node.id)
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":
+        match node.args:
+            case [owner, ast.Constant(value=str(name)), *_]:
+                yield from (f"{whole}.{name}" for whole in _named(owner, known))
+
+
+def _odd(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Attribute) and node.attr in INSIDES:
+        yield f"reads {node.attr}, the inside of Python's objects."
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 300:
+        yield from (f"mentions {place}: no exercise needs it." for place in PLACES if place in node.value)
+    match node:
+        case ast.Call(func=ast.Name(id=name), args=[first, *_]) if name in BUILT and not isinstance(first, ast.Constant):
+            yield f"runs code that it puts together ({name})."
