@@ -1,5 +1,7 @@
 """nbgrader, for this course: solutions/ is written by hand, assignments/ is built from it, the rest is one grading round."""
 
+import os
+
 c = get_config()
 
 c.CourseDirectory.course_id = "medical_images_3d_video"
@@ -8,6 +10,9 @@ c.CourseDirectory.release_directory = "assignments"
 c.CourseDirectory.submitted_directory = "submitted"
 c.CourseDirectory.autograded_directory = "autograded"
 c.CourseDirectory.feedback_directory = "feedback"
+# A server's gradebook, for example postgresql://user:password@host/course; without it a file, gradebook.db.
+if database := os.environ.get("COURSEKIT_GRADEBOOK"):
+    c.CourseDirectory.db_url = database
 
 c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
 c.ClearSolutions.text_stub = "*Your answer here.*"

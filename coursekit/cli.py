@@ -7,7 +7,7 @@ import math
 import os
 import pkgutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     _grade_commands(commands.add_parser("grade", help="release, grade and return an assignment"))
     _claims_commands(commands.add_parser("claims", help="the lecture's claims as experiments"))
     bench = commands.add_parser("bench", help="speed against the named peers")
-    bench.add_argument("suite", choices=("ops",))
+    bench.add_argument("suite", choices=("ops", "grade"))
     bench.add_argument("--json", type=Path, metavar="FILE", help="also write the rows here")
     bench.set_defaults(run=run_bench)
     return top
@@ -61,9 +61,37 @@ def _data_commands(data: argparse.ArgumentParser) -> None:
 
 
 def _grade_commands(grade: argparse.ArgumentParser) -> None:
-    grade.add_argument("step", choices=("release", "run", "feedback", "export", "round"), help="one step, or the whole round")
-    grade.add_argument("name", metavar="ASSIGNMENT", help="for example a1_roi")
-    grade.set_defaults(run=run_grade)
+    commands = grade.add_subparsers(required=True, metavar="command")
+
+    def command(name: str, what: str, run: Callable[[argparse.Namespace], int | None]) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=what)
+        added.set_defaults(run=run, step=name)
+        return added
+
+    steps = {
+        "release": "build assignments/ from solutions/",
+        "feedback": "a page for each student",
+        "report": "marks, misconceptions, flagged and similar submissions, as a page",
+        "round": "release, run, feedback, export and report in one go",
+    }
+    for name, what in steps.items():
+        command(name, what, grade_step).add_argument("name", metavar="ASSIGNMENT", help="for example a1_roi")
+    collect = command("collect", "bring submissions into submitted/", grade_collect)
+    collect.add_argument("name", metavar="ASSIGNMENT")
+    collect.add_argument("where", type=Path, metavar="FROM", help="a folder, a zip of Canvas, Moodle or Gradescope, or nbgrader's exchange")
+    run = command("run", "grade what was handed in", grade_run)
+    run.add_argument("name", metavar="ASSIGNMENT")
+    run.add_argument("--student", action="append", metavar="NAME", help="only this one; may be repeated")
+    run.add_argument("--jobs", type=int, default=0, metavar="N", help="submissions at a time; one a processor if not said")
+    run.add_argument("--again", action="store_true", help="also what has not changed since it was graded")
+    run.add_argument("--scheduler", default="", metavar="tcp://…", help="a Dask scheduler whose workers do the work")
+    run.add_argument("--unsafe", action="store_true", help="run students' code without a sandbox, with your own rights")
+    export = command("export", "marks as a table", grade_export)
+    export.add_argument("name", metavar="ASSIGNMENT")
+    export.add_argument("--layout", choices=("plain", "canvas", "moodle", "json"), default="plain")
+    selftest = command("selftest", "does the solution score full, and the stub nothing?", grade_selftest)
+    selftest.add_argument("names", nargs="*", metavar="ASSIGNMENT", help="all if none is named")
+    command("doctor", "which sandbox works here, or what to do", grade_doctor)
 
 
 def _claims_commands(claims: argparse.ArgumentParser) -> None:
@@ -119,17 +147,56 @@ def data_clean(_: argparse.Namespace) -> None:
     print(f"{fetch.clean() / 1e6:.0f} MB freed in {fetch.cache()}")
 
 
-def run_grade(options: argparse.Namespace) -> None:
+def grade_step(options: argparse.Namespace) -> None:
     """One step of grading, or all of them."""
     from . import grade
 
-    step = "round_trip" if options.step == "round" else options.step
-    try:
-        made = getattr(grade, step)(options.name)
-    except RuntimeError as error:
-        raise ValueError(str(error)) from error
+    step = options.step
+    made = getattr(grade, "round_trip" if step == "round" else step)(options.name)
     if isinstance(made, Path):
         print(f"wrote {made}")
+    elif step == "feedback":
+        print(f"wrote {len(made)} pages into feedback/")
+
+
+def grade_collect(options: argparse.Namespace) -> None:
+    """Bring submissions in; a line for each."""
+    from . import grade
+
+    for one in grade.collect(options.where, options.name, "."):
+        print(f"{one.student}: {one.note or ', '.join(map(str, one.files))}")
+
+
+def grade_run(options: argparse.Namespace) -> None:
+    """Grade; a line for each student."""
+    from . import grade
+
+    settings = {"jobs": options.jobs, "again": options.again, "scheduler": options.scheduler, "unsafe": options.unsafe}
+    if not grade.run(options.name, only=options.student, **settings):
+        print(f"nothing to grade: put notebooks into submitted/STUDENT/{options.name}/, or bring them in with `coursekit grade collect`")
+
+
+def grade_export(options: argparse.Namespace) -> None:
+    """Write the table of marks."""
+    from . import grade
+
+    print(f"wrote {grade.export(options.name, layout=options.layout)}")
+
+
+def grade_selftest(options: argparse.Namespace) -> int:
+    """1 if an assignment is not fit to be graded."""
+    from . import grade
+
+    return int(not grade.selftest(options.names))
+
+
+def grade_doctor(_: argparse.Namespace) -> int:
+    """1 if no sandbox works."""
+    from .grade import doctor as room
+
+    safe, lines = room.check()
+    print("\n".join(lines))
+    return int(not safe)
 
 
 def claims_list(_: argparse.Namespace) -> None:
@@ -155,7 +222,15 @@ def claims_table(options: argparse.Namespace) -> None:
 
 
 def run_bench(options: argparse.Namespace) -> None:
-    """Measure every operation that has a peer; print rows as they come."""
+    """Measure every operation that has a peer, or grading against plain nbgrader; print rows as they come."""
+    if options.suite == "grade":
+        from .bench import grade
+
+        row = grade.measure()
+        show([row])
+        if options.json is not None:
+            options.json.write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
+        return
     show([asdict(row) for row in bench_rows()], file=options.json)
 
 

@@ -4,7 +4,15 @@ import importlib
 from typing import Any
 
 _HOME = {
-    "rounds": ("Outcome", "course", "export", "feedback", "outcomes", "release", "round_trip", "run", "students"),
+    "course": ("course", "release"),
+    "collect": ("collect",),
+    "running": ("run", "students"),
+    "feedback": ("feedback",),
+    "export": ("export",),
+    "report": ("report",),
+    "history": ("records", "history"),
+    "selftest": ("selftest",),
+    "rounds": ("round_trip",),
 }
 __all__ = [name for names in _HOME.values() for name in names]
 

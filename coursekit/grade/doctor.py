@@ -1,0 +1,62 @@
+"""Which sandbox works on this computer and, if none, exactly what to do. ``coursekit grade doctor`` prints it."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from .worker.sandbox import works
+
+RESTRICTED = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")  # Ubuntu 23.10 and newer
+CLONE = Path("/proc/sys/kernel/unprivileged_userns_clone")  # older Debian
+MOST = Path("/proc/sys/user/max_user_namespaces")
+PROFILE = """\
+sudo tee /etc/apparmor.d/coursekit-bwrap >/dev/null <<'END'
+abi <abi/4.0>,
+include <tunables/global>
+profile coursekit-bwrap {program} flags=(unconfined) {{
+  userns,
+}}
+END
+sudo systemctl reload apparmor"""
+
+
+def check() -> tuple[bool, list[str]]:
+    """Whether submissions can be graded safely here, and what was found, a line each."""
+    if sys.platform != "linux":
+        return False, [
+            f"sandbox: none on {sys.platform}. Grade in the container of deploy/grader, or on a Linux computer. Learning, Validate and the "
+            "visible checks work here; `coursekit grade run --unsafe` runs students' code with your own rights."
+        ]
+    reasons = {kind: works(kind) for kind in ("bubblewrap", "landlock")}
+    lines = [f"{kind}: {reason or 'works'}" for kind, reason in reasons.items()]
+    usable = [kind for kind, reason in reasons.items() if not reason]
+    if usable:
+        lines.append(f"Submissions are graded in {usable[0]}.")
+    if reasons["bubblewrap"]:
+        lines.append(advice())
+    return bool(usable), lines
+
+
+def advice() -> str:
+    """What makes bubblewrap work."""
+    program = shutil.which("bwrap")
+    if program is None:
+        return "To do: install bubblewrap (`sudo apt install bubblewrap`, `sudo dnf install bubblewrap`), then run this again."
+    if _reads(RESTRICTED) == 1:
+        how = PROFILE.format(program=program)
+        return f"To do: this Ubuntu lets no program make user namespaces without an AppArmor profile. Give bubblewrap one:\n{how}"
+    if _reads(CLONE) == 0:
+        return "To do: allow user namespaces: `sudo sysctl -w kernel.unprivileged_userns_clone=1` (in /etc/sysctl.d to keep it)."
+    if _reads(MOST) == 0:
+        return "To do: allow user namespaces: `sudo sysctl -w user.max_user_namespaces=15000` (in /etc/sysctl.d to keep it)."
+    return (
+        "To do: in a container, allow user namespaces inside it (Docker: `--security-opt seccomp=unconfined "
+        "--security-opt apparmor=unconfined`); elsewhere ask who runs this computer for unprivileged user namespaces."
+    )
+
+
+def _reads(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
