@@ -10,7 +10,7 @@ c.CourseDirectory.release_directory = "assignments"
 c.CourseDirectory.submitted_directory = "submitted"
 c.CourseDirectory.autograded_directory = "autograded"
 c.CourseDirectory.feedback_directory = "feedback"
-# A server's gradebook, for example postgresql://user:password@host/course; without it a file, gradebook.db.
+# A server's gradebook, for example postgresql+psycopg://user:password@host/course; without it a file, gradebook.db.
 if database := os.environ.get("COURSEKIT_GRADEBOOK"):
     c.CourseDirectory.db_url = database
 

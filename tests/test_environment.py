@@ -11,7 +11,7 @@ CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}  # PyPI's na
 
 
 def split(requirement: str) -> tuple[str, str]:
-    name, bounds = re.fullmatch(r"([\w.-]+?)\s*([<>=!~].*)?", requirement).groups()
+    name, bounds = re.fullmatch(r"([\w.[\]-]+?)\s*([<>=!~].*)?", requirement).groups()
     return name, bounds or ""
 
 
