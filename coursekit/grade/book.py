@@ -75,7 +75,7 @@ def record_grades(
         record = Record(
             student=student,
             state=state or _state(results),
-            note=_note(marks_of(entry)),
+            note=note_of(marks_of(entry)),
             open=sum(mark.waits for mark in marks_of(entry).values()),
             points=automatic,
             remarks=(*remarks, *said),
@@ -136,6 +136,13 @@ def marks_of_notebook(notebook: Any) -> dict[str, Mark]:
     return {grade.name: _mark(grade) for grade in notebook.grades}
 
 
+def note_of(marks: Mapping[str, Mark]) -> str:
+    """The points in a sentence, and what waits for a grader."""
+    waiting = sum(mark.waits for mark in marks.values())
+    so_far = f"{total(mark.points for mark in marks.values()):g} of {sum(mark.maximum for mark in marks.values()):g} points"
+    return f"{so_far} so far; {waiting} to be graded by hand." if waiting else f"{so_far}."
+
+
 def notebook_path(api: NbGraderAPI, assignment: str, student: str, notebook: str) -> Path:
     """Where the autograded notebook of a student lies."""
     return folder(api, "autograded", assignment, student) / f"{notebook}.ipynb"
@@ -167,12 +174,6 @@ def _mark(grade: Any) -> Mark:
 
 def _points(entry: Any) -> dict[str, float | None]:
     return {name: mark.points for name, mark in marks_of(entry).items()}
-
-
-def _note(marks: Mapping[str, Mark]) -> str:
-    waiting = sum(mark.waits for mark in marks.values())
-    so_far = f"{total(mark.points for mark in marks.values()):g} of {sum(mark.maximum for mark in marks.values()):g} points"
-    return f"{so_far} so far; {waiting} to be graded by hand." if waiting else f"{so_far}."
 
 
 def _state(results: Iterable[Result]) -> str:

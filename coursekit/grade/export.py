@@ -37,6 +37,11 @@ class Line:
         """The points so far; None for a submission that could not be graded."""
         return total(mark.points for mark in self.marks.values()) if self.marks else None
 
+    @property
+    def note(self) -> str:
+        """The record's sentence, with the points as they are by now."""
+        return book.note_of(self.marks) if self.marks else self.record.note
+
 
 def export(assignment: str, course_dir: str | Path = ".", *, layout: Layout = "plain") -> Path:
     """Write the marks of everyone recorded, under ``marks/``.
@@ -78,7 +83,7 @@ def _plain(assignment: str, maxima: Mapping[str, float], lines: Iterable[Line]) 
     yield ["student", *maxima, "total", "max", "state", "note"]
     for line in lines:
         points = [line.marks[name].points if name in line.marks else None for name in maxima]
-        yield [line.record.student, *points, line.points, sum(maxima.values()), line.record.state, line.record.note]
+        yield [line.record.student, *points, line.points, sum(maxima.values()), line.record.state, line.note]
 
 
 def _canvas(assignment: str, maxima: Mapping[str, float], lines: Iterable[Line]) -> Iterator[Row]:
@@ -94,15 +99,22 @@ def _moodle(assignment: str, maxima: Mapping[str, float], lines: Iterable[Line])
     yield ["Identifier", "Full name", "Email address", "Grade", "Maximum grade", "Feedback comments"]
     for line in lines:
         full = f"{line.first_name} {line.name}".strip() or line.record.student
-        yield [line.lms_id or line.record.student, full, line.email, line.points, sum(maxima.values()), line.record.note]
+        yield [line.lms_id or line.record.student, full, line.email, line.points, sum(maxima.values()), line.note]
 
 
 def _whole(line: Line, maxima: Mapping[str, float]) -> dict[str, Any]:
     record = asdict(line.record)
-    kept = {key: record[key] for key in ("student", "state", "note", "remarks", "flags", "submission", "source", "graded")}
+    kept = {key: record[key] for key in ("student", "state", "remarks", "flags", "submission", "source", "graded")}
     cells = {name: asdict(line.marks[name]) for name in maxima if name in line.marks}
     waiting = sum(mark.waits for mark in line.marks.values())
-    return kept | {"open": waiting, "total": line.points, "max": sum(maxima.values()), "cells": cells, "comments": line.comments or {}}
+    return kept | {
+        "note": line.note,
+        "open": waiting,
+        "total": line.points,
+        "max": sum(maxima.values()),
+        "cells": cells,
+        "comments": line.comments or {},
+    }
 
 
 def _csv(rows: Iterable[Row]) -> str:
