@@ -43,3 +43,5 @@ c.GenerateFeedback.preprocessors = [
     "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
 ]
 c.LimitOutput.max_lines = 200
+# A heading in a student's answer gets no anchor in the formgrader: it could bear the name of one of its fields.
+c.HTMLExporter.exclude_anchor_links = True

@@ -25,7 +25,7 @@ RELEASE = "import sys; from coursekit.grade import release; release(sys.argv[1])
 MARKS = """
 import json, sys
 from coursekit.grade.book import gradebook, marks_of
-from coursekit.grade.course import course
+from coursekit.grade.directory import course
 with gradebook(course()) as book:
     marks = {s.student.id: {n: m.auto for n, m in marks_of(s).items()} for s in book.assignment_submissions(sys.argv[1])}
 print(json.dumps(marks))

@@ -4,14 +4,14 @@ import importlib
 from typing import Any
 
 _HOME = {
-    "course": ("course", "release"),
+    "directory": ("course", "release"),
     "collect": ("collect",),
     "running": ("run", "students"),
-    "feedback": ("feedback",),
-    "export": ("export",),
-    "report": ("report",),
-    "history": ("records", "history"),
-    "selftest": ("selftest",),
+    "returning": ("feedback",),
+    "exporting": ("export",),
+    "reporting": ("report",),
+    "journal": ("records", "history"),
+    "fitness": ("selftest",),
     "rounds": ("round_trip",),
 }
 __all__ = [name for names in _HOME.values() for name in names]

@@ -79,7 +79,7 @@ def _recognise(cells: Sequence[Cell], source: Sequence[SourceCell], named: Mappi
     if not wanted:
         return {}
     taken, found = set(named.values()), {}
-    texts, originals = [_plain(cell.source) for cell in cells], {_plain(c.visible) for c in source}
+    texts, originals = [_plain(cell.source) for cell in cells], [_plain(c.visible) for c in source]
     defined = [_names(cell) for cell in cells]
     ids = {c.step.grade_id for c in source}
 
@@ -92,8 +92,8 @@ def _recognise(cells: Sequence[Cell], source: Sequence[SourceCell], named: Mappi
         if how == "names":
             return bool(theirs.step.defines)
         if how == "text":
-            return not theirs.is_answer and texts[p] == _plain(theirs.visible)
-        before = n > 0 and p > 0 and not source[n - 1].is_answer and texts[p - 1] == _plain(source[n - 1].visible)
+            return not theirs.is_answer and texts[p] == originals[n]
+        before = n > 0 and p > 0 and not source[n - 1].is_answer and texts[p - 1] == originals[n - 1]
         return before and theirs.is_answer and texts[p] not in originals
 
     free = [p for p, cell in enumerate(cells) if not cell.grade_id or cell.grade_id not in ids]

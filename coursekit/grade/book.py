@@ -13,7 +13,7 @@ from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.apps import NbGraderAPI
 
 from coursekit.grade import autograded
-from coursekit.grade.history import append_history, record_of, save_record
+from coursekit.grade.journal import append_history, record_of, save_record
 from coursekit.grade.records import GRADED, PARTLY, CellResult, Job, Record, Result, Step, total
 
 NO_RESPONSE = "No response."  # nbgrader's own comment

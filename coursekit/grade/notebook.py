@@ -52,7 +52,7 @@ def read_bytes(path: Path) -> bytes:
                 raise Unreadable(f"{name} is not a file: hand in the notebook itself.")
             if about.st_size > LARGEST:
                 raise Unreadable(_too_large(name, f"{about.st_size / 1e6:.0f} MB"))
-            return file.read(LARGEST + 1)
+            return file.read(about.st_size)
     except OSError as error:
         raise Unreadable(f"{name} cannot be opened ({error.strerror}): ask your instructor to look at the file's permissions.") from None
 

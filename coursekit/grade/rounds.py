@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from .course import release
-from .export import export
-from .feedback import feedback
+from .directory import release
+from .exporting import export
 from .records import Record, total
-from .report import report
+from .reporting import report
+from .returning import feedback
 from .running import run, students
 from .source import read_source
 

@@ -12,9 +12,9 @@ from nbgrader.apps import NbGraderAPI
 
 from . import pool
 from .book import folder, gradebook, record_grades, void
-from .course import course
-from .history import record_of
+from .directory import course
 from .intake import Reading, read
+from .journal import record_of
 from .records import MISSING, PARTLY, UNREADABLE, Job, Limits, Record, Result
 from .source import Source, read_source
 from .worker.sandbox import choose

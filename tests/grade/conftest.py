@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from nbgrader.apps import NbGraderAPI
 
 from coursekit.grade import book
-from coursekit.grade.course import course, release
+from coursekit.grade.directory import course, release
 from coursekit.grade.records import CellResult, Job, Record, Result, Step
 from coursekit.grade.source import read_source
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from coursekit.grade import book, history
+from coursekit.grade import book, journal
 from coursekit.grade.records import CellResult
 
 RIGHT = "def area(width, height):\n    return width * height"
@@ -27,7 +27,7 @@ def test_a_check_gives_all_its_points_or_none(course_of_one) -> None:
     record = course_of_one.grade("ada", {"area": RIGHT}, {"area_zero": WRONG})
     assert record.points == {"area_rectangle": 60, "area_zero": 0, "written": 0, "drawn": 0}
     assert (record.state, record.note, record.open) == ("graded", "60 of 100 points.", 0)
-    assert history.records(course_of_one.root, "a1") == {"ada": record}
+    assert journal.records(course_of_one.root, "a1") == {"ada": record}
 
 
 def test_an_answer_waits_for_a_grader_unless_there_is_none(course_of_one) -> None:
@@ -88,13 +88,13 @@ def test_void_takes_back_what_was_automatic(course_of_one) -> None:
         "drawn": None,
     }
     assert not (course_of_one.root / "autograded" / "ada" / "a1").exists()
-    assert history.records(course_of_one.root, "a1")["ada"] == record
+    assert journal.records(course_of_one.root, "a1")["ada"] == record
     assert course_of_one.grade("ada", {"written": "An answer."}).open == 1  # what the grader saw is gone: look again
 
 
 def test_void_of_someone_unknown_is_recorded(course_of_one) -> None:
     assert book.void(course_of_one.api, "a1", "eve", state="missing", note="Nothing was handed in.").state == "missing"
-    assert list(history.records(course_of_one.root, "a1")) == ["eve"]
+    assert list(journal.records(course_of_one.root, "a1")) == ["eve"]
 
 
 def test_a_broken_off_process_is_partly_graded(course_of_one) -> None:
@@ -110,7 +110,7 @@ def test_history_says_what_changed_and_why(course_of_one) -> None:
     course_of_one.grade("ada", {}, run="2", submission="b", source="s")
     course_of_one.grade("ada", {}, submission="b", source="t")
     course_of_one.grade("ada", {}, submission="b", source="t")
-    entries = history.history(course_of_one.root, "a1")
+    entries = journal.history(course_of_one.root, "a1")
     assert [entry["why"] for entry in entries] == ["first graded", "submission changed", "source changed", "graded again"]
     assert (entries[1]["run"], entries[1]["before"]["area_zero"], entries[1]["after"]["area_zero"]) == ("2", 0, 10)
 
@@ -134,7 +134,7 @@ def test_a_crash_anywhere_loses_nothing(course_of_one, monkeypatch: pytest.Monke
             course_of_one.grade("ada", {"written": "Another answer."}, run="killed")
     committed = course_of_one.marks("ada")["area_zero"].points == 10
     assert committed == (place != "append_history")
-    assert (history.history(course_of_one.root, "a1")[-1]["run"] == "killed") == committed
+    assert (journal.history(course_of_one.root, "a1")[-1]["run"] == "killed") == committed
     course_of_one.grade("ada", {"written": "Another answer."})
     marks = course_of_one.marks("ada")
     assert (marks["area_zero"].points, marks["written"].points, marks["written"].waits) == (10, 15, True)
@@ -142,17 +142,17 @@ def test_a_crash_anywhere_loses_nothing(course_of_one, monkeypatch: pytest.Monke
 
 
 def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
-    history.append_history(tmp_path, "a1", {"run": 1})
+    journal.append_history(tmp_path, "a1", {"run": 1})
     path = tmp_path / "marks" / "a1.history.jsonl"
     path.write_text(path.read_text() + '{"run": 2, "stu')
-    history.append_history(tmp_path, "a1", {"run": 3})
-    assert [entry["run"] for entry in history.history(tmp_path, "a1")] == [1, 3]
+    journal.append_history(tmp_path, "a1", {"run": 3})
+    assert [entry["run"] for entry in journal.history(tmp_path, "a1")] == [1, 3]
 
 
 def test_a_spoiled_record_is_named(tmp_path: Path, refuses: Callable[..., None]) -> None:
     (tmp_path / "marks" / "a1").mkdir(parents=True)
     (tmp_path / "marks" / "a1" / "ada.json").write_text('{"student": "ada"}')
-    refuses(r"expected the record of a grading in .*ada.json, got other text", history.records, tmp_path, "a1")
+    refuses(r"expected the record of a grading in .*ada.json, got other text", journal.records, tmp_path, "a1")
 
 
 def test_the_autograded_notebook_is_what_nbgrader_expects(course_of_one) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from coursekit.grade import book
-from coursekit.grade.export import export
+from coursekit.grade.exporting import export
 from coursekit.grade.records import CellResult
 
 

@@ -5,9 +5,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from coursekit.grade import book, history
-from coursekit.grade.feedback import feedback
+from coursekit.grade import book, journal
 from coursekit.grade.records import CellResult, Record
+from coursekit.grade.returning import feedback
 
 RIGHT = "def area(width, height):\n    return width * height"
 VISIBLE = CellResult(ok=False, message="area(0, 3) gave 3, expected 0: nothing times anything is nothing.")
@@ -108,12 +108,12 @@ def test_who_could_not_be_graded_gets_the_reason(course_of_one, state: str) -> N
 
 
 def test_a_record_without_marks_says_so(course_of_one) -> None:
-    history.save_record(course_of_one.root, "a1", Record("ada", "graded", "100 points."))
+    journal.save_record(course_of_one.root, "a1", Record("ada", "graded", "100 points."))
     assert "not in the gradebook" in page(course_of_one)
 
 
 def test_a_record_in_an_unknown_state_shows_its_note(course_of_one) -> None:
-    history.save_record(course_of_one.root, "a1", Record("ada", "lost", "Something <else>."))
+    journal.save_record(course_of_one.root, "a1", Record("ada", "lost", "Something <else>."))
     assert "Something &lt;else&gt;." in page(course_of_one)
 
 

@@ -7,7 +7,7 @@ from test_feedback import Closed, text
 
 from coursekit.grade import book
 from coursekit.grade.records import CellResult
-from coursekit.grade.report import report
+from coursekit.grade.reporting import report
 
 COPIED = """
 def area(width, height):

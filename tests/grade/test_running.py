@@ -15,7 +15,7 @@ import pytest
 
 from coursekit import grade
 from coursekit.grade import pool, running
-from coursekit.grade.history import history, records
+from coursekit.grade.journal import history, records
 from coursekit.grade.records import Limits, Record, total
 
 NAME = "a1"

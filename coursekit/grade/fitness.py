@@ -7,8 +7,8 @@ from pathlib import Path
 
 import nbformat
 
-from .course import release
-from .history import records
+from .directory import release
+from .journal import records
 from .records import total
 from .running import run
 from .source import read_source

@@ -11,9 +11,9 @@ from typing import Any, Literal, get_args
 from nbgrader.api import MissingEntry
 
 from coursekit.grade import book
-from coursekit.grade.course import course
+from coursekit.grade.directory import course
 from coursekit.grade.exercises import graded_cells
-from coursekit.grade.history import records
+from coursekit.grade.journal import records
 from coursekit.grade.records import GRADED, PARTLY, Record, total, write_whole
 
 Layout = Literal["plain", "canvas", "moodle", "json"]

@@ -11,9 +11,9 @@ from nbgrader.api import MissingEntry
 from nbgrader.apps import NbGraderAPI
 
 from coursekit.grade import autograded, book, clean
-from coursekit.grade.course import course
+from coursekit.grade.directory import course
 from coursekit.grade.exercises import graded_cells, title
-from coursekit.grade.history import records
+from coursekit.grade.journal import records
 from coursekit.grade.page import page, tag
 from coursekit.grade.records import GRADED, PARTLY, CellResult, Record, total, write_whole
 from coursekit.grade.similarity import similar

@@ -10,9 +10,9 @@ from nbgrader.api import MissingEntry
 from nbgrader.apps import NbGraderAPI
 
 from coursekit.grade import autograded, book, clean
-from coursekit.grade.course import course
+from coursekit.grade.directory import course
 from coursekit.grade.exercises import Exercise, exercises, title
-from coursekit.grade.history import records
+from coursekit.grade.journal import records
 from coursekit.grade.page import page, tag
 from coursekit.grade.records import GRADED, PARTLY, CellResult, Record, total, write_whole
 from coursekit.grade.source import SourceCell, read_source
