@@ -8,8 +8,8 @@ from coursekit.grade.notebook import Cell
 from coursekit.grade.records import Step
 from coursekit.grade.source import SourceCell
 
-# Definitions at the start of a line, also in code that does not parse: Python's own parser is for code one trusts.
-DEFINITION = re.compile(r"^(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)|^(\w+)[ \t]*(?::[^=\n]*)?=(?!=)", re.MULTILINE)
+# A definition at the start of a line, also in code that does not parse: Python's own parser is for code one trusts.
+DEFINITION = re.compile(r"(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)|(\w+)[ \t]*(?::[^=]*)?=(?!=)")
 CONFLICT = re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE)
 
 
@@ -154,4 +154,5 @@ def _plain(source: str) -> str:
 
 
 def _names(cell: Cell) -> set[str]:
-    return {a or b for a, b in DEFINITION.findall(cell.source)} if cell.cell_type == "code" else set()
+    found = map(DEFINITION.match, cell.source.split("\n")) if cell.cell_type == "code" else ()
+    return {match[1] or match[2] for match in found if match}

@@ -40,7 +40,7 @@ class Line:
     @property
     def note(self) -> str:
         """The record's sentence, with the points as they are by now."""
-        return book.note_of(self.marks) if self.marks else self.record.note
+        return " ".join([book.note_of(self.marks) if self.marks else self.record.note, *self.record.remarks])
 
 
 def export(assignment: str, course_dir: str | Path = ".", *, layout: Layout = "plain") -> Path:

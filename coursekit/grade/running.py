@@ -124,8 +124,8 @@ class _Run:
 
     def _done(self, student: str, record: Record, how: str = "") -> None:
         self.records[student] = record
-        flagged = f" Look at: {' '.join(record.flags)}" if record.flags else ""
-        self.report(f"[{len(self.records)}/{self.count}] {student}: {how}{record.state}. {record.note}{flagged}")
+        said = " ".join([record.note, *record.remarks, *([f"For you: {' '.join(record.flags)}"] if record.flags else [])])
+        self.report(f"[{len(self.records)}/{self.count}] {student}: {how}{record.state}. {said}")
 
 
 def limited(reading: Reading, limits: Limits) -> Reading:

@@ -1,4 +1,4 @@
-"""Twenty made-up submissions through release, autograde, feedback and CSV come out with the marks they should have."""
+"""Twenty made-up submissions through a whole round come out with the marks they should have."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NAME = "a1_roi"
 NOISE = """
-import logging, os, subprocess, sys, warnings
+import logging, os, sys, warnings
 
 warnings.warn("a warning at the top")
 logging.warning("a log line")
@@ -27,7 +27,6 @@ def roi_align(*arguments):
     warnings.warn("a warning inside")
     print("print to stderr", file=sys.stderr)
     os.write(2, b"a C library's stderr\\n")
-    subprocess.run([sys.executable, "-c", "import sys; print('a subprocess', file=sys.stderr)"])
     return _right(*arguments)
 """
 CLOSED = """
@@ -161,27 +160,27 @@ def scratch(s: Submission) -> None:
 
 
 SUBMISSIONS: dict[Callable[[Submission], None], tuple[str, float | None]] = {
-    full: ("needs hand grading", 85),
+    full: ("graded", 85),
     stub: ("graded", 0),
     half: ("graded", 15 + 15),
-    three: ("needs hand grading", 15 + 15 + 20),
+    three: ("graded", 15 + 15 + 20),
     no_shift: ("graded", 85 - 6 - 3),  # a small aligned box is shifted, too
     mean_pool: ("graded", 85 - 20),
     floor: ("graded", 85 - 8 - 10),
     no_border: ("graded", 85 - 7 - 4),
-    crash: ("failed", None),
+    crash: ("partly graded", 85 - 20),
     syntax_error: ("graded", 85 - 20),
     noisy: ("graded", 85),
     closed: ("graded", 85 - 25),
     closed_early: ("graded", 85 - 15 - 25),
-    endless: ("graded", 85 - 10),
+    endless: ("partly graded", 85 - 10),
     copied_test: ("graded", 85),
     deleted_tests: ("graded", 85),
     deleted_exercise: ("graded", 85 - 20),
     tampered: ("graded", 15),
     scratch: ("graded", 85),
 }
-UNREADABLE = {"corrupt": ("unreadable", None), "renamed": ("unreadable", None)}
+UNREADABLE = {"corrupt": ("unreadable", None), "renamed": ("graded", 0)}
 EXPECTED = {student.__name__: outcome for student, outcome in SUBMISSIONS.items()} | UNREADABLE
 
 
@@ -205,7 +204,7 @@ def course(tmp_path_factory: pytest.TempPathFactory, assignment: Callable[[str],
     root = tmp_path_factory.mktemp("course")
     shutil.copytree(ROOT / "solutions", root / "solutions")
     config = (ROOT / "nbgrader_config.py").read_text(encoding="utf-8")
-    (root / "nbgrader_config.py").write_text(config + "\nc.Execute.timeout = 15\n", encoding="utf-8")
+    (root / "nbgrader_config.py").write_text(config, encoding="utf-8")
     released = (ROOT / "assignments" / NAME / f"{NAME}.ipynb").read_text(encoding="utf-8")
     for student in SUBMISSIONS:
         submission = Submission(nbformat.reads(released, as_version=4), assignment(NAME).answers)
@@ -248,14 +247,14 @@ def test_points_by_exercise(marks: dict[str, dict[str, str]]) -> None:
 def test_notes_say_what_to_do(marks: dict[str, dict[str, str]]) -> None:
     assert "a1_roi (1).ipynb" in marks["renamed"]["note"]
     assert "open it in JupyterLab" in marks["corrupt"]["note"]
-    assert "ended the Python process" in marks["crash"]["note"]
-    assert "'bilinear_border' was missing" in marks["deleted_tests"]["note"]
-    assert "'bins_divide' is there more than once" in marks["copied_test"]["note"]
+    assert "'bilinear_border'" in marks["deleted_tests"]["note"]
+    assert "'bins_divide'" in marks["copied_test"]["note"]
 
 
 def test_a_line_for_each_student_and_a_table(course: Path) -> None:
     printed = (course / "printed.txt").read_text()
-    assert f"[1/{len(EXPECTED)}] closed: graded." in printed
+    assert f"[1/{len(EXPECTED)}] corrupt: unreadable." in printed  # what needs no running is said first
+    assert "] closed: graded. 60 of 100 points." in printed
     assert "65 / 100  graded" in printed
 
 
@@ -279,7 +278,8 @@ def test_gradebook_is_where_the_formgrader_looks(course: Path) -> None:
     )
     submissions = json.loads(listed.splitlines()[-1])
     assert submissions["mean_pool"] == [True, 65]
-    assert submissions["crash"] == [False, 0]
+    assert submissions["crash"] == [True, 65]
+    assert submissions["corrupt"] == [False, 0]
 
 
 def test_validate_does_not_mind_stderr_either(course: Path) -> None:
