@@ -150,7 +150,7 @@ def test_patients_are_drawn_whole() -> None:
         assert counts[0] + counts[2] + counts[3] == 3  # as many patients as there are
 
 
-@pytest.mark.parametrize("one", [MALIGNANCY], ids=lambda one: one.name)
+@pytest.mark.parametrize("one", claim.CLAIMS, ids=lambda one: one.name)
 def test_the_record_is_of_this_experiment(one: claims.Claim) -> None:
     record = claims.load(one.name)
     assert record["seeds"] == len(record["scores"]) >= 5
@@ -160,3 +160,14 @@ def test_the_record_is_of_this_experiment(one: claims.Claim) -> None:
     again = [claims.effect(*c, scores=record["scores"]) for c in one.comparisons]
     assert [e["holds"] for e in record["effects"]] == [e.holds for e in again]
     assert record["holds"] == again[0].holds
+
+
+def test_equal_budgets_were_equal() -> None:
+    scores = claims.load(VIEWS.name)["scores"]
+
+    def mean(budget: str, arm: str) -> float:
+        return sum(s[f"CPU seconds, {budget}"][arm] for s in scores) / len(scores)
+
+    for arm in claim.LONG:
+        assert mean("same epochs", arm) < 0.6 * mean("same epochs", "3D")
+        assert mean("same CPU", arm) == pytest.approx(mean("same CPU", "3D"), rel=0.3)
