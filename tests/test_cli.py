@@ -53,12 +53,48 @@ def test_data_commands_use_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert f"0 MB freed in {tmp_path}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("step", "function"), [("release", "release"), ("run", "run"), ("export", "export"), ("round", "round_trip")])
-def test_grade_calls_the_step(step: str, function: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    called: list[str] = []
-    monkeypatch.setattr(grade, function, called.append, raising=False)
-    assert cli.main(["grade", step, "a1_roi"]) == 0
-    assert called == ["a1_roi"]
+RUN = {"only": None, "jobs": 0, "again": False, "scheduler": "", "unsafe": False}
+
+
+@pytest.mark.parametrize(
+    ("line", "function", "arguments", "knobs"),
+    [
+        ("release a1_roi", "release", ("a1_roi",), {}),
+        ("feedback a1_roi", "feedback", ("a1_roi",), {}),
+        ("report a1_roi", "report", ("a1_roi",), {}),
+        ("round a1_roi", "round_trip", ("a1_roi",), {}),
+        ("run a1_roi", "run", ("a1_roi",), RUN),
+        (
+            "run a1_roi --student ada --student emmy --jobs 3 --again",
+            "run",
+            ("a1_roi",),
+            RUN | {"only": ["ada", "emmy"], "jobs": 3, "again": True},
+        ),
+        ("run a1_roi --scheduler tcp://a:1 --unsafe", "run", ("a1_roi",), RUN | {"scheduler": "tcp://a:1", "unsafe": True}),
+        ("export a1_roi --layout moodle", "export", ("a1_roi",), {"layout": "moodle"}),
+        ("collect a1_roi all.zip", "collect", (Path("all.zip"), "a1_roi", "."), {}),
+        ("selftest a1_roi", "selftest", (["a1_roi"],), {}),
+    ],
+)
+def test_grade_calls_the_step(
+    line: str, function: str, arguments: tuple[object, ...], knobs: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[tuple[object, object]] = []
+    monkeypatch.setattr(grade, function, lambda *a, **k: called.append((a, k)) or [], raising=False)
+    assert cli.main(["grade", *line.split()]) == int(function == "selftest")
+    assert called == [(arguments, knobs)]
+
+
+def test_every_name_of_the_grading_door_is_a_function() -> None:
+    """A module of the same name would take its place once it is imported."""
+    code = """
+import importlib, pkgutil
+from coursekit import grade
+for module in pkgutil.iter_modules(grade.__path__):
+    importlib.import_module(f"coursekit.grade.{module.name}")
+assert all(callable(getattr(grade, name)) for name in grade.__all__), grade.__all__
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
 
 
 def test_claims_run_and_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,6 @@
 
 import importlib.metadata
 import importlib.util
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import pytest
 
 from coursekit import doctor
 from coursekit.data import fetch, registry
+from coursekit.grade import doctor as grading
 
 
 def test_every_line_says_what_was_found() -> None:
@@ -80,12 +79,9 @@ def test_programs_of_another_environment(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_sandbox_that_is_not_there_or_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    missing = doctor.sandbox()
-    monkeypatch.setattr(shutil, "which", lambda name: "bwrap")
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1, "", "bwrap: no permission"))
-    broken = doctor.sandbox()
-    assert "bubblewrap" in missing.advice
-    assert "bwrap: no permission" in broken.found
-    assert not missing.needed
-    assert not broken.needed
+    assert doctor.sandbox().ok
+    monkeypatch.setattr(grading, "check", lambda: (False, ["bubblewrap: is not there", "To do: …"]))
+    line = doctor.sandbox()
+    assert line.found == "bubblewrap: is not there"
+    assert "coursekit grade doctor" in line.advice
+    assert not line.needed

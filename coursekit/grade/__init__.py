@@ -5,12 +5,12 @@ from typing import Any
 
 _HOME = {
     "directory": ("course", "release"),
-    "collect": ("collect",),
+    "collecting": ("collect",),
     "running": ("run", "students"),
     "returning": ("feedback",),
     "exporting": ("export",),
     "reporting": ("report",),
-    "journal": ("records", "history"),
+    "journal": ("history",),
     "fitness": ("selftest",),
     "rounds": ("round_trip",),
 }

@@ -4,8 +4,6 @@ import shutil
 import sys
 from pathlib import Path
 
-from .worker.sandbox import works
-
 RESTRICTED = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")  # Ubuntu 23.10 and newer
 CLONE = Path("/proc/sys/kernel/unprivileged_userns_clone")  # older Debian
 MOST = Path("/proc/sys/user/max_user_namespaces")
@@ -27,7 +25,9 @@ def check() -> tuple[bool, list[str]]:
             f"sandbox: none on {sys.platform}. Grade in the container of deploy/grader, or on a Linux computer. Learning, Validate and the "
             "visible checks work here; `coursekit grade run --unsafe` runs students' code with your own rights."
         ]
-    reasons = {kind: works(kind) for kind in ("bubblewrap", "landlock")}
+    from .worker import sandbox  # Unix alone
+
+    reasons = {kind: sandbox.works(kind) for kind in ("bubblewrap", "landlock")}
     lines = [f"{kind}: {reason or 'works'}" for kind, reason in reasons.items()]
     usable = [kind for kind, reason in reasons.items() if not reason]
     if usable:

@@ -1,5 +1,6 @@
 """Grading everybody: read, run, record, one student after the other has an end to it, whatever is handed in."""
 
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,6 @@ from .intake import Reading, read
 from .journal import record_of
 from .records import MISSING, PARTLY, UNREADABLE, Job, Limits, Record, Result
 from .source import Source, read_source
-from .worker.sandbox import choose
 
 NOT_HANDED_IN = "Nothing was handed in: if that is a mistake, tell your instructor."
 Report = Callable[[str], None]
@@ -48,7 +48,7 @@ def run(
     """
     api, source = course(course_dir), read_source(course_dir, assignment)
     _is_released(api, source)
-    kind = "none" if unsafe else "" if scheduler else choose()
+    kind = "none" if unsafe else "" if scheduler else _sandbox()
     chosen = _chosen(api, assignment, only)
     with _alone(Path(course_dir)):
         grading = _Run(api, source, uuid.uuid4().hex[:12], len(chosen), report)
@@ -131,6 +131,15 @@ class _Run:
 def limited(reading: Reading, limits: Limits) -> Reading:
     """The same jobs with these limits."""
     return replace(reading, jobs=tuple(replace(job, limits=limits) for job in reading.jobs))
+
+
+def _sandbox() -> str:
+    """The kind of sandbox that works here."""
+    if sys.platform == "win32":
+        raise ValueError("expected Linux to grade on, got Windows: grade in the container of deploy/grader")
+    from .worker.sandbox import choose
+
+    return choose()
 
 
 def _chosen(api: NbGraderAPI, assignment: str, only: Iterable[str] | None) -> list[str]:

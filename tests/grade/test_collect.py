@@ -13,9 +13,9 @@ import pytest
 from nbgrader.apps import NbGraderAPI
 from traitlets.config import Config
 
-from coursekit.grade import collect as collecting
+from coursekit.grade import collecting
 from coursekit.grade import unpack as unpacking
-from coursekit.grade.collect import Collected, collect, safe_name
+from coursekit.grade.collecting import Collected, collect, safe_name
 
 Members = dict[str, bytes | str]
 

@@ -9,12 +9,13 @@ import pytest
 from coursekit import grade
 from coursekit.bench import grade as bench
 from coursekit.grade import doctor
+from coursekit.grade.worker import sandbox
 
 ROOT = Path(__file__).parents[2]
 
 
 def without(monkeypatch: pytest.MonkeyPatch, *broken: str) -> None:
-    monkeypatch.setattr(doctor, "works", lambda kind: f"{kind} fails" if kind in broken else "")
+    monkeypatch.setattr(sandbox, "works", lambda kind: f"{kind} fails" if kind in broken else "")
 
 
 def test_it_tries_what_is_here() -> None:
