@@ -164,7 +164,7 @@ def grade_collect(options: argparse.Namespace) -> None:
     from . import grade
 
     for one in grade.collect(options.where, options.name, "."):
-        print(f"{one.student}: {one.note or ', '.join(map(str, one.files))}")
+        print(f"{one.student or 'not taken'}: {one.note or ', '.join(map(str, one.files))}")
 
 
 def grade_run(options: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from coursekit.grade.records import GRADED, PARTLY, Record, total, write_whole
 
 Layout = Literal["plain", "canvas", "moodle", "json"]
 Row = list[str | float | None]
+
+NUMBERED = re.compile(r"_\d+$")  # ada_1234, as `collect` names what Canvas and Moodle export
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ class Line:
     def points(self) -> float | None:
         """The points so far; None for a submission that could not be graded."""
         return total(mark.points for mark in self.marks.values()) if self.marks else None
+
+    @property
+    def number(self) -> str:
+        """The learning platform's number of the student: the gradebook's, or the one that stood in the name of what was handed in."""
+        return self.lms_id or (NUMBERED.search(self.record.student) or [""])[0].removeprefix("_")
 
     @property
     def note(self) -> str:
@@ -87,19 +95,20 @@ def _plain(assignment: str, maxima: Mapping[str, float], lines: Iterable[Line]) 
 
 
 def _canvas(assignment: str, maxima: Mapping[str, float], lines: Iterable[Line]) -> Iterator[Row]:
-    """Canvas's gradebook import: a row of possible points under the header, students by their SIS login."""
+    """Canvas's gradebook import: a row of possible points under the header, students by their number or SIS login."""
     yield ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment]
     yield ["    Points Possible", "", "", "", "", sum(maxima.values())]
     for line in lines:
         full = f"{line.name}, {line.first_name}" if line.name and line.first_name else line.record.student
-        yield [full, line.lms_id, line.record.student, line.record.student, "", line.points]
+        yield [full, line.number, line.record.student, line.record.student, "", line.points]
 
 
 def _moodle(assignment: str, maxima: Mapping[str, float], lines: Iterable[Line]) -> Iterator[Row]:
     yield ["Identifier", "Full name", "Email address", "Grade", "Maximum grade", "Feedback comments"]
     for line in lines:
         full = f"{line.first_name} {line.name}".strip() or line.record.student
-        yield [line.lms_id or line.record.student, full, line.email, line.points, sum(maxima.values()), line.note]
+        identifier = f"Participant {line.number}" if line.number else line.record.student
+        yield [identifier, full, line.email, line.points, sum(maxima.values()), line.note]
 
 
 def _whole(line: Line, maxima: Mapping[str, float]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def test_canvas(marked) -> None:
 
 
 def test_moodle(marked) -> None:
-    assert rows(marked, "moodle")[2] == ["17", "Bøb +Jones", "bob@example.org", "82.5", "100", "82.5 of 100 points."]
+    assert rows(marked, "moodle")[2] == ["Participant 17", "Bøb +Jones", "bob@example.org", "82.5", "100", "82.5 of 100 points."]
 
 
 def test_json_holds_everything(marked) -> None:
@@ -71,3 +71,9 @@ def test_layouts_are_named(refuses: Callable[..., None], course_of_one) -> None:
 def test_no_cell_is_a_formula(course_of_one, start: str) -> None:
     book.void(course_of_one.api, "a1", "eve", state="missing", note=f"{start}1+1")
     assert rows(course_of_one, "plain")[1][-1] == f"'{start}1+1"
+
+
+def test_the_number_in_what_was_handed_in_finds_the_student_again(course_of_one) -> None:
+    course_of_one.grade("ada_1234")
+    assert rows(course_of_one, "canvas")[-1][:2] == ["ada_1234", "1234"]
+    assert rows(course_of_one, "moodle")[-1][0] == "Participant 1234"
