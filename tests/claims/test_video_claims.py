@@ -1,0 +1,204 @@
+"""The claims about moving pictures in miniature, and what they count, by hand."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from coursekit import claims
+from coursekit.claims import Claim, Scores, actions, cnn_rnn, inflation, video
+from coursekit.data import clips
+from coursekit.data.clips.action import RADIUS
+from coursekit.data.clips.stills import STILLS
+from coursekit.data.seeds import Part
+from coursekit.ops.inflate import still_clip
+
+EACH = {"video_architectures": video, "inflated_vs_random": inflation, "cnn_rnn_joint": cnn_rnn}
+
+
+def complete(claim: Claim, scores: Scores) -> None:
+    """Every measure and arm that is compared has a finite score."""
+    for measure, *arms in [*claim.comparisons, claim.baseline]:
+        assert {*arms} <= scores[measure].keys()
+    assert all(math.isfinite(value) for arms in scores.values() for value in arms.values())
+
+
+def small(name: str) -> Callable[[int], Scores]:
+    tiny = {
+        "video_architectures": lambda seed: video.architectures_experiment(seed, steps=1, count=16, test=8),
+        "inflated_vs_random": lambda seed: inflation.inflation_experiment(seed, steps=1, count=16, test=8),
+        "cnn_rnn_joint": lambda seed: cnn_rnn.joint_experiment(seed, steps=1, count=16, test=8, longer=2, still_steps=1),
+    }
+    return tiny[name]
+
+
+@pytest.fixture(scope="module")
+def few() -> actions.Labelled:
+    return actions.drawn("train", seed=0, count=16, frames=8, size=32, gray=False)
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_every_score_that_is_compared_is_measured_on_other_photographs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Part, int]] = []
+    draw = actions.drawn
+    monkeypatch.setattr(actions, "drawn", lambda split, *, seed, **knobs: asked.append((split, seed)) or draw(split, seed=seed, **knobs))
+    (claim,) = EACH[name].CLAIMS  # type: ignore[attr-defined]
+    scores = small(name)(3)
+    complete(claim, scores)
+    assert asked == [("train", 3), ("test", 3)]
+    assert not {*STILLS["train"]} & {*STILLS["test"]}
+    assert next(iter(scores.values()))["majority class"] == 1 / 8
+
+
+def test_arms_learn_from_the_same_batches(few: actions.Labelled, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+
+    class Spy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(1, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(x[:, 0, 0, 0, 0].clone())
+            return self.head(x.mean((1, 2, 3, 4))[:, None])  # type: ignore[no-any-return]
+
+    for seed in (0, 0, 1):
+        assert actions.learn(Spy(), (few.clips,), few.labels, seed=seed, steps=3, size=4) > 0
+    one, same, other = (torch.cat(seen[k : k + 3]) for k in (0, 3, 6))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_accuracy_and_majority_by_hand() -> None:
+    first = nn.Linear(2, 2, bias=False)
+    first.weight.data = torch.eye(2)
+    x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [3.0, 2.0], [0.0, 0.5]])
+    assert actions.answers(first, (x,), size=3).tolist() == [0, 1, 0, 1]
+    assert actions.accuracy(first, (x,), torch.tensor([0, 1, 1, 1])) == 0.75
+    assert actions.majority(torch.tensor([1, 1, 0]), torch.tensor([1, 0, 0, 0])) == 0.25
+    assert actions.parameters(first) == 4
+    assert actions.parameters(first.requires_grad_(False)) == 0
+
+
+def test_kept_bytes_of_two_layers_by_hand() -> None:
+    net = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))
+    x, labels = torch.rand(4, 3), torch.tensor([0, 1, 0, 1])
+    frozen = nn.Sequential(nn.Linear(3, 5).requires_grad_(False), nn.ReLU(), nn.Linear(5, 2))
+    loss = actions.kept_bytes(nn.Identity(), (torch.rand(4, 2, requires_grad=True),), labels)
+    assert actions.kept_bytes(net, (x,), labels) == 4 * (4 * 3 + 4 * 5) + loss  # the input, and what the ReLU gives, once
+    assert actions.kept_bytes(frozen, (x,), labels) == 4 * (4 * 5) + loss
+
+
+def test_flow_follows_the_object() -> None:
+    scene = torch.rand(1, 1, 20, 40, generator=torch.Generator().manual_seed(0))
+    wide = nn.functional.interpolate(scene, size=(40, 80), mode="bicubic").clamp(0, 1)
+    clip = torch.stack([wide[:, :, :, 20 - t : 52 - t] for t in range(4)], 2)[:, :, :, :32]  # a pixel to the right each frame
+    field = actions.flows(clip.repeat(9, 1, 1, 1, 1))
+    assert field.shape == (9, 2, 3, 32, 32)
+    inner = field[..., 6:-6, 6:-6].median(-1).values.median(-1).values
+    torch.testing.assert_close(inner, torch.tensor([0.0, 1.0]).view(1, 2, 1).expand(9, 2, 3), atol=0.1, rtol=0)
+
+
+def test_twins_stand_side_by_side() -> None:
+    names = list(clips.MOTIONS)
+    assert all(names.index(clips.TWIN[name]) // 2 == names.index(name) // 2 for name in names)
+
+
+def test_single_frame_sees_the_middle_alone(few: actions.Labelled) -> None:
+    net = video.SingleFrame(8).eval()
+    x = few.clips[:2, :1].repeat(1, 1, 2, 1, 1)
+    other = x.flip(2)
+    other[:, :, 8] = x[:, :, 8]
+    assert torch.equal(net(x), net(other))
+
+
+# --- inflation ---
+
+
+def test_inflated_arms_are_blind_to_the_sense_of_time_and_the_random_one_is_not(few: actions.Labelled) -> None:
+    x = actions.prepared(few.clips[:2])
+    for arm, blind in ((inflation.BEST, True), (inflation.UNTRAINED, True), (inflation.RANDOM, False)):
+        trunk = inflation.TRUNKS[arm]().train()  # untrained layers would fade without the batch's statistics
+        with torch.no_grad():
+            forwards, backwards = trunk(x), trunk(x.flip(2)).flip(2)
+        apart = float((forwards - backwards).norm() / forwards.norm())
+        assert apart < 1e-3 if blind else apart > 0.1, arm
+
+
+def test_the_inflated_trunk_gives_a_still_clip_what_the_2d_stages_give_the_image(few: actions.Labelled) -> None:
+    image = actions.prepared(few.clips[:2])[:, :, 0]
+    with torch.no_grad():
+        flat = actions.lite_stages().eval()(image)
+        deep = inflation.TRUNKS[inflation.BEST]().eval()(still_clip(image, 4))
+    assert flat.shape == (2, 40, 4, 4)
+    torch.testing.assert_close(deep, still_clip(flat, 4).contiguous(), atol=1e-3, rtol=1e-3)
+
+
+def test_heads_share_their_start_and_trunks_their_size() -> None:
+    nets = {arm: inflation.network(arm, seed=5) for arm in inflation.TRUNKS}
+    sizes = {sum(p.numel() for p in net.parameters()) for net in nets.values()}
+    assert len(sizes) == 1
+    first, *others = ([p for name, p in net.named_parameters() if name.startswith("head")] for net in nets.values())
+    assert len(first) == 5
+    assert all(torch.equal(a, b) for other in others for a, b in zip(first, other, strict=True))
+    again = inflation.network(inflation.RANDOM, seed=5)
+    assert all(torch.equal(a, b) for a, b in zip(nets[inflation.RANDOM].parameters(), again.parameters(), strict=True))
+
+
+# --- CNN and LSTM ---
+
+
+def test_a_still_shows_its_object_where_it_is_said_to_be() -> None:
+    images, shown = cnn_rnn.stills(0, count=70)
+    again, _ = cnn_rnn.stills(1, count=70)
+    assert images.shape == (70, 1, 32, 32)
+    assert not torch.equal(images, again)
+    torch.testing.assert_close(shown[:, :2] ** 2 + shown[:, 2:4] ** 2, torch.ones(70, 2))
+    place = torch.remainder(torch.atan2(shown[:, 2:4], shown[:, :2]) / (2 * torch.pi), 1) * 32  # pixels down and across
+    radius = 32 * RADIUS[0] * (RADIUS[1] / RADIUS[0]) ** shown[:, 4]
+    pixels = torch.stack(torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij"))
+    away = torch.remainder(pixels - place[:, :, None, None] + 16, 32) - 16
+    inside = away.norm(dim=1) < 0.6 * radius[:, None, None]
+    contrast = [abs(float(x[0][m].mean() - x[0][~m].mean())) for x, m in zip(images, inside)]
+    elsewhere = [abs(float(x[0][m].mean() - x[0][~m].mean())) for x, m in zip(images, inside.roll(16, 1).roll(16, 2))]
+    assert sum(contrast) > 2 * sum(elsewhere)
+
+
+def test_stored_features_are_what_the_joint_network_sees_at_its_start(few: actions.Labelled) -> None:
+    frames, _ = cnn_rnn.learn_frames(1, count=16, steps=1)
+    x, net = few.clips[:3, :1], cnn_rnn.network(1, frames=frames)
+    features = cnn_rnn.stored(net, x)
+    with torch.no_grad():
+        torch.testing.assert_close(features[:, 2], frames.eval()(x[:, :, 2]))
+        torch.testing.assert_close(cnn_rnn.FromStored(cnn_rnn.network(1, frames=frames)).eval()(features), net.eval()(x))
+    other = cnn_rnn.network(1)
+    assert torch.equal(other.head.weight, net.head.weight)
+    assert not torch.equal(other.frame_net[2].weight, net.frame_net[2].weight)  # type: ignore[index]
+
+
+def test_in_two_steps_the_frames_network_stays_as_it_is(few: actions.Labelled) -> None:
+    net = cnn_rnn.network(1)
+    second = cnn_rnn.FromStored(net)
+    features = cnn_rnn.stored(net, few.clips[:, :1])
+    before = {name: x.clone() for name, x in net.state_dict().items()}
+    actions.learn(second, (features,), few.labels, seed=0, steps=2, size=8)
+    changed = {name for name, x in net.state_dict().items() if not torch.equal(x, before[name])}
+    assert {name.split(".")[0] for name in changed} == {"memory", "head"}
+    assert actions.parameters(second) == sum(x.numel() for name, x in net.named_parameters() if not name.startswith("frame_net"))
+
+
+# --- the records ---
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_the_record_is_of_this_claim(name: str) -> None:
+    record, claim = claims.load(name), claims.find(name)
+    assert record["seeds"] == len(record["scores"]) >= 5
+    assert [(e["measure"], e["better"], e["worse"]) for e in record["effects"]] == [tuple(c) for c in claim.comparisons]
+    for scores in record["scores"]:
+        complete(claim, scores)
+    again = claims.effect(*claim.comparisons[0], scores=record["scores"])
+    assert record["holds"] == again.holds
+    assert record["effects"][0]["effect"] == pytest.approx(again.effect)
