@@ -130,10 +130,11 @@ class Remote:
 
     def _raised(self, name: str, text: str, line: Any, *, may_stop: bool) -> Exception:
         """What a student's code raised, marked as such: none of its words are the instructor's."""
-        error = Closed(text) if name == "Closed" and _under(text, self.box.closed) else raised(name, text, line, may_stop=may_stop)
+        under = max(filter(text.startswith, self.box.closed), key=len, default="") if name == "Closed" and _is_dotted(text) else ""
+        error = Closed(text) if under else raised(name, text, line, may_stop=may_stop)
         error.by_student = True  # type: ignore[attr-defined]
-        if isinstance(error, Closed):
-            self.flag(f"The code calls {text}, which the assignment closes.")
+        if under:
+            self.flag(f"The code calls something of {under}, which the assignment closes.")
         return error
 
     def flag(self, sentence: str) -> None:
@@ -251,7 +252,9 @@ class Remote:
             sentence = f"it took more than {most.get(self.over, 'its share of the disk')}"
         self.fatal = kind.fatal
         if kind is TimedOut:
-            self.call_s = max(self.limits.call_s / 4, 1.0)  # who hangs once will hang again, and there is a budget for all
+            self.call_s = min(
+                self.call_s, max(self.limits.call_s / 4, 1.0)
+            )  # who hangs once will hang again, and there is a budget for all
         raise kind(sentence)
 
     def take_output(self) -> str:
@@ -263,9 +266,9 @@ class Remote:
 CRASHED = "it ended the Python process (a crash, os._exit, or too little memory)"
 
 
-def _under(name: str, closed: Sequence[str]) -> bool:
-    """Whether a name is one that is closed, or lies under one."""
-    return len(name) < 200 and all(part.isidentifier() for part in name.split(".")) and name.startswith(tuple(closed) or "\0")
+def _is_dotted(name: str) -> bool:
+    """Whether a text is a name and nothing more."""
+    return len(name) < 200 and all(part.isidentifier() for part in name.split("."))
 
 
 def raised(name: str, text: str, line: Any, *, may_stop: bool = False) -> Exception:
