@@ -232,12 +232,13 @@ def _drop_capabilities() -> None:
 
 
 def _allowed(place: Path, closed: Sequence[Path]) -> Iterator[Path]:
-    """``place``, or what lies in it where something under it is closed."""
+    """``place``, or what lies in it where something under it is closed; a link there would lead around that."""
     if place in closed:
         return
     if any(place in path.parents for path in closed):
         for inner in place.iterdir():
-            yield from _allowed(inner, closed)
+            if not inner.is_symlink():
+                yield from _allowed(inner, closed)
     else:
         yield place
 
@@ -257,8 +258,8 @@ def _landlock(scratch: Path, closed: Sequence[str]) -> None:
     """Reading of the environment, writing of the scratch, no TCP, no signal and no abstract socket to the outside."""
     read, everything = 0b1101, (1 << 16) - 1
     ruleset = _ruleset(everything)
-    away = hidden(closed)
-    places = [p for place in (*map(Path, (*SYSTEM, *PROC)), *readable()) for p in _allowed(place, away)]
+    away = [path.resolve() for path in hidden(closed)]
+    places = [p for place in (*map(Path, (*SYSTEM, *PROC)), *readable()) for p in _allowed(place.resolve(), away)]
     for path, rights in [*((p, read) for p in places), *((Path(p), 0b110) for p in DEVICES), (scratch, everything)]:
         if not path.exists():
             continue

@@ -32,6 +32,7 @@ def main(descriptor: int) -> None:
     prepare(settings["closed"])
     control.send(json.dumps(held_mb()).encode())
     running: Running | None = None
+    alone = memory_mb(os.getpid())
     while True:
         while running and not select.select([control], [], [], LOOK_EVERY_S)[0]:
             running.look()
@@ -42,7 +43,7 @@ def main(descriptor: int) -> None:
         if not message:
             return
         if message != b"null":
-            running = Running(settings, json.loads(message), descriptors, control)
+            running = Running(settings, json.loads(message), descriptors, control, alone)
             for inherited in descriptors:
                 os.close(inherited)
 
@@ -67,8 +68,10 @@ def held_mb() -> float:
 class Running:
     """One closed-in process and all that it starts."""
 
-    def __init__(self, settings: dict[str, Any], limits: dict[str, Any], descriptors: Sequence[int], control: socket.socket) -> None:
-        self.limits, self.over, self.held = limits, "", held_mb()
+    def __init__(
+        self, settings: dict[str, Any], limits: dict[str, Any], descriptors: Sequence[int], control: socket.socket, alone: float
+    ) -> None:
+        self.limits, self.over, self.alone = limits, "", alone
         kind = settings["kind"]
         self.scratch = Path(tempfile.mkdtemp(prefix="box")) if kind != "bubblewrap" else None
         self.patience_s = 0.5 if kind != "none" else 0.0
@@ -82,7 +85,7 @@ class Running:
         processes = list(descendants(os.getpid()))
         if len(processes) > self.limits["processes"]:
             self.over = "too many processes"
-        elif sum(map(memory_mb, processes)) > self.limits["memory_mb"] + self.held:
+        elif sum(map(memory_mb, [os.getpid(), *processes])) > self.limits["memory_mb"] + self.alone:
             self.over = "out of memory"
         elif self.scratch and filled_mb(self.scratch) > sandbox.SHARED_MB:
             self.over = "too much on disk"
@@ -133,10 +136,10 @@ def descendants(pid: int) -> Iterator[int]:
 
 
 def memory_mb(pid: int) -> float:
-    """Memory of a process in MB; what several share counts in parts."""
+    """Memory of a process in MB, without what it reads from files; what several share counts in parts."""
     with contextlib.suppress(OSError):
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+        return sum(int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:"))) / 1024
     return 0.0
 
 

@@ -37,8 +37,8 @@ def grade(box: Box, request: pytest.FixtureRequest) -> Grade:
     """Grade a submission; whatever it does, it is over afterwards, and no hidden input is told."""
     before = processes(box)
 
-    def graded(answers: dict[str, str] | None = None, own: str = "", **limits: Any) -> Graded:
-        todo = job(answers, own, Limits(**{"call_s": 20, **limits}))
+    def graded(answers: dict[str, str] | None = None, own: str = "", *, checked: bool = False, **limits: Any) -> Graded:
+        todo = job(answers, own, Limits(**{"call_s": 20, **limits}), checked=checked)
         found = Graded(todo, checks.grade(todo, box))
         assert len(found.result.cells) == len(todo.steps)
         assert not [secret for secret in SECRETS if secret in found.text]

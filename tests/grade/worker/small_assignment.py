@@ -14,10 +14,14 @@ CLOSED = (
 SECRETS = ("kingfisher", "735191")  # what only hidden checks know
 SETUP = "import torch\nfrom coursekit.testing import check"
 ANSWERS = {"double": "def double(x):\n    return 2 * x", "shout": "def shout(text):\n    return text.upper()"}
-TESTS = {
-    "double": """assert check(double, (3,), 6, hint="twice")
+CHECKED = """assert check(double, (3,), 6, hint="twice")
 ### BEGIN HIDDEN TESTS
 assert check(double, (735191,), 1470382, hint="large ones too", hidden=True)
+### END HIDDEN TESTS"""  # slower in this test run, which checks types at every call
+TESTS = {
+    "double": """assert double(3) == 6, "twice"
+### BEGIN HIDDEN TESTS
+assert double(735191) == 1470382, "large ones too"
 ### END HIDDEN TESTS""",
     "shout": """assert shout("a") == "A", "capitals"
 ### BEGIN HIDDEN TESTS
@@ -27,12 +31,13 @@ assert shout("kingfisher") == "KINGFISHER", "all of them"
 HONEST = (CellResult(),) * 5
 
 
-def job(answers: dict[str, str] | None = None, own: str = "", limits: Limits | None = None) -> Job:
+def job(answers: dict[str, str] | None = None, own: str = "", limits: Limits | None = None, *, checked: bool = False) -> Job:
     """A setup, an own cell, two answers, two graded cells."""
     sources = ANSWERS | (answers or {})
     steps = [Step("given", SETUP), *([Step("own", own)] if own else [])]
     steps += [Step("answer", sources[name], name, (name,)) for name in sources]
-    steps += [Step("test", TESTS[name], f"{name}_test", points=5) for name in TESTS]
+    tests = TESTS | ({"double": CHECKED} if checked else {})
+    steps += [Step("test", tests[name], f"{name}_test", points=5) for name in tests]
     return Job("a0", "a0", "s", tuple(steps), CLOSED, limits or Limits(call_s=20))
 
 

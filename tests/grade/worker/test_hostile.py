@@ -7,6 +7,10 @@ import time
 import pytest
 from small_assignment import CLOSED, Grade
 
+from coursekit.grade.records import Job, Step
+from coursekit.grade.worker import checks
+from coursekit.grade.worker.remote import Box
+
 RIGHT = {"double", "shout"}
 
 PATCHES = """
@@ -46,9 +50,17 @@ LIES = {
 
 @pytest.mark.parametrize("case", LIES)
 def test_a_lie_is_no_answer(grade: Grade, case: str) -> None:
-    came = grade({"double": LIES[case]})
-    assert came.passed == {"shout"}
-    assert came.cells["double_test"].message
+    for checked in (False, True):
+        came = grade({"double": LIES[case]}, checked=checked)
+        assert came.passed == {"shout"}
+        assert came.cells["double_test"].message
+
+
+def test_a_loop_over_checks_does_not_end_early(box: Box) -> None:
+    """``map`` takes a StopIteration out of the function for the end of its input."""
+    answer = Step("answer", "def double(x):\n    raise StopIteration", "double", ("double",))
+    check = Step("test", "for got, want in zip(map(double, [3, 4]), [6, 8]):\n    assert got == want", "t", points=1)
+    assert not checks.grade(Job("a", "a", "s", (answer, check)), box).cells[1].ok
 
 
 def test_patches_change_nothing_outside(grade: Grade) -> None:
@@ -173,7 +185,7 @@ def test_what_is_closed_is_reached_by_no_way(grade: Grade, case: str) -> None:
 
 
 def test_a_closed_call_reads_well_and_is_flagged(grade: Grade) -> None:
-    came = grade({"double": "from torchvision.ops import nms as other\ndef double(x):\n    return other(x)"})
+    came = grade({"double": "from torchvision.ops import nms as other\ndef double(x):\n    return other(x)"}, checked=True)
     sentence = "double calls torchvision.ops.nms, which this assignment closes: write that part yourself."
     assert came.cells["double_test"].message == sentence
     assert "The code calls something of torchvision.ops, which the assignment closes." in came.result.flags
