@@ -163,7 +163,7 @@ def test_a_still_shows_its_object_where_it_is_said_to_be() -> None:
     inside = away.norm(dim=1) < 0.6 * radius[:, None, None]
     contrast = [abs(float(x[0][m].mean() - x[0][~m].mean())) for x, m in zip(images, inside)]
     elsewhere = [abs(float(x[0][m].mean() - x[0][~m].mean())) for x, m in zip(images, inside.roll(16, 1).roll(16, 2))]
-    assert sum(contrast) > 2 * sum(elsewhere)
+    assert sum(contrast) > 1.5 * sum(elsewhere)  # textures have contrast of their own; with the axes swapped about 1
 
 
 def test_stored_features_are_what_the_joint_network_sees_at_its_start(few: actions.Labelled) -> None:
