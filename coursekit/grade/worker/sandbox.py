@@ -142,20 +142,18 @@ def choose() -> str:
 
 
 def enter(kind: str, *, memory_mb: int, scratch: Path = Path("/tmp"), closed: Sequence[str] = (), processes: int = 64) -> None:
-    """Close the box around this process. It comes back once, in a child; who waits for that ends all of the box on SIGTERM."""
+    """Close the box around this process. In bubblewrap it comes back in a grandchild, and SIGTERM to who waits for that ends the box."""
     if kind == "bubblewrap":
         _namespaces()
     called(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")
-    if kind == "landlock":
-        called(libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "subreaper")
-        _restrict(_ruleset(files=0))  # signals and abstract sockets stay below this process …
-        _drop_capabilities()
     limit(memory_mb, processes)
+    if kind == "landlock":
+        _landlock(scratch, closed)
+        _drop_capabilities()
     if kind != "none":
         _seccomp(sockets=kind == "bubblewrap")
-        _wait_for_child(-1)
-    if kind == "landlock":
-        _landlock(scratch, closed)  # … and what the student's process may do, below that one
+    if kind == "bubblewrap":
+        _wait_for_child(signal.SIGKILL)  # process 1 is deaf to signals; a student's process is not
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
 
@@ -190,7 +188,7 @@ def _namespaces() -> None:
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
     Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
-    _wait_for_child(0)  # from here in the new process space, as process 1: it takes all others with it
+    _wait_for_child(signal.SIGTERM)  # from here in the new process space, as process 1: it takes all others with it
     called(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "die with the parent")
     _mount("tmpfs", "/tmp", f"size={SCRATCH_MB}m,nr_inodes=20000,mode=1777")
     _mount("tmpfs", "/dev/shm", f"size={SHARED_MB}m,nr_inodes=2000,mode=1777")
@@ -198,28 +196,23 @@ def _namespaces() -> None:
     _drop_capabilities()
 
 
-def _wait_for_child(whom: int) -> None:
-    """Fork; the parent ends with the child. On SIGTERM it kills all it may (-1), or asks the child to (0): so CPU time adds up."""
+def _wait_for_child(stop: signal.Signals) -> None:
+    """Fork; the parent ends as the child ends, and passes SIGTERM on to it as ``stop``: so CPU time adds up."""
     child = os.fork()
     if child == 0:
         return
     os.closerange(0, 1 << 12)
 
-    def kill(*_: object) -> None:
+    def end(*_: object) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(whom or child, signal.SIGKILL if whom else signal.SIGTERM)
+            os.kill(child, stop)
 
-    signal.signal(signal.SIGTERM, kill)
+    signal.signal(signal.SIGTERM, end)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-    code = 0
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            pid, status = os.wait()
-            if pid == child:
-                code = os.waitstatus_to_exitcode(status) & 0xFF
-                if whom:
-                    kill()
-    os._exit(code)
+    while True:
+        pid, status = os.wait()
+        if pid == child:
+            os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
 def _mount(kind: str, place: str, options: str) -> None:
@@ -243,21 +236,11 @@ def _allowed(place: Path, closed: Sequence[Path]) -> Iterator[Path]:
         yield place
 
 
-def _ruleset(files: int) -> int:
-    """A set of Landlock rules about these file rights, TCP where there are some, signals and abstract sockets."""
-    attributes = struct.pack("QQQ", files, 0b11 if files else 0, 0b11)
-    return called(libc.syscall(444, attributes, ctypes.c_size_t(len(attributes)), 0), "Landlock")
-
-
-def _restrict(ruleset: int) -> None:
-    called(libc.syscall(446, ruleset, 0), "Landlock")
-    os.close(ruleset)
-
-
 def _landlock(scratch: Path, closed: Sequence[str]) -> None:
     """Reading of the environment, writing of the scratch, no TCP, no signal and no abstract socket to the outside."""
     read, everything = 0b1101, (1 << 16) - 1
-    ruleset = _ruleset(everything)
+    attributes = struct.pack("QQQ", everything, 0b11, 0b11)
+    ruleset = called(libc.syscall(444, attributes, ctypes.c_size_t(len(attributes)), 0), "Landlock")
     away = [path.resolve() for path in hidden(closed)]
     places = [p for place in (*map(Path, (*SYSTEM, *PROC)), *readable()) for p in _allowed(place.resolve(), away)]
     for path, rights in [*((p, read) for p in places), *((Path(p), 0b110) for p in DEVICES), (scratch, everything)]:
@@ -267,7 +250,8 @@ def _landlock(scratch: Path, closed: Sequence[str]) -> None:
         rule = struct.pack("=Qi", rights if path.is_dir() else rights & 0b110, handle)
         called(libc.syscall(445, ruleset, 1, rule, 0), f"Landlock for {path}")
         os.close(handle)
-    _restrict(ruleset)
+    called(libc.syscall(446, ruleset, 0), "Landlock")
+    os.close(ruleset)
     os.chdir(scratch)
 
 

@@ -74,7 +74,7 @@ class Running:
         self.limits, self.over, self.alone = limits, "", alone
         kind = settings["kind"]
         self.scratch = Path(tempfile.mkdtemp(prefix="box")) if kind != "bubblewrap" else None
-        self.patience_s = 0.5 if kind != "none" else 0.0
+        self.patience_s = 0.5 if kind == "bubblewrap" else 0.0
         self.pid = os.fork()
         if self.pid == 0:
             control.close()
@@ -94,9 +94,12 @@ class Running:
         self._end()
 
     def _end(self) -> None:
-        """Ask who waits for the student's process to end all of it."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGTERM)
+        """Who waits for the student's process in bubblewrap ends all of it when asked; elsewhere nobody waits."""
+        if self.scratch:
+            kill_all(os.getpid())
+        else:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
 
     def stop(self) -> dict[str, Any]:
         """End, bury, tidy; what it used."""
@@ -119,7 +122,7 @@ class Running:
 
 
 def kill_all(pid: int) -> None:
-    """Everything below a process: stopped first, so that nothing forks away."""
+    """Everything below a process, by number and never by group: stopped first, so that nothing forks away."""
     for number in (signal.SIGSTOP, signal.SIGKILL):
         for below in list(descendants(pid)):
             with contextlib.suppress(ProcessLookupError):
