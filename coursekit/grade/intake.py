@@ -87,7 +87,7 @@ def look(root: Path) -> Folder:
     for path, folders, names in os.walk(root):
         here = Path(path).relative_to(root)
         kept, names = ([n for n in sorted(group) if n not in IGNORED and n[0] != "."] for group in (folders, names))
-        folders[:] = [n for n in kept if not os.path.islink(Path(path, n))] if len(here.parts) < 5 else []
+        folders[:] = kept if len(here.parts) < 5 else []  # os.walk enters no link
         for name in (*names[:MOST_FILES], *kept[:MOST_FILES]):
             mode = _mode(Path(path, name))
             if stat.S_ISREG(mode):

@@ -549,6 +549,9 @@ def test_two_notebooks(tmp_path: Path, folder: Path) -> None:
     reading = read(folder, source, student="ada")
     assert [job.notebook for job in reading.jobs] == ["a1"], "one bad notebook does not cost the other"
     assert reading.problem.startswith("b-2.ipynb breaks off")
+    write(folder / "b-2.ipynb", second)
+    (folder / "a1 (1).ipynb").write_text("{")
+    assert [job.notebook for job in read(folder, source, student="ada").jobs] == ["b"]
 
 
 KEYS = ["cells", "cell_type", "source", "metadata", "nbgrader", "id"]
