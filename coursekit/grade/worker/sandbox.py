@@ -24,6 +24,7 @@ from typing import NoReturn
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x8000000, 0x10000000, 0x20000000
 CLONE_NEW_ANY = 0x7E020080
 MS_NOSUID_NODEV_NOEXEC = 2 | 4 | 8
+MS_BIND_ALL = 0x1000 | 0x4000
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 36, 38
 LANDLOCK_FROM = 6  # the first interface that also keeps signals in
 SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/fonts", "/etc/ssl")
@@ -90,13 +91,14 @@ def bubblewrap(command: Sequence[str], *, closed: Sequence[str] = ()) -> list[st
     """The command line that runs ``command`` in bubblewrap: no network, nothing writable but a scratch in memory."""
     line = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000"]
     line += ["--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    line += ["--size", str(SCRATCH_MB << 20), "--tmpfs", "/tmp"]  # first: the environment itself may lie in /tmp
     for place in SYSTEM:
         line += ["--ro-bind-try", place, place]
     for path in readable():
         line += ["--ro-bind", str(path), str(path)]
     for path in hidden(closed):
         line += ["--tmpfs", str(path), "--remount-ro", str(path)] if path.is_dir() else ["--ro-bind", "/dev/null", str(path)]
-    line += ["--proc", "/proc", "--dev", "/dev", "--size", str(SCRATCH_MB << 20), "--tmpfs", "/tmp", "--chdir", "/tmp"]
+    line += ["--proc", "/proc", "--dev", "/dev", "--chdir", "/tmp"]
     line += ["--remount-ro", "/dev", "--remount-ro", "/"]  # else one student leaves files there for the next
     return [*line, "--", *command]
 
@@ -190,7 +192,12 @@ def _namespaces() -> None:
     Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
     _wait_for_child(signal.SIGTERM)  # from here in the new process space, as process 1: it takes all others with it
     called(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "die with the parent")
+    inside = {path: os.open(path, os.O_PATH) for path in readable() if Path("/tmp") in path.parents}
     _mount("tmpfs", "/tmp", f"size={SCRATCH_MB}m,nr_inodes=20000,mode=1777")
+    for path, held in inside.items():  # an environment that lies in /tmp is seen again
+        path.mkdir(parents=True, exist_ok=True)
+        called(libc.mount(f"/proc/self/fd/{held}".encode(), str(path).encode(), None, ctypes.c_ulong(MS_BIND_ALL), None), f"bind {path}")
+        os.close(held)
     _mount("tmpfs", "/dev/shm", f"size={SHARED_MB}m,nr_inodes=2000,mode=1777")
     os.chdir("/tmp")
     _drop_capabilities()
