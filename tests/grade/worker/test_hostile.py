@@ -133,7 +133,7 @@ SMUGGLES = {
     "by a name": "def shout(text):\n    return 'A' if text == 'a' else type(text, (), {})()",
     "by what it returns": "def shout(text):\n    return 'A' if text == 'a' else text",
     "by a record": "from collections import namedtuple\ndef shout(text):\n    return 'A' if text == 'a' else namedtuple(text, [text])(text)",
-    "by a file": "import os, glob\nfor f in glob.glob('*'): print(open(f).read())\ndef shout(text):\n    open('seen', 'a').write(text)\n    return text",
+    "by a file": "import os, glob\n[print(open(f).read()) for f in glob.glob('*') if os.path.isfile(f)]\ndef shout(text):\n    open('seen', 'a').write(text)\n    return text",
     "by a crash": "import os\ndef shout(text):\n    if text != 'a':\n        print(text * 100, flush=True)\n        os._exit(1)\n    return 'A'",
     "by a thread": "import threading, time\nseen = []\nthreading.Thread(target=lambda: [print(seen, flush=True) or time.sleep(0.01) for _ in range(99)]).start()\ndef shout(text):\n    seen.append(text)\n    time.sleep(0.1)\n    return text",
     "by a closed name": "def shout(text):\n    if text == 'a': return 'A'\n    from coursekit.grade.worker.closing import Closed\n    raise Closed('torchvision.ops.' + text)",

@@ -107,7 +107,8 @@ import builtins, sys, torch, coursekit.grade.worker.wire as wire
 print("FOUND" if any(hasattr(x, "LEFT") for x in (builtins, sys, torch, wire)) or torch.allclose.__module__ != "torch" and "lambda" in repr(torch.allclose) else "")
 for place in ("/tmp", "/dev/shm", "/dev", "/", os.environ["HOME"], os.getcwd()):
     for where, folders, names in os.walk(place):
-        folders[:] = [f for f in folders if where != "/" and not os.path.islink(os.path.join(where, f))]
+        inner = [f for f in folders if where != "/" and not os.path.islink(os.path.join(where, f))]
+        folders[:] = [f for f in inner if not sys.prefix.startswith(os.path.join(where, f))]  # the environment may lie in /tmp
         for name in names:
             if "left" in name or "customize" in name or name == "torch.py":
                 print("FOUND", where, name)

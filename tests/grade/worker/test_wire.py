@@ -42,6 +42,10 @@ def same(a: Any, b: Any) -> bool:
         return False
     if isinstance(a, float):
         return struct.pack("d", a) == struct.pack("d", b) or (math.isnan(a) and math.isnan(b))
+    if isinstance(a, complex):
+        return same(a.real, b.real) and same(a.imag, b.imag)
+    if isinstance(a, set | frozenset):  # which may hold what is no number
+        return sorted(map(repr, a)) == sorted(map(repr, b))
     if isinstance(a, list | tuple):
         return len(a) == len(b) and getattr(a, "_fields", ()) == getattr(b, "_fields", ()) and all(map(same, a, b))
     if isinstance(a, dict):
