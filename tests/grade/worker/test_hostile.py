@@ -129,6 +129,7 @@ SMUGGLES = {
     "by print": "def shout(text):\n    print(text, flush=True)\n    __import__('os').write(1, text.encode())\n    return text",
     "by an error": "def shout(text):\n    raise ValueError(text)",
     "by a hint": "def shout(text):\n    if text != 'a':\n        raise AssertionError('Hint: ' + text)\n    return 'A'",
+    "by a forged error": "import os, time\nfrom coursekit.grade.worker.wire import encode\ndef shout(text):\n    if text != 'a':\n        os.write(3, encode(('raised', 'AssertionError', 'Hint: ' + text, 0)))\n        time.sleep(30)\n    return 'A'",
     "by a type": "def shout(text):\n    if text != 'a':\n        raise type(text, (Exception,), {})\n    return 'A'",
     "by a name": "def shout(text):\n    return 'A' if text == 'a' else type(text, (), {})()",
     "by what it returns": "def shout(text):\n    return 'A' if text == 'a' else text",

@@ -66,6 +66,7 @@ def test_writes_nothing_but_its_scratch(harmless: Grade, canary: Path) -> None:
         Path(sandbox.__file__).parent,
         Path(sandbox.__file__).parents[2] / "ops/roi",
     ]
+    places += sandbox.hidden(("torchvision.ops",))
     places += [Path(p) for p in ("/", "/dev", "/usr", "/etc", "/proc", "/var/tmp", "/run", "/home", "/sys")]
     came = harmless(
         own=TRY
@@ -194,7 +195,7 @@ def test_touches_no_other_process(harmless: Grade, box: Box) -> None:
 import ctypes
 libc = ctypes.CDLL(None, use_errno=True)
 def must(result):
-    if ctypes.get_errno() == 1: raise PermissionError  # anything else would have been an answer of the kernel
+    if ctypes.set_errno(0) == 1: raise PermissionError  # anything else would have been an answer of the kernel
 nobody = 0x3fffffff
 others = {pids} if {box.kind == "landlock"} else [p for p in range(1, 60) if p != os.getpid() and p != 1]
 for pid in others:
