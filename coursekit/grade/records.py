@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +11,13 @@ from typing import Any, Literal
 Kind = Literal["text", "given", "answer", "test", "own"]
 State = Literal["graded", "partly graded", "unreadable", "missing"]
 GRADED, PARTLY, UNREADABLE, MISSING = "graded", "partly graded", "unreadable", "missing"
+
+HIDDEN = re.compile(r"^[^\n]*BEGIN HIDDEN TESTS[^\n]*\n(.*?)(?:^[^\n]*END HIDDEN TESTS[^\n]*\n?|\Z)", re.MULTILINE | re.DOTALL)
+
+
+def parts(source: str) -> tuple[str, str]:
+    """The visible and the hidden part of a test cell: from the line that begins it to the one that ends it, or to the cell's end."""
+    return HIDDEN.sub("", source), "\n".join(HIDDEN.findall(source))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import ast
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,9 +9,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from coursekit.grade.notebook import Cell, parse
-from coursekit.grade.records import Kind, Step
-
-HIDDEN = re.compile(r"^[^\n]*BEGIN HIDDEN TESTS[^\n]*\n(.*?)(?:^[^\n]*END HIDDEN TESTS[^\n]*\n?|\Z)", re.MULTILINE | re.DOTALL)
+from coursekit.grade.records import Kind, Step, parts
 
 
 @dataclass(frozen=True)
@@ -30,12 +27,12 @@ class SourceCell:
     @property
     def visible(self) -> str:
         """Its text without hidden tests: of anything but an answer, what students were given."""
-        return HIDDEN.sub("", self.cell.source)
+        return parts(self.cell.source)[0]
 
     @property
     def hidden(self) -> str:
         """The hidden tests; empty without any."""
-        return "\n".join(HIDDEN.findall(self.cell.source))
+        return parts(self.cell.source)[1]
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,18 @@ on what the names were at its place; what is printed then is nobody's, and of wh
 import ast
 import contextlib
 import io
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..records import CellResult, Job, Result, Step
+from ..records import CellResult, Job, Result, Step, parts
 from . import suspicion
 from .remote import Box, Ended, Remote, names_of
 from .standins import Absent
 from .student import seed
 from .suspicion import MAGIC
 
-HIDDEN = re.compile(r"^[^\S\n]*#+ BEGIN HIDDEN TESTS[^\n]*\n(.*?)^[^\S\n]*#+ END HIDDEN TESTS[^\n]*\n?", re.DOTALL | re.MULTILINE)
 LONGEST = 4000  # of a message
 GONE = "the process with the student's code does not come up"
 ENDED = {
@@ -29,11 +27,6 @@ ENDED = {
     "flooded": "printed too much",
     "out of memory": "took too much memory",
 }
-
-
-def parts(source: str) -> tuple[str, str]:
-    """The visible and the hidden part of a test cell."""
-    return HIDDEN.sub("", source), "\n".join(HIDDEN.findall(source))
 
 
 @dataclass
