@@ -13,7 +13,7 @@ import multiprocessing
 import pkgutil
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,6 +53,15 @@ class Claim:
     comparisons: Sequence[tuple[str, str, str]]  # (measure, better, worse)
     baseline: tuple[str, str]  # (measure, arm): what does it without learning
     experiment: Callable[[int], Scores]
+
+
+def by_measure(arms: Mapping[str, Mapping[str, float]]) -> Scores:
+    """``{arm: {measure: score}}`` turned inside out."""
+    scores: Scores = {}
+    for arm, measured in arms.items():
+        for measure, value in measured.items():
+            scores.setdefault(measure, {})[arm] = value
+    return scores
 
 
 def claims() -> dict[str, Claim]:

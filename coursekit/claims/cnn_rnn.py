@@ -17,7 +17,7 @@ from ..data.clips.stills import textures
 from ..data.seeds import stream
 from ..models.recurrent import CNNRNN
 from ..models.video import Backbone
-from . import Claim, Scores, actions
+from . import Claim, Scores, actions, by_measure
 
 TRAIN, TEST, FRAMES, SIZE = 4096, 512, 16, 32
 STEPS, BATCH, LR = 1200, 16, 3e-3
@@ -104,12 +104,12 @@ def joint_experiment(
         RANDOM: (network(seed), learnt.clips, held_out.clips, steps, 0.0),
         FRAME: (nn.Linear(WIDTH, 8), seen[:, FRAMES // 2], asked[:, FRAMES // 2], steps, once),
     }
-    scores: Scores = {"accuracy": {"majority class": actions.majority(learnt.labels, held_out.labels)}}
+    measured = {"majority class": {"accuracy": actions.majority(learnt.labels, held_out.labels)}}
     for arm, (net, inputs, unseen, number, before) in arms.items():
         lr = JOINT_LR if arm in (JOINT, RANDOM) else LR
         used = actions.learn(net, (inputs,), learnt.labels, seed=seed, steps=number, size=BATCH, lr=lr)
         batch, truth = (x[:BATCH].to(train.device()) for x in (inputs, learnt.labels))
-        found = {
+        measured[arm] = {
             "accuracy": actions.accuracy(net, (unseen,), held_out.labels),
             "accuracy on the training clips": actions.accuracy(net, (inputs,), learnt.labels),
             "parameters trained on clips": actions.parameters(net),
@@ -117,9 +117,7 @@ def joint_experiment(
             "kept for a step back, MiB": actions.kept_bytes(net, (batch,), truth) / MIB,
             "training set, MiB": inputs.nelement() * inputs.element_size() / MIB,
         }
-        for measure, value in found.items():
-            scores.setdefault(measure, {})[arm] = value
-    return scores
+    return by_measure(measured)
 
 
 CLAIMS = [

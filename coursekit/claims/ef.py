@@ -23,7 +23,7 @@ from ..metrics.regression import regression
 from ..metrics.roc import roc
 from ..models.echo import EFRegressor, ventricle_net
 from ..models.unet import UNet
-from . import Claim, Scores
+from . import Claim, Scores, by_measure
 
 SPLITS: tuple[Part, ...] = ("train", "test")  # choices were made on "val", and on seeds below FRESH
 COUNTS = (400, 100)
@@ -182,10 +182,7 @@ def ef_experiment(
         "clip and outlines, their mean": (clip + outlines) / 2,
         "mean of the training set": torch.full_like(truth, float(learnt.ef_percent.mean())),
     }
-    scores: Scores = {}
-    for arm, said in arms.items():
-        for measure, value in measures(truth, said).items():
-            scores.setdefault(measure, {})[arm] = value
+    scores = by_measure({arm: measures(truth, said) for arm, said in arms.items()})
     scores["Dice at the ends of filling and ejection"] = {
         "outlines, beat by beat": float(dice(held_out.masks[held_out.ends], masks[held_out.ends]))
     }

@@ -5,7 +5,7 @@ lends its style, not its labels.
 Boundaries: Mask R-CNN and a refiner learn on the left of the real image and are scored on its right.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ from ..models.refine import BoundaryRefiner, as_detected, grow
 from ..models.style import restyle
 from ..models.unet import UNet
 from ..types import Image, Masks
-from . import Claim, Scores
+from . import Claim, Scores, by_measure
 from .nuclei import as_detections, find, flooded, foreground, otsu, target, tiles, train_mask_rcnn
 
 SIZE = 128
@@ -33,15 +33,6 @@ def average_precision(truth: Target, found: Detections) -> dict[str, float]:
     scores = detection.coco_scores(instances.from_images([truth._asdict()]), instances.from_images([found._asdict()]))
     numbers = {name: scores.numbers()[name] for name in ("AP", "AP50", "AP75")}
     return numbers | {name: scores.average_precision(iou=t) for name, t in STRICT.items()}
-
-
-def by_measure(arms: Mapping[str, Mapping[str, float]]) -> Scores:
-    """``{arm: {measure: score}}`` turned inside out."""
-    scores: Scores = {}
-    for arm, measured in arms.items():
-        for measure, value in measured.items():
-            scores.setdefault(measure, {})[arm] = value
-    return scores
 
 
 # --- images of another look ---

@@ -23,7 +23,7 @@ from ..models.rcnn import Detections, MaskRCNN, Target
 from ..models.unet import UNet
 from ..ops.roi import roi_align
 from ..types import Image, LabelMap
-from . import Claim, Scores
+from . import Claim, Scores, by_measure
 
 Batch = tuple[Tensor, list[Target]]  # images (N, 1, S, S), the nuclei of each
 
@@ -160,11 +160,7 @@ def counting_experiment(seed: int, *, rcnn_steps: int = RCNN_STEPS, unet_steps: 
         "threshold, components": as_detections(components(bright), bright.float()),
         "threshold, watershed": as_detections(flooded(bright), bright.float()),
     }
-    scores: Scores = {}
-    for arm, found in arms.items():
-        for measure, value in measures(truth, found).items():
-            scores.setdefault(measure, {})[arm] = value
-    return scores
+    return by_measure({arm: measures(truth, found) for arm, found in arms.items()})
 
 
 CLAIMS = [

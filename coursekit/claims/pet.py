@@ -18,7 +18,7 @@ from ..data import brain
 from ..data.seeds import Part, stream
 from ..metrics.overlap import dice
 from ..models.unet import UNet
-from . import Claim, Scores
+from . import Claim, Scores, by_measure
 
 SPLITS: tuple[Part, ...] = ("train", "test")
 CROP = (24, 32, 32)
@@ -128,11 +128,7 @@ def pet_experiment(seed: int, *, steps: int = STEPS, counts: tuple[int | None, i
     learnt, held_out = (brain.pet(split=s, tracer="FET", seed=seed, count=n) for s, n in zip(SPLITS, counts))
     logits = train.predict(learn(learnt, seed=seed, steps=steps), held_out.images / scale(learnt), size=4)
     arms = {"3D U-Net": logits.argmax(1) == 1, "threshold": threshold(learnt)(held_out.images)}
-    scores: Scores = {}
-    for arm, masks in arms.items():
-        for measure, value in measures(held_out, cleaned(masks)).items():
-            scores.setdefault(measure, {})[arm] = value
-    return scores
+    return by_measure({arm: measures(held_out, cleaned(masks)) for arm, masks in arms.items()})
 
 
 CLAIMS = [
