@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from coursekit.grade import notebook as files
 from coursekit.grade.intake import Reading, read
-from coursekit.grade.records import Step, to_json
-from coursekit.grade.source import HIDDEN, Source, read_source
+from coursekit.grade.records import HIDDEN, Step, to_json
+from coursekit.grade.source import Source, read_source
 
 Cells = list[dict[str, Any]]
 
