@@ -15,24 +15,16 @@ from torch import Generator, Tensor, nn
 from .. import losses, train
 from ..data import nuclei, phantoms
 from ..data.seeds import stream
-from ..metrics import detection, instances, overlap
+from ..metrics import overlap
 from ..models.rcnn import Detections, Target, jitter
 from ..models.refine import BoundaryRefiner, as_detected, grow
 from ..models.style import restyle
 from ..models.unet import UNet
 from ..types import Image, Masks
 from . import Claim, Scores, by_measure
-from .nuclei import as_detections, find, flooded, foreground, otsu, target, tiles, train_mask_rcnn
+from .nuclei import as_detections, average_precision, find, flooded, foreground, otsu, target, tiles, train_mask_rcnn
 
 SIZE = 128
-STRICT = {"AP85": detection.IOU_THRESHOLDS[7], "AP90": detection.IOU_THRESHOLDS[8]}
-
-
-def average_precision(truth: Target, found: Detections) -> dict[str, float]:
-    """AP as COCO has it: over all thresholds, at IoU 0.5 and 0.75, and at the strict end."""
-    scores = detection.coco_scores(instances.from_images([truth._asdict()]), instances.from_images([found._asdict()]))
-    numbers = {name: scores.numbers()[name] for name in ("AP", "AP50", "AP75")}
-    return numbers | {name: scores.average_precision(iou=t) for name, t in STRICT.items()}
 
 
 # --- images of another look ---

@@ -3,7 +3,7 @@
 All arms learn from the same tiles of the left of the real image and are scored on its right: 35 nuclei, of which many touch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -19,7 +19,7 @@ from ..data import nuclei
 from ..data.seeds import stream
 from ..metrics import detection, instances, overlap
 from ..models.pyramid import small_pyramid
-from ..models.rcnn import Detections, MaskRCNN, Target
+from ..models.rcnn import Detections, MaskRCNN, RoIOp, Target
 from ..models.unet import UNet
 from ..ops.roi import roi_align
 from ..types import Image, LabelMap
@@ -31,6 +31,9 @@ SMALLEST = 20  # pixels: less than this is no nucleus, in the truth and in what 
 TILES, SIZE, BATCH = 200, 128, 4
 RCNN_STEPS, UNET_STEPS = 300, 200
 ANCHORS = ((14.0, 22.0), (32.0, 44.0))  # √area in pixels at strides 4 and 8: the training nuclei span 10 to 50
+LOSSES = ("objectness", "rpn_box", "class", "box", "mask")  # where and what of the proposals, then of the regions, then which pixels
+ROI_ALIGN = partial(roi_align, sampling_ratio=2)
+STRICT = {"AP85": detection.IOU_THRESHOLDS[7], "AP90": detection.IOU_THRESHOLDS[8]}
 APART = 6  # pixels between two seeds of the watershed
 
 
@@ -58,21 +61,30 @@ def batches(pieces: list[nuclei.Tile], *, generator: Generator, size: int = BATC
         yield torch.stack(images), targets
 
 
-def mask_rcnn() -> MaskRCNN:
+def mask_rcnn(roi_op: RoIOp = ROI_ALIGN) -> MaskRCNN:
     """The course's own backbone, anchors of the size of nuclei."""
-    return MaskRCNN(small_pyramid(1), partial(roi_align, sampling_ratio=2), sizes=ANCHORS, ratios=(0.6, 1.0, 1.6))
+    return MaskRCNN(small_pyramid(1), roi_op, sizes=ANCHORS, ratios=(0.6, 1.0, 1.6))
 
 
-def train_mask_rcnn(pieces: list[nuclei.Tile], *, seed: int, steps: int = RCNN_STEPS, show: bool = False) -> MaskRCNN:
-    """Trained from the start on the sum of its five losses."""
+def train_mask_rcnn(
+    pieces: list[nuclei.Tile],
+    *,
+    seed: int,
+    steps: int = RCNN_STEPS,
+    roi_op: RoIOp = ROI_ALIGN,
+    parts: Sequence[str] = LOSSES,
+    show: bool = False,
+) -> MaskRCNN:
+    """Trained from the start on the sum of its losses, or of those named, on batches that belong to ``seed``, whatever ``roi_op`` is."""
     generator = train.seed_everything(seed)
-    model, sampler = mask_rcnn().to(train.device()), stream(seed, "regions")
+    model, sampler = mask_rcnn(roi_op).to(train.device()), stream(seed, "regions")
 
     def loss_of(net: nn.Module, batch: Batch) -> Tensor:
-        parts: list[Tensor] = list(net(*batch, generator=sampler).values())
-        return torch.stack(parts).sum()
+        found: dict[str, Tensor] = net(*batch, generator=sampler)
+        return torch.stack([found[name] for name in parts]).sum()
 
-    train.fit(model, batches(pieces, generator=generator), loss_of, steps=steps, lr=3e-3, clip=5.0, label="Mask R-CNN", show=show)
+    label = "Mask R-CNN" if "mask" in parts else "Faster R-CNN"
+    train.fit(model, batches(pieces, generator=generator), loss_of, steps=steps, lr=3e-3, clip=5.0, label=label, show=show)
     return model
 
 
@@ -135,16 +147,22 @@ def find(model: MaskRCNN, image: Image, *, least: float = 0.0) -> Detections:
     return Detections(*(x[kept].cpu() for x in found))
 
 
+def average_precision(truth: Target, found: Detections) -> dict[str, float]:
+    """AP as COCO has it: over all thresholds, at IoU 0.5 and 0.75, and at the strict end."""
+    scores = detection.coco_scores(instances.from_images([truth._asdict()]), instances.from_images([found._asdict()]))
+    numbers = {name: scores.numbers()[name] for name in ("AP", "AP50", "AP75")}
+    return numbers | {name: scores.average_precision(iou=t) for name, t in STRICT.items()}
+
+
 def measures(truth: Target, found: Detections) -> dict[str, float]:
-    """AP as COCO has it, how near the count is (1 is exact, 0 is off by all), and Dice of all nuclei together.
+    """AP, how near the count is (1 is exact, 0 is off by all), and Dice of all nuclei together.
 
     Count and Dice take detections that are more likely a nucleus than not; AP takes all.
     """
-    scores = detection.coco_scores(instances.from_images([truth._asdict()]), instances.from_images([found._asdict()])).numbers()
     sure = found.masks[found.scores >= 0.5]
     off = abs(len(sure) - len(truth.boxes)) / len(truth.boxes)
     dice = float(overlap.dice(truth.masks.any(0), sure.any(0)))
-    return {name: scores[name] for name in ("AP", "AP50", "AP75")} | {"count": 1 - off, "Dice": dice}
+    return average_precision(truth, found) | {"count": 1 - off, "Dice": dice}
 
 
 def counting_experiment(seed: int, *, rcnn_steps: int = RCNN_STEPS, unet_steps: int = UNET_STEPS, count: int = TILES) -> Scores:
