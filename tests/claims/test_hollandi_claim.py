@@ -212,15 +212,3 @@ def measured(one: claims.Claim, scores: claims.Scores) -> None:
     """Every score that is compared is there and finite."""
     for measure, *arms in [*one.comparisons, one.baseline]:
         assert all(math.isfinite(scores[measure][arm]) for arm in arms)
-
-
-@pytest.mark.parametrize("one", claim.CLAIMS, ids=lambda one: one.name)
-def test_the_record_is_of_this_claim(one: claims.Claim) -> None:
-    record = claims.load(one.name)
-    assert record["seeds"] >= 5
-    assert record["statement"] == one.statement
-    assert [(e["measure"], e["better"], e["worse"]) for e in record["effects"]] == list(one.comparisons)
-    assert all(e["holds"] == (e["low"] > 0) for e in record["effects"])
-    assert record["holds"] == record["effects"][0]["holds"]
-    for scores in record["scores"]:
-        measured(one, scores)

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from coursekit import claims
 from coursekit.claims import Claim, Scores, actions, cnn_rnn, inflation, video
 from coursekit.data import clips
 from coursekit.data.clips.action import RADIUS
@@ -190,15 +189,3 @@ def test_in_two_steps_the_frames_network_stays_as_it_is(few: actions.Labelled) -
 
 
 # --- the records ---
-
-
-@pytest.mark.parametrize("name", EACH)
-def test_the_record_is_of_this_claim(name: str) -> None:
-    record, claim = claims.load(name), claims.find(name)
-    assert record["seeds"] == len(record["scores"]) >= 5
-    assert [(e["measure"], e["better"], e["worse"]) for e in record["effects"]] == [tuple(c) for c in claim.comparisons]
-    for scores in record["scores"]:
-        complete(claim, scores)
-    again = claims.effect(*claim.comparisons[0], scores=record["scores"])
-    assert record["holds"] == again.holds
-    assert record["effects"][0]["effect"] == pytest.approx(again.effect)
