@@ -68,10 +68,10 @@ def cell(panel: Locator, text: str) -> Locator:
     return panel.locator(".jp-CodeCell", has_text=text).first
 
 
-def redraw(page: Page, figure: Locator) -> float:
+def redraw(page: Page, figure: Locator, key: str) -> float:
     """Move the first slider by one step with the keyboard; milliseconds until the picture is another."""
     figure.evaluate(WATCH)
-    figure.locator(".noUi-handle").first.press("ArrowRight")
+    figure.locator(".noUi-handle").first.press(key)
     return page.evaluate("window.redrawn")
 
 
@@ -104,13 +104,13 @@ def run_all(page: Page, lab: Lab, notebook: nbformat.NotebookNode, path: str) ->
 
 
 def move_sliders(page: Page, panel: Locator, picture: Callable[[str], object], name: str) -> None:
-    """Move the first slider of each figure nine times, and say how long a move takes."""
+    """Move the first slider of each figure to and fro, and say how long a move takes."""
     figures = panel.locator(".jp-OutputArea:has(.noUi-handle)")
     assert figures.count()
     for number, figure in enumerate(figures.all()):
         figure.locator("img").first.scroll_into_view_if_needed()
         picture(f"{name}_slider_{number}_before")
-        milliseconds = [redraw(page, figure) for _ in range(9)]
+        milliseconds = [redraw(page, figure, key) for key in ("ArrowRight", "ArrowLeft") * 5]
         picture(f"{name}_slider_{number}_after")
         print(f"{name}: redraw, median {statistics.median(milliseconds):.0f} ms, longest {max(milliseconds):.0f} ms")
 
