@@ -108,6 +108,13 @@ def test_children_find_the_environments_programs_first(course: ModuleType) -> No
     assert course.environment()["PATH"].split(os.pathsep)[0] == str(course.BIN)
 
 
+def test_waiting_threads_sleep_soon_unless_told_otherwise(course: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    assert course.environment()["GOMP_SPINCOUNT"] == "1000"
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    assert course.environment()["GOMP_SPINCOUNT"] == "7"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="make is not part of Windows")
 def test_make_only_passes_on() -> None:
     outside = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # this run may be make's own
