@@ -40,7 +40,6 @@ def interactive(figure: Figure, update: Callable[..., str], **sliders: ipywidget
     def redraw(_: object = None) -> None:
         alt = html.escape(update(**{name: slider.value for name, slider in sliders.items()}), quote=True)
         canvas.draw()
-        figure.set_layout_engine("none")  # laid out once: again at every move would take a third of the time
         buffer = io.BytesIO()
         fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(buffer, "png", compress_level=1)
         data = base64.b64encode(buffer.getvalue()).decode()
@@ -48,6 +47,8 @@ def interactive(figure: Figure, update: Callable[..., str], **sliders: ipywidget
 
     for slider in sliders.values():
         slider.observe(redraw, "value")
-    redraw()
+    redraw()  # lays out, roughly
+    redraw()  # and well: pictures of fixed shape take two turns
+    figure.set_layout_engine("none")  # again at every move would take a third of the time
     plt.close(figure)
     return ipywidgets.VBox([*sliders.values(), picture])

@@ -35,3 +35,14 @@ def test_moving_a_slider_redraws_and_says_so() -> None:
     after = box.children[-1].value
     assert before != after
     assert "a line to &quot;0.5&quot;" in after
+
+
+def test_what_is_laid_out_fits() -> None:
+    drawing, axes = plt.subplots(1, 3, figsize=(9, 3.1), layout="constrained")
+    for place in axes:
+        place.imshow([[0.0] * 32] * 30)
+        place.set(xlabel="x (pixels)", ylabel="y (pixels)")
+    for place in axes[1:]:
+        place.set(title="narrow", xticks=[], yticks=[], box_aspect=1)
+    figure.interactive(drawing, lambda height: f"a height of {height}", height=ipywidgets.FloatSlider(1.0, min=0, max=1))
+    assert all(place.xaxis.label.get_window_extent().y0 > -1 for place in axes)
