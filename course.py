@@ -38,7 +38,7 @@ say = functools.partial(print, "course:", flush=True)
 
 def environment() -> dict:
     """The variables of a child: the environment's programs and kernels come first, and threads that wait for each other soon sleep."""
-    calm = {"GOMP_SPINCOUNT": "1000"}  # PyTorch's, on Linux: else two notebooks that train at once hold each other up tenfold
+    calm = {"GOMP_SPINCOUNT": "10000"}  # PyTorch's, on Linux: else two notebooks that train at once hold each other up tenfold
     path = os.pathsep.join([str(BIN), os.environ.get("PATH", "")])  # nbgrader calls alembic by name
     return {**calm, **os.environ, "PATH": path, "VIRTUAL_ENV": str(VENV), "JUPYTER_PREFER_ENV_PATH": "1", "PYTHONUTF8": "1"}
 

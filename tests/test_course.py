@@ -110,7 +110,7 @@ def test_children_find_the_environments_programs_first(course: ModuleType) -> No
 
 def test_waiting_threads_sleep_soon_unless_told_otherwise(course: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
-    assert course.environment()["GOMP_SPINCOUNT"] == "1000"
+    assert course.environment()["GOMP_SPINCOUNT"] == "10000"
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
     assert course.environment()["GOMP_SPINCOUNT"] == "7"
 
