@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from .. import train
 from ..data import nuclei
-from ..models.rcnn import MaskBranch, RoIOp, jitter
+from ..models.rcnn import MaskBranch, RoIOp, jitter, mask_targets
 from ..ops import roi
 from ..ops.paste import paste
 from . import Claim, Scores, by_measure
-from .nuclei import as_detections, average_precision, find, flooded, otsu, target, tiles, train_mask_rcnn
+from .nuclei import SMALLEST, as_detections, average_precision, find, flooded, otsu, target, tiles, train_mask_rcnn
 
 Batch = tuple[Tensor, list[Tensor], Tensor]  # images (N, 1, S, S), boxes [(L, 4)] * N, mask targets (K, 2R, 2R)
 
@@ -25,20 +25,12 @@ ROI_OPS: dict[str, RoIOp] = {
 STRIDES = (4, 8, 16)
 THRESHOLDS = (0.5, 0.75, 0.85)
 JITTER = 0.05  # of the box's extent: a decent proposal
-SMALLEST = 20  # pixels: what a crop leaves of a nucleus must be worth a mask
 
 
 def instances(sample: nuclei.Nuclei) -> tuple[Tensor, Tensor]:
     """Boxes ``(L, 4)`` and masks ``(L, H, W)`` of the nuclei of at least ``SMALLEST`` pixels."""
-    masks = nuclei.masks(sample.labels)
-    large = masks.sum((1, 2)) >= SMALLEST
-    return nuclei.boxes(sample.labels)[large], masks[large]
-
-
-def mask_targets(masks: Tensor, boxes: Tensor, size: int) -> Tensor:
-    """What the head should say: masks ``(L, H, W)`` seen through ``boxes (L, 4)``, ``(L, size, size)`` of 0 and 1."""
-    seen = roi.roi_align(masks[:, None].float(), list(boxes[:, None]), output_size=size, spatial_scale=1.0, sampling_ratio=2)
-    return (seen[:, 0] > 0.5).float()
+    boxes, _, masks = target(sample.labels)
+    return boxes, masks
 
 
 def batches(sample: nuclei.Nuclei, *, generator: torch.Generator, count: int = 4, size: int = 128, resolution: int = 28) -> Iterator[Batch]:
