@@ -1,13 +1,13 @@
 """Style and boundaries in miniature: what each arm learns from, what a look may change, and masks of known answer."""
 
-import math
 from typing import Any
 
 import pytest
 import torch
+from scored import complete
 from torch import Tensor
 
-from coursekit import claims, train
+from coursekit import train
 from coursekit.claims import hollandi as claim
 from coursekit.claims.nuclei import as_detections, components, target, tiles
 from coursekit.data import nuclei, phantoms
@@ -145,7 +145,7 @@ def test_the_arms_start_alike(scene: Nuclei, monkeypatch: pytest.MonkeyPatch) ->
 def test_labels_of_the_real_image_reach_one_arm_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claim, "foreground", lambda model, image: 0 * image[0])  # what is not learnt yet is thousands of specks
     learnt = spied(monkeypatch, "train_unet")
-    measured(STYLE, claim.style_experiment(0, steps=1, count=3))
+    complete(STYLE, claim.style_experiment(0, steps=1, count=3))
     (*arms, own), augments = [pieces for pieces, _ in learnt], [augment for _, augment in learnt]
     assert augments[:2] == [claim.as_is, claim.other_light]
     assert augments[3] == claim.as_is
@@ -194,7 +194,7 @@ def test_all_arms_share_detections_and_learn_on_the_left(monkeypatch: pytest.Mon
     names = ("train_mask_rcnn", "train_refiner", "find", "outlined")
     detector, refiner, looked, scored = (spied(monkeypatch, name) for name in names)
     scores = claim.refinement_experiment(0, rcnn_steps=1, refine_steps=1, count=3)
-    measured(BOUNDARY, scores)
+    complete(BOUNDARY, scores)
     assert list(scores["AP"]) == ["Mask R-CNN", "Mask R-CNN + refiner", "bright in the box"]
     wanted = tiles(nuclei.load(split="train"), seed=0, count=3)
     assert same(detector[0][0], wanted)
@@ -206,9 +206,3 @@ def test_all_arms_share_detections_and_learn_on_the_left(monkeypatch: pytest.Mon
 
 
 # --- claims and records ---
-
-
-def measured(one: claims.Claim, scores: claims.Scores) -> None:
-    """Every score that is compared is there and finite."""
-    for measure, *arms in [*one.comparisons, one.baseline]:
-        assert all(math.isfinite(scores[measure][arm]) for arm in arms)

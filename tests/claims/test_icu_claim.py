@@ -1,9 +1,8 @@
 """The claim on events in miniature, its scores on events of known answer, and its way from numbers to events."""
 
-import math
-
 import pytest
 import torch
+from scored import complete
 from torch import Tensor
 
 from coursekit.claims import icu as claim
@@ -139,6 +138,5 @@ def test_every_score_that_is_compared_is_measured(few: claim.Rooms, monkeypatch:
     assert all(torch.equal(made.seen, few.seen[:3]) for made in learnt)
     assert all(torch.equal(made.seen, few.seen[3:]) for made in chosen)
     (one,) = claim.CLAIMS
-    for measure, *arms in [*one.comparisons, one.baseline]:
-        assert all(math.isfinite(scores[measure][arm]) for arm in arms)
+    complete(one, scores)
     assert scores["people counted right"]["no network"] == float((few.people[:2] == few.people[:3].flatten().mode().values).float().mean())

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from scored import complete
 
 from coursekit.claims import nuclei as counting
 from coursekit.claims import roi as claim
@@ -29,10 +30,7 @@ def test_whole_networks_differ_in_the_operation_alone(monkeypatch: pytest.Monkey
     assert set(starts) == {str(claim.ROI_OPS[name]) for name in ("RoIPool", "RoIAlign")}
     first, second = starts.values()
     assert all(torch.equal(first[name], second[name]) for name in first)
-    for measure, better, worse in WHOLE.comparisons:
-        assert {better, worse} <= scores[measure].keys()
-        assert all(math.isfinite(x) for x in scores[measure].values())
-    assert WHOLE.baseline[1] in scores[WHOLE.baseline[0]]
+    complete(WHOLE, scores)
 
 
 def test_the_ellipse_fills_its_box_as_pi_to_four() -> None:

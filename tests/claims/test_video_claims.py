@@ -1,13 +1,13 @@
 """The claims about moving pictures in miniature, and what they count, by hand."""
 
-import math
 from collections.abc import Callable
 
 import pytest
 import torch
+from scored import complete
 from torch import Tensor, nn
 
-from coursekit.claims import Claim, Scores, actions, cnn_rnn, inflation, video
+from coursekit.claims import Scores, actions, cnn_rnn, inflation, video
 from coursekit.data import clips
 from coursekit.data.clips.action import RADIUS
 from coursekit.data.clips.stills import STILLS
@@ -15,13 +15,6 @@ from coursekit.data.seeds import Part
 from coursekit.ops.inflate import still_clip
 
 EACH = {"video_architectures": video, "inflated_vs_random": inflation, "cnn_rnn_joint": cnn_rnn}
-
-
-def complete(claim: Claim, scores: Scores) -> None:
-    """Every measure and arm that is compared has a finite score."""
-    for measure, *arms in [*claim.comparisons, claim.baseline]:
-        assert {*arms} <= scores[measure].keys()
-    assert all(math.isfinite(value) for arms in scores.values() for value in arms.values())
 
 
 def small(name: str) -> Callable[[int], Scores]:
@@ -186,6 +179,3 @@ def test_in_two_steps_the_frames_network_stays_as_it_is(few: actions.Labelled) -
     changed = {name for name, x in net.state_dict().items() if not torch.equal(x, before[name])}
     assert {name.split(".")[0] for name in changed} == {"memory", "head"}
     assert actions.parameters(second) == sum(x.numel() for name, x in net.named_parameters() if not name.startswith("frame_net"))
-
-
-# --- the records ---
