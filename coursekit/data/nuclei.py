@@ -57,12 +57,7 @@ def load(*, split: Part | None = None, allow_phantom: bool = True) -> Nuclei:
     _check.one_of("split", split, [None, *PARTS])
     if readers.folder("COURSEKIT_DSB2018"):
         return images(split=split)[0]
-    try:
-        whole = _real()
-    except fetch.DataMissing as missing:
-        if not allow_phantom:
-            raise
-        whole = _phantom(str(missing))
+    whole = fetch.real_or(_phantom, _real, allow_phantom=allow_phantom)
     return whole if split is None else part(whole, split)
 
 

@@ -62,12 +62,7 @@ def load(*, split: Part | None = None, cleaned: bool = True, allow_phantom: bool
     _check.one_of("split", split, [None, *PARTS])
     if readers.folder("COURSEKIT_NIFTI"):
         return volumes(split=split)[0]
-    try:
-        whole = _real(cleaned)
-    except fetch.DataMissing as missing:
-        if not allow_phantom:
-            raise
-        whole = _phantom(str(missing))
+    whole = fetch.real_or(_phantom, lambda: _real(cleaned), allow_phantom=allow_phantom)
     return whole if split is None else part(whole, split)
 
 

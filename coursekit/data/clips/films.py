@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
 import tifffile
@@ -48,16 +49,13 @@ def video(name: Name, *, gray: bool = True, size: int | None = None, frames: int
     """
     count = _frames(name, frames)
     _check.positive("size", [] if size is None else size)
-    source, note = "real", ""
-    try:
-        found = _real(name, range(count))
-    except fetch.DataMissing as missing:
-        if not allow_phantom:
-            raise
-        source, note = "phantom", str(missing)
-        found = Decoded(_phantom(name, range(count)), FPS[name])
+    decoded, source, note = fetch.real_or(
+        lambda reason: (Decoded(_phantom(name, range(count)), FPS[name]), "phantom", reason),
+        lambda: (_real(name, range(count)), "real", ""),
+        allow_phantom=allow_phantom,
+    )
     cuts = tuple(c for c in CUTS[name] if c < count)
-    return Video(as_clip(found.frames, gray=gray, size=size), found.fps, name, source, note, cuts)
+    return Video(as_clip(decoded.frames, gray=gray, size=size), decoded.fps, name, source, note, cuts)
 
 
 def _frames(name: str, frames: int | None) -> int:
@@ -78,17 +76,16 @@ def _real(name: Name, wanted: range) -> Decoded:
 
 def frame(name: Name, index: int) -> tuple[Picture, str, str]:
     """One frame as it is stored, with source and note; of the phantom if the file has not been fetched."""
-    try:
-        fetch.path(name)
-    except fetch.DataMissing as missing:
-        return _kept(name, index, False), "phantom", str(missing)
-    return _kept(name, index, True), "real", ""
+    return fetch.real_or(
+        lambda reason: (_kept(name, index, None), "phantom", reason),
+        lambda: (_kept(name, index, fetch.path(name)), "real", ""),
+    )
 
 
 @lru_cache(maxsize=8)
-def _kept(name: Name, index: int, real: bool) -> Picture:
+def _kept(name: Name, index: int, path: Path | None) -> Picture:
     wanted = range(index, index + 1)
-    return (_real(name, wanted).frames if real else _phantom(name, wanted))[0]
+    return (_real(name, wanted).frames if path else _phantom(name, wanted))[0]
 
 
 # --- stand-ins -----------------------------------------------------------------------------------------------------------

@@ -88,13 +88,11 @@ def whole(*, allow_phantom: bool = True) -> Nodules:
     folder = readers.folder("COURSEKIT_LIDC")
     if folder is not None:
         return _from_folder(folder)
-    try:
-        path = fetch.path("lidc")
-    except fetch.DataMissing as missing:
-        if not allow_phantom:
-            raise
-        return Nodules(_phantoms(), "phantom", str(missing))
-    return Nodules(_from_database(path), "real")
+    return fetch.real_or(
+        lambda reason: Nodules(_phantoms(), "phantom", reason),
+        lambda: Nodules(_from_database(fetch.path("lidc")), "real"),
+        allow_phantom=allow_phantom,
+    )
 
 
 @lru_cache(maxsize=2)

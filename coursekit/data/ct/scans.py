@@ -5,7 +5,7 @@ from it says how methods compare on these two, not how well they do elsewhere.
 """
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -65,12 +65,11 @@ def load(name: Name, *, allow_phantom: bool = True) -> CT:
     ``allow_phantom`` is false. Read once and kept: do not write into the values.
     """
     _check.one_of("name", name, list(phantom.PLANS))
-    try:
-        return _real(fetch.path(f"{name}_image"), fetch.path(f"{name}_label"))
-    except fetch.DataMissing as missing:
-        if not allow_phantom:
-            raise
-        return _phantom(name, str(missing))
+    return fetch.real_or(
+        partial(_phantom, name),
+        lambda: _real(fetch.path(f"{name}_image"), fetch.path(f"{name}_label")),
+        allow_phantom=allow_phantom,
+    )
 
 
 @lru_cache(maxsize=2)

@@ -7,6 +7,7 @@ describe a screen of 640 × 480, twice as large: a pixel of the picture is two o
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import pydicom
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from ... import _check
 from ...types import Clip
-from ..fetch import DataMissing
+from ..fetch import DataMissing, real_or
 from ..seeds import stream
 from . import heart, scanner
 
@@ -52,15 +53,18 @@ def real(*, size: int | None = None, repeats: bool = True, allow_phantom: bool =
     false.
     """
     _check.positive("size", SIDE if size is None else size)
+    return real_or(partial(_stand_in, size or SIDE), partial(_read, size or SIDE, repeats), allow_phantom=allow_phantom)
+
+
+def _read(size: int, repeats: bool) -> RealClip:
     place = get_testdata_file(FILE, download=False)
     if place is None:
-        return _stand_in(size or SIDE, allow_phantom)
+        raise DataMissing(f"expected {FILE} among pydicom's files, got no file: install pydicom anew with pip")
     header = pydicom.dcmread(place, stop_before_pixels=True)
     luminance = torch.from_numpy(pixel_array(place, raw=True)[..., 0].copy()).float() / 255  # (T, 240, 320)
     left = TIP[1] - SIDE // 2
     film = luminance[:, TIP[0] : TIP[0] + SIDE, left : left + SIDE]
     kept = film if repeats else film[[0, *(k for k in range(1, len(film)) if not torch.equal(film[k], film[k - 1]))]]
-    size = size or SIDE
     small = kept if size == SIDE else F.interpolate(kept[None], (size, size), mode="bilinear", antialias=True)[0]
     fan = _fan(size)
     spacing = float(header.SequenceOfUltrasoundRegions[0].PhysicalDeltaY) * 10 * SHRUNK * SIDE / size  # cm to mm
@@ -75,13 +79,10 @@ def _fan(size: int) -> Tensor:
     return (torch.atan2(x, y).abs() <= HALF_ANGLE) & (r >= NEAR) & (r <= SIDE)
 
 
-def _stand_in(size: int, allowed: bool) -> RealClip:
+def _stand_in(size: int, reason: str) -> RealClip:
     """A simulated clip of the same length and rate."""
-    missing = DataMissing(f"expected {FILE} among pydicom's files, got no file: install pydicom anew with pip")
-    if not allowed:
-        raise missing
     rng = stream("echo", "real")
     patient = heart.draw(generator=rng)
     moves = heart.motion(patient, frames=30, fps=30, generator=rng)
     film = scanner.film(patient, moves, size, generator=rng)
-    return RealClip(film[None], scanner.sector(patient, size), patient.depth / size, 30.0, "phantom", str(missing))
+    return RealClip(film[None], scanner.sector(patient, size), patient.depth / size, 30.0, "phantom", reason)
