@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from coursekit.grade.notebook import Cell
+from coursekit.grade.notebook import Cell, plain
 from coursekit.grade.records import Step
 from coursekit.grade.source import SourceCell
 
@@ -31,11 +31,12 @@ class Aligned:
             self.flags += self.remarks[-1:] if flag else []
 
 
-def align(cells: Sequence[Cell], source: Sequence[SourceCell]) -> Aligned:
+def align(cells: Sequence[Cell], source: Sequence[SourceCell], gone: Sequence[Cell] = ()) -> Aligned:
     """Find the instructor's cells among a student's, and take each from whom it belongs to.
 
     Of several cells with one grade_id the last counts, as in nbgrader. The instructor's cells come in the instructor's order,
-    each followed by the student's own cells that stood behind it; those before all of them come first.
+    each followed by the student's own cells that stood behind it; those before all of them come first. ``gone``: cells that
+    students were given and that the instructor has since removed or renamed.
     """
     known = {c.step.grade_id: c for c in source if c.step.grade_id}
     places: dict[str, list[int]] = {}
@@ -45,15 +46,18 @@ def align(cells: Sequence[Cell], source: Sequence[SourceCell]) -> Aligned:
     named = {name: found[-1] for name, found in places.items()}
     recognised = _recognise(cells, source, named)
     there = {name: cells[position] for name, position in (named | recognised).items()}
-    aligned = Aligned(tuple(_steps(cells, known, named | recognised)), len(there))
-    _say_missing(aligned, known, there, recognised)
+    once = {(cell.grade_id, plain(cell.source)) for cell in gone}
+    removed = {p for p, cell in enumerate(cells) if (cell.grade_id, plain(cell.source)) in once}
+    aligned = Aligned(tuple(_steps(cells, known, named | recognised, removed)), len(there))
+    renamed = {cell.grade_id for cell in gone}
+    _say_missing(aligned, known, there, [name for name, p in recognised.items() if cells[p].grade_id not in renamed])
     _say_order(aligned, cells, places, [named[name] for name in known if name in named])
     _say_changes(aligned, known, there)
     _say_settings(aligned, known, {name: there[name] for name in known if name in named})
     return aligned
 
 
-def _steps(cells: Sequence[Cell], known: Mapping[str, SourceCell], place: Mapping[str, int]) -> Iterator[Step]:
+def _steps(cells: Sequence[Cell], known: Mapping[str, SourceCell], place: Mapping[str, int], removed: Collection[int]) -> Iterator[Step]:
     owner = {position: name for name, position in place.items()}
     behind: dict[str, list[Step]] = {"": []}
     last = ""
@@ -61,12 +65,13 @@ def _steps(cells: Sequence[Cell], known: Mapping[str, SourceCell], place: Mappin
         if position in owner:
             last = owner[position]
             behind[last] = []
-        else:
+        elif position not in removed:
             behind[last].append(Step("own" if cell.cell_type == "code" else "text", cell.source))
     yield from behind[""]
     for name, theirs in known.items():
         answer = cells[place[name]].source if name in place else ""
-        yield replace(theirs.step, source=answer) if theirs.is_answer else theirs.step
+        blank = plain(answer) in {"", *theirs.given}
+        yield replace(theirs.step, source=answer, blank=blank) if theirs.is_answer else theirs.step
         yield from behind.get(name, ())
 
 
@@ -79,8 +84,8 @@ def _recognise(cells: Sequence[Cell], source: Sequence[SourceCell], named: Mappi
     if not wanted:
         return {}
     taken, found = set(named.values()), {}
-    texts, originals = [_plain(cell.source) for cell in cells], [_plain(c.visible) for c in source]
-    defined = [_names(cell) for cell in cells]
+    texts, originals = [plain(cell.source) for cell in cells], [c.given | {plain(c.visible)} for c in source]
+    defined = [_names(cell.source) if cell.cell_type == "code" else set() for cell in cells]
     ids = {c.step.grade_id for c in source}
 
     def alike(how: str, n: int, p: int) -> bool:
@@ -92,9 +97,9 @@ def _recognise(cells: Sequence[Cell], source: Sequence[SourceCell], named: Mappi
         if how == "names":
             return bool(theirs.step.defines)
         if how == "text":
-            return not theirs.is_answer and texts[p] == originals[n]
-        before = n > 0 and p > 0 and not source[n - 1].is_answer and texts[p - 1] == originals[n - 1]
-        return before and theirs.is_answer and texts[p] not in originals
+            return not theirs.is_answer and texts[p] in originals[n]
+        before = n > 0 and p > 0 and not source[n - 1].is_answer and texts[p - 1] in originals[n - 1]
+        return before and theirs.is_answer and not any(texts[p] in original for original in originals)
 
     free = [p for p, cell in enumerate(cells) if not cell.grade_id or cell.grade_id not in ids]
     for how in ("id", "names", "text", "place"):
@@ -109,16 +114,22 @@ def _recognise(cells: Sequence[Cell], source: Sequence[SourceCell], named: Mappi
 def _say_missing(aligned: Aligned, known: Mapping[str, SourceCell], there: Mapping[str, Cell], recognised: Collection[str]) -> None:
     aligned.say("Cells that had lost their mark as part of the assignment and were recognised by their content", recognised)
     missing = {name: c for name, c in known.items() if name not in there}
+    defined = {name for step in aligned.steps if step.kind in ("own", "answer") for name in _names(step.source)}
     answers = [name for name, c in missing.items() if c.is_answer]
+    elsewhere = [name for name in answers if known[name].step.defines and set(known[name].step.defines) <= defined]
+    aligned.say("No cell was found for these answers, but other cells define what they ask for, and that was graded", elsewhere, flag=True)
     aligned.say(
-        "No cell was found for these answers, so they count as empty; put them into the released notebook's own cells", answers, flag=True
+        "No cell was found for these answers, so they count as empty; put them into the released notebook's own cells",
+        [name for name in answers if name not in elsewhere],
+        flag=True,
     )
-    aligned.say("Cells of the assignment that were missing and were put back", [name for name in missing if name not in answers])
+    put_back = [name for name, c in missing.items() if not c.is_answer and not c.newer]
+    aligned.say("Cells of the assignment that were missing and were put back", put_back)
 
 
 def _say_order(aligned: Aligned, cells: Sequence[Cell], places: Mapping[str, list[int]], order: list[int]) -> None:
     copied = {name: [cells[p].source for p in found] for name, found in places.items() if len(found) > 1}
-    differ = [name for name, sources in copied.items() if len({_plain(source) for source in sources}) > 1]
+    differ = [name for name, sources in copied.items() if len({plain(source) for source in sources}) > 1]
     aligned.say("Cells that are there more than once, with different content, of which the last one counted", differ, flag=True)
     aligned.say("Cells that are there more than once, of which the last one counted", [name for name in copied if name not in differ])
     if order != sorted(order) and not copied:
@@ -129,7 +140,7 @@ def _say_changes(aligned: Aligned, known: Mapping[str, SourceCell], there: Mappi
     pairs = [(name, c, there[name]) for name, c in known.items() if name in there]
     aligned.say(
         "Cells of the assignment that were changed; the original was used, so put what you added into a cell of your own",
-        [n for n, c, cell in pairs if c.step.kind in ("given", "test") and _plain(c.visible) != _plain(cell.source)],
+        [n for n, c, cell in pairs if c.step.kind in ("given", "test") and plain(cell.source) not in c.given],
         flag=True,
     )
     retyped = [(n, c) for n, c, cell in pairs if c.is_answer and c.cell.cell_type != cell.cell_type]
@@ -141,18 +152,14 @@ def _say_changes(aligned: Aligned, known: Mapping[str, SourceCell], there: Mappi
 
 def _say_settings(aligned: Aligned, known: Mapping[str, SourceCell], named: Mapping[str, Cell]) -> None:
     def changed(*keys: str) -> list[str]:
-        pairs = [(name, known[name].cell.marks, cell.marks) for name, cell in named.items()]
-        return [name for name, ours, theirs in pairs if any(k in ours and k in theirs and ours[k] != theirs[k] for k in keys)]
+        def differs(ours: Cell, theirs: Cell) -> bool:
+            return any(k in ours.marks and k in theirs.marks and ours.marks[k] != theirs.marks[k] for k in keys)
+
+        return [n for n, cell in named.items() if all(differs(ours, cell) for ours in (known[n].cell, *known[n].released))]
 
     aligned.say("Cells whose points or role were changed, which has no effect", changed("points", "grade", "solution", "task"), flag=True)
     aligned.say("Cells whose lock or format version was changed, which has no effect", changed("locked", "schema_version"))
 
 
-def _plain(source: str) -> str:
-    """A text without what editors change on their own."""
-    return "\n".join(line.rstrip() for line in source.strip().splitlines())
-
-
-def _names(cell: Cell) -> set[str]:
-    found = map(DEFINITION.match, cell.source.split("\n")) if cell.cell_type == "code" else ()
-    return {match[1] or match[2] for match in found if match}
+def _names(source: str) -> set[str]:
+    return {match[1] or match[2] for line in source.split("\n") if (match := DEFINITION.match(line))}

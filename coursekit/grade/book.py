@@ -216,7 +216,7 @@ def _set_marks(notebook: Any, came: tuple[Job, Result] | None, seen: Mapping[str
     ran = {step.grade_id: (step, cell) for step, cell in zip(came[0].steps, came[1].cells, strict=True)} if came else {}
     released = {cell.name: cell for cell in notebook.notebook.source_cells}
     stubs = {cell.name: released[cell.name].source.strip() for cell in notebook.notebook.solution_cells}
-    blank = {name for name, stub in stubs.items() if name not in ran or ran[name][0].source.strip() in ("", stub)}
+    blank = {name for name, stub in stubs.items() if name not in ran or ran[name][0].blank or ran[name][0].source.strip() in ("", stub)}
     for comment in notebook.comments:
         comment.auto_comment = NO_RESPONSE if comment.name in blank else None
     for grade in notebook.grades:

@@ -73,7 +73,7 @@ def _closed(root: Path) -> str:
 def _read_one(found: Folder, source: Source, name: str, student: str) -> tuple[Job, list[str], list[str]]:
     file, remarks = _pick(found, name, list(source.notebooks))
     cells, said = parse(file, read_bytes(found.root / file))
-    aligned = align(cells, source.notebooks[name])
+    aligned = align(cells, source.notebooks[name], source.gone.get(name, ()))
     if not aligned.matched:
         raise Unreadable(f"{shown(file)} has none of the cells of {name}: hand in the released notebook with your answers in it.")
     job = Job(source.assignment, name, student, aligned.steps, source.closed)

@@ -1,5 +1,6 @@
-"""What is kept beside the gradebook: how grading each submission ended, and every change of marks."""
+"""What is kept beside the gradebook: how grading each submission ended, every change of marks, and what was released."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -43,6 +44,19 @@ def _lines(text: str) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
         except json.JSONDecodeError:
             continue
+
+
+def keep_release(course_dir: str | Path, assignment: str, folder: Path) -> None:
+    """Keep the notebooks of a folder as given to students, each version once."""
+    for path in sorted(folder.glob("[!.]*.ipynb")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        write_whole(Path(course_dir, "marks", f"{assignment}.released", path.stem, f"{digest}.ipynb"), text)
+
+
+def kept_releases(course_dir: str | Path, assignment: str, notebook: str) -> list[Path]:
+    """Every version of a notebook that was given to students."""
+    return sorted(Path(course_dir, "marks", f"{assignment}.released", notebook).glob("[!.]*.ipynb"))
 
 
 def record_of(course_dir: str | Path, assignment: str, student: str) -> Record | None:

@@ -41,6 +41,11 @@ def shown(name: str) -> str:
     return plain if len(plain) <= 80 else f"{plain[:50]}…{plain[-29:]}"
 
 
+def plain(source: str) -> str:
+    """A cell's text without what editors change on their own."""
+    return "\n".join(line.rstrip() for line in source.strip().splitlines())
+
+
 def read_bytes(path: Path) -> bytes:
     """The content of a regular file; links are not followed, pipes not waited for."""
     name = shown(path.name)

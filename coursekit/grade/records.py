@@ -34,6 +34,7 @@ class Step:
     defines: tuple[str, ...] = ()  # of an answer: the names that the instructor's solution defines at its top level
     points: float = 0.0  # of a test, and of an answer graded by hand
     by_hand: bool = False
+    blank: bool = False  # of an answer: it is empty, or a stub as it was released
 
 
 @dataclass(frozen=True)

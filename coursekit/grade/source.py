@@ -4,11 +4,12 @@ import ast
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from coursekit.grade.notebook import Cell, parse
+from coursekit.grade.journal import kept_releases
+from coursekit.grade.notebook import Cell, Unreadable, parse, plain
 from coursekit.grade.records import Kind, Step, parts
 
 
@@ -18,6 +19,8 @@ class SourceCell:
 
     step: Step
     cell: Cell
+    released: tuple[Cell, ...] = ()  # what students were given of it, in each release that had it
+    newer: bool = False  # than one of the releases
 
     @property
     def is_answer(self) -> bool:
@@ -28,6 +31,11 @@ class SourceCell:
     def visible(self) -> str:
         """Its text without hidden tests: of anything but an answer, what students were given."""
         return parts(self.cell.source)[0]
+
+    @property
+    def given(self) -> set[str]:
+        """Its text as students were given it, in any release."""
+        return {plain(cell.source) for cell in self.released} | ({plain(self.visible)} if not self.is_answer else set())
 
     @property
     def hidden(self) -> str:
@@ -43,6 +51,7 @@ class Source:
     notebooks: dict[str, tuple[SourceCell, ...]]  # by name, without .ipynb
     closed: tuple[str, ...]  # what ``CLOSED = (...)`` in a locked cell lists
     sha: str  # SHA-256 of the notebook files
+    gone: dict[str, tuple[Cell, ...]] = field(default_factory=dict)  # by notebook, what was released once and is no longer in it
 
 
 def read_source(course_dir: str | Path, assignment: str) -> Source:
@@ -51,13 +60,38 @@ def read_source(course_dir: str | Path, assignment: str) -> Source:
     paths = sorted(folder.glob("[!.]*.ipynb"))
     if not paths:
         raise ValueError(f"expected notebooks in solutions/{assignment}, got none: write the assignment there first")
-    digest, notebooks = hashlib.sha256(), {}
+    digest, notebooks, gone = hashlib.sha256(), {}, {}
     for path in paths:
         data = path.read_bytes()
         digest.update(f"{path.name}\0{len(data)}\0".encode() + data)
-        notebooks[path.stem] = tuple(SourceCell(_step(cell), cell) for cell in parse(path.name, data)[0])
+        cells = tuple(SourceCell(_step(cell), cell) for cell in _parse(path, data))
+        releases = [_named(_parse(kept, kept.read_bytes())) for kept in kept_releases(course_dir, assignment, path.stem)]
+        notebooks[path.stem] = tuple(_with_releases(cell, releases) for cell in cells)
+        names = {cell.step.grade_id for cell in cells}
+        gone[path.stem] = tuple(cell for release in releases for name, cell in release.items() if name not in names)
     given = [c.cell.source for cells in notebooks.values() for c in cells if c.step.kind == "given"]
-    return Source(assignment, notebooks, tuple(name for text in given for name in _closed(text)), digest.hexdigest())
+    return Source(assignment, notebooks, tuple(name for text in given for name in _closed(text)), digest.hexdigest(), gone)
+
+
+def _parse(path: Path, data: bytes) -> list[Cell]:
+    try:
+        return parse(path.name, data)[0]
+    except Unreadable as error:
+        reason = str(error).replace("save it and hand it in again", "and save it again")
+        raise ValueError(
+            f"expected a notebook in {path.parent.parent.name}/{path.parent.name}, got one that cannot be read: {reason}"
+        ) from None
+
+
+def _named(cells: list[Cell]) -> dict[str, Cell]:
+    return {cell.grade_id: cell for cell in cells if cell.grade_id}
+
+
+def _with_releases(cell: SourceCell, releases: list[dict[str, Cell]]) -> SourceCell:
+    """A cell with what students were given of it."""
+    name = cell.step.grade_id
+    released = tuple(release[name] for release in releases if name in release)
+    return replace(cell, released=released, newer=len(released) < len(releases)) if name else cell
 
 
 def lint(source: Source) -> list[str]:

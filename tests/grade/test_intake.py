@@ -209,7 +209,17 @@ def test_what_is_ambiguous_is_not_guessed(submit: Callable[[Cells], Reading]) ->
     reading = submit(cells)
     assert answers(reading)["f"] == ""
     assert [s.kind for s in steps(reading) if s.source.startswith("def f")] == ["own", "own"]
-    assert said(reading, "No cell was found for these answers", flag=True)
+    assert said(
+        reading, "No cell was found for these answers, but other cells define what they ask for, and that was graded: 'f'.", flag=True
+    )
+
+
+def test_what_another_cell_defines_does_not_count_as_empty(submit: Callable[[Cells], Reading]) -> None:
+    cells = [c for c in handed() if c["id"] not in ("gh", "why")]
+    at(cells, "f")["source"] += "\n" + MINE["gh"]
+    reading = submit(cells)
+    assert said(reading, "and that was graded: 'gh'.", flag=True)
+    assert said(reading, "so they count as empty; put them into the released notebook's own cells: 'why'.", flag=True)
 
 
 def test_all_metadata_dropped(submit: Callable[[Cells], Reading]) -> None:
