@@ -3,6 +3,7 @@
 A complaint is one sentence of three parts: what was expected, what came, what to do.
 """
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -39,6 +40,15 @@ def floating(name: str, x: Tensor) -> None:
     """Refuse anything but a floating-point tensor."""
     if not x.is_floating_point():
         raise refuse(f"{name} to be floating point", x.dtype, "convert it with .float()")
+
+
+def wide_dtype(*tensors: Tensor) -> torch.dtype:
+    """What to compute in: the widest dtype of the tensors, and float32 at least.
+
+    Half precision is a way to store numbers. float16 ends at 65,504, bfloat16 counts to 256: an area, an index, a sum over voxels
+    needs more. What comes in half is computed in float32, and given back in half where the result has the kind and size of the input.
+    """
+    return functools.reduce(torch.promote_types, (x.dtype for x in tensors), torch.float32)
 
 
 def integer(name: str, x: Tensor) -> None:

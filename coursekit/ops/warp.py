@@ -42,21 +42,26 @@ def sample(
 
     The weight of a pixel is the product over the axes of ``1 − |distance|``. ``mode="nearest"`` takes the nearest pixel
     (a half goes up) and admits any dtype: use it for label maps. Differentiable in the image and, if linear, in the points.
-    Raises ValueError if the ranks, batches or devices differ, a point is not finite, or the image is empty.
+    Half precision is read in float32, and returned as it came. Raises ValueError if the ranks, batches or devices differ, a point is
+    not finite, or the image is empty.
 
     The linear body is ``F.grid_sample``, which knows 2D and 3D but wants ``(x, y, z)`` and the image's *edges*, not its
-    outer pixel centres, at −1 and 1 (``align_corners=False``): so axes of one pixel need no case of their own.
+    outer pixel centres, at −1 and 1 (``align_corners=False``): so axes of one pixel need no case of their own. From pixels to
+    [−1, 1] and back is exact where an axis is a power of two, so the image is continued to one, by its border rule: a whole number
+    reads its pixel, to the last bit.
     """
     _door(image, points, mode, border)
     if 0 in (*image.shape, *points.shape):
         return image.new_zeros(*image.shape[:2], *points.shape[2:])
     if mode == "nearest":
         return _nearest(image, points, border)
-    size, dtype = image.shape[2:], torch.promote_types(image.dtype, points.dtype)
+    dtype = _check.wide_dtype(image, points)
+    size = [1 << (n - 1).bit_length() for n in image.shape[2:]]
+    more = [end for n, m in zip(image.shape[2:], size) for end in (m - n, 0)][::-1]  # last axis first, nothing in front
+    wide = F.pad(image.to(dtype), more, mode="replicate" if border == "replicate" else "constant")
     places = torch.stack([points[:, a].to(dtype) * (2 / n) + (1 / n - 1) for a, n in enumerate(size)][::-1], dim=-1)  # (N, *out, ndim)
     places = places.reshape(len(places), *[1] * (len(size) - 1), -1, len(size))  # one long row of points, whatever out is
-    padding = "border" if border == "replicate" else "zeros"
-    values = F.grid_sample(image.to(dtype), places, padding_mode=padding, align_corners=False)
+    values = F.grid_sample(wide, places, padding_mode="border" if border == "replicate" else "zeros", align_corners=False)
     return values.reshape(*image.shape[:2], *points.shape[2:]).to(image.dtype)
 
 
@@ -68,8 +73,8 @@ def warp(
     _check.floating("flow", flow)
     if size != flow.shape[2:]:
         raise _check.refuse(f"a flow of size {size}", tuple(flow.shape[2:]), "give one vector a pixel")
-    dtype = torch.promote_types(flow.dtype, torch.float32)  # half precision cannot count to 2049
-    return sample(image, flow + grid(size, dtype=dtype, device=flow.device), mode=mode, border=border)
+    points = flow + grid(size, dtype=_check.wide_dtype(flow), device=flow.device)
+    return sample(image, points, mode=mode, border=border)
 
 
 def affine_points(
@@ -91,12 +96,16 @@ def affine_points(
     _check.tensor("matrix", matrix, f"N {ndim} {ndim + 1}", "give [A | b] for each image, in the order of the axes")
     _check.floating("matrix", matrix)
     _check.finite("matrix", matrix)
-    spacing = _per_axis("spacing_mm", spacing_mm, matrix, ndim)  # (ndim, 1)
-    out_spacing = spacing if out_spacing_mm is None else _per_axis("out_spacing_mm", out_spacing_mm, matrix, ndim)
+    old = _spacings("spacing_mm", spacing_mm, ndim)
+    new = old if out_spacing_mm is None else _spacings("out_spacing_mm", out_spacing_mm, ndim)
     out_size = tuple(size if out_size is None else out_size)
-    p = (grid(out_size, dtype=matrix.dtype, device=matrix.device).flatten(1) - _middle(out_size, matrix)) * out_spacing  # (ndim, pixels)
-    q = matrix[:, :, :-1] @ p + matrix[:, :, -1:]  # (N, ndim, pixels)
-    return (q / spacing + _middle(size, matrix)).reshape(len(matrix), ndim, *out_size)
+    matrix = matrix.to(_check.wide_dtype(matrix))
+    ratio = _column([t / s for s in old for t in new], matrix).view(ndim, ndim)  # of one spacing exactly 1
+    turn = matrix[:, :, :-1] * ratio  # (N, ndim, ndim)
+    shift = matrix[:, :, -1:] / _column(old, matrix) + _middle(size, matrix)  # (N, ndim, 1)
+    p = grid(out_size, dtype=matrix.dtype, device=matrix.device).flatten(1) - _middle(out_size, matrix)  # (ndim, pixels)
+    q = shift + sum(turn[:, :, axis, None] * p[axis] for axis in range(ndim))  # (N, ndim, pixels)
+    return q.reshape(len(matrix), ndim, *out_size)
 
 
 def affine(
@@ -116,7 +125,8 @@ def affine(
 
 def affine_flow(matrix: Float[Tensor, "N ndim ndim+1"], size: Sequence[int]) -> Float[Tensor, "N ndim *size"]:
     """The flow, in pixels, of a shift, rotation or zoom about the middle of the image: a motion whose truth is known."""
-    return affine_points(matrix, size) - grid(size, dtype=matrix.dtype, device=matrix.device)
+    points = affine_points(matrix, size)
+    return (points - grid(size, dtype=points.dtype, device=points.device)).to(matrix.dtype)
 
 
 def resample(
@@ -134,8 +144,7 @@ def resample(
     ndim = len(size)
     old, new = (_spacings(name, s, ndim) for name, s in (("spacing_mm", spacing_mm), ("out_spacing_mm", out_spacing_mm)))
     out_size = [max(1, round(n * s / t)) for n, s, t in zip(size, old, new)]
-    dtype = torch.promote_types(image.dtype, torch.float32)
-    identity = torch.eye(ndim, ndim + 1, dtype=dtype, device=image.device).expand(len(image), -1, -1)
+    identity = torch.eye(ndim, ndim + 1, dtype=_check.wide_dtype(image), device=image.device).expand(len(image), -1, -1)
     return affine(image, identity, out_size=out_size, spacing_mm=old, out_spacing_mm=new, mode=mode)
 
 
@@ -164,7 +173,7 @@ def _door(image: Tensor, points: Tensor, mode: str, border: str) -> None:
 
 
 def _nearest(image: Tensor, points: Tensor, border: str) -> Tensor:
-    pixel = (points.detach() + 0.5).floor()  # (N, ndim, *out)
+    pixel = (points.detach().to(_check.wide_dtype(points)) + 0.5).floor()  # (N, ndim, *out)
     last = torch.tensor(image.shape[2:], device=points.device).sub(1).view(-1, *[1] * (points.ndim - 2))
     inside = ((pixel >= 0) & (pixel <= last)).all(1)  # (N, *out)
     index = pixel.clamp(min=0).minimum(last).long()
@@ -173,8 +182,12 @@ def _nearest(image: Tensor, points: Tensor, border: str) -> Tensor:
     return values if border == "replicate" else values.where(inside[:, None], torch.zeros((), dtype=image.dtype, device=image.device))
 
 
+def _column(numbers: Sequence[float], like: Tensor) -> Tensor:
+    return torch.tensor(numbers, dtype=like.dtype, device=like.device)[:, None]
+
+
 def _middle(size: Sequence[int], like: Tensor) -> Tensor:
-    return torch.tensor([[(n - 1) / 2] for n in size], dtype=like.dtype, device=like.device)  # (ndim, 1)
+    return _column([(n - 1) / 2 for n in size], like)  # (ndim, 1)
 
 
 def _spacings(name: str, spacing: float | Sequence[float], ndim: int) -> tuple[float, ...]:
@@ -183,7 +196,3 @@ def _spacings(name: str, spacing: float | Sequence[float], ndim: int) -> tuple[f
     if len(values) != ndim:
         raise _check.refuse(f"{name} with {ndim} numbers", values, "give one number an axis")
     return values
-
-
-def _per_axis(name: str, spacing: float | Sequence[float], like: Tensor, ndim: int) -> Tensor:
-    return torch.tensor(_spacings(name, spacing, ndim), dtype=like.dtype, device=like.device)[:, None]  # (ndim, 1)

@@ -106,6 +106,13 @@ def test_nothing_moves_in_a_still_pair(method: Method, size: tuple[int, ...]) ->
     assert method(flat, 0.8 * flat).abs().max() < 1e-6  # a lamp went off: no gradient, no motion
 
 
+@pytest.mark.parametrize("size", [(97, 130), (100, 75), (18, 21, 19)])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_noise_frame_and_itself_have_no_flow_at_all(method: Method, size: tuple[int, ...]) -> None:
+    noise = torch.rand(1, 1, *size, generator=testing.generator(0))
+    assert not method(noise, noise).any()
+
+
 def test_tv_l1_keeps_the_edge_of_a_moving_disc_better_than_horn_schunck() -> None:
     away = grid((80, 80), dtype=torch.float64) - 39.5
     disc = away.norm(dim=0) < 20

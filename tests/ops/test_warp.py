@@ -103,6 +103,45 @@ def test_no_flow_is_the_image(size: list[int], mode: str, border: str) -> None:
     testing.assert_close(warp.warp(image, still, mode=mode, border=border), image)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("border", warp.BORDERS)
+@pytest.mark.parametrize("size", [(300, 37), (129, 513), (5, 60, 71)])
+def test_whole_pixels_are_read_to_the_last_bit(size: tuple[int, ...], border: str, dtype: torch.dtype) -> None:
+    image = (1000 * torch.randn(2, 1, *size)).to(dtype)
+    flow = torch.zeros(2, len(size), *size, dtype=dtype)
+    assert torch.equal(warp.warp(image, flow, border=border), image)
+    flow[:, 0], flow[:, -1] = 2, -3  # two down the first axis, three back along the last
+    assert torch.equal(warp.warp(image, flow, border=border)[:, :, :-2, ..., 3:], image[:, :, 2:, ..., :-3])
+
+
+@pytest.mark.parametrize("spacing", [0.7, (2.5, 0.703125, 0.9), (1 / 3, 0.1, 1e-3)])
+def test_one_spacing_and_no_turn_leave_the_volume_as_it_is(spacing: float | tuple[float, ...]) -> None:
+    hounsfield = torch.randint(-1024, 3072, (2, 1, 19, 45, 37)).float()
+    same = torch.eye(3, 4).expand(2, -1, -1)
+    assert torch.equal(warp.resample(hounsfield, spacing, spacing), hounsfield)
+    assert torch.equal(warp.affine(hounsfield, same, spacing_mm=spacing), hounsfield)
+    assert not warp.affine_flow(same, (19, 45, 37)).any()
+
+
+def test_between_the_pixels_of_a_long_axis_float32_reads_as_float64() -> None:
+    image, points = torch.rand(1, 1, 3, 1000), torch.rand(1, 2, 500) * torch.tensor([2.0, 999.0]).view(2, 1)
+    expected = warp.sample(image.double(), points.double())
+    testing.assert_close(warp.sample(image, points).double(), expected, atol=5e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_read_in_float32(dtype: torch.dtype) -> None:
+    image, points = torch.rand(1, 1, 9, 1500).to(dtype), torch.tensor([[[3.0, 4.5], [1025.0, 300.0]]]).to(dtype)
+    for mode in warp.MODES:
+        read = warp.sample(image, points, mode=mode)
+        assert read.dtype == dtype
+        assert torch.equal(read, warp.sample(image.float(), points.float(), mode=mode).to(dtype))
+    assert torch.equal(warp.resample(image, 1.0, 2.0), warp.resample(image.float(), 1.0, 2.0).to(dtype))
+    matrix = 1.5 * torch.eye(2, 3)[None]
+    assert torch.equal(warp.affine_points(matrix.to(dtype), (2, 5000)), warp.affine_points(matrix, (2, 5000)))
+    assert torch.equal(warp.affine_flow(matrix.to(dtype), (2, 5000)), warp.affine_flow(matrix, (2, 5000)).to(dtype))
+
+
 @settings(max_examples=30)
 @given(st.floats(-2, 2), st.floats(-2, 2))
 def test_a_linear_image_is_read_exactly(dy: float, dx: float) -> None:
