@@ -1,7 +1,8 @@
 """Each claim of the lecture as one paired experiment over seeds.
 
 A claim is a function of a seed. It trains every arm from the same start on the same batches, scores each on held-out data,
-and returns ``{measure: {arm: score}}``. The record of all seeds lies as JSON in ``lectures/records/``.
+and returns ``{measure: {arm: score}}``. The record of all seeds lies as JSON in ``lectures/records/``, with what it was made of and by
+(``provenance``): no phantom stands in for data, and every seed runs in a process of one thread.
 
 Recipes were found on seeds below ``FRESH``; records are made on seeds from there on, which no choice has seen.
 """
@@ -10,16 +11,14 @@ import importlib
 import json
 import math
 import multiprocessing
+import os
 import pkgutil
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-from .. import __version__
+from typing import Any, NamedTuple
 
 Scores = dict[str, dict[str, float]]
 RECORDS = Path(__file__).parents[2] / "lectures" / "records"
@@ -45,14 +44,28 @@ class Effect:
 
 @dataclass(frozen=True)
 class Claim:
-    """What the lecture says, and the experiment that asks the data. The first comparison is the claim itself."""
+    """What the lecture says, and the experiment that asks the data.
+
+    The first ``asserted`` comparisons are the claim itself. ``baseline``: a measure, and the arms that do it without learning, of which
+    the record names the strongest. ``simulated``: the sets of ``coursekit.data`` that are made, not read.
+    """
 
     name: str
     lecture: str
     statement: str
     comparisons: Sequence[tuple[str, str, str]]  # (measure, better, worse)
-    baseline: tuple[str, str]  # (measure, arm): what does it without learning
+    baseline: tuple[str, ...]  # (measure, arm, arm …)
     experiment: Callable[[int], Scores]
+    asserted: int = 1
+    simulated: tuple[str, ...] = ()
+
+
+class Measured(NamedTuple):
+    """One seed: what came out, the CPU seconds it took, and ``provenance.provenance()`` of the process that measured it."""
+
+    scores: Scores
+    cpu_s: float
+    made_by: dict[str, Any]
 
 
 def by_measure(arms: Mapping[str, Mapping[str, float]]) -> Scores:
@@ -97,33 +110,51 @@ def effect(measure: str, better: str, worse: str, *, scores: Sequence[Scores]) -
 
 
 def run(name: str, *, seeds: int = 6, jobs: int = 1, write: bool = True, report: Callable[[str], None] = print) -> dict[str, Any]:
-    """Run a claim for ``seeds`` fresh seeds, ``jobs`` at a time, and return its record, written anew after each seed but the first."""
+    """Run a claim for ``seeds`` fresh seeds, ``jobs`` at a time, and return its record.
+
+    It grows in ``NAME.partial.json`` and takes the record's place when all seeds are through, unless that has more of them.
+    Raises ``ValueError`` where a phantom would stand in for data.
+    """
+    from .provenance import refuse_own_folders
+
     claim = find(name)
     if seeds < 2:
         raise ValueError(f"expected at least 2 seeds, got {seeds}: one run has no error bar")
-    scores: list[Scores] = []
+    refuse_own_folders()
+    done: list[Measured] = []
     record: dict[str, Any] = {}
-    cpu_s = 0.0
-    for seed, (found, seconds) in zip(range(FRESH, FRESH + seeds), _experiments(claim, seeds, jobs)):
-        scores.append(found)
-        cpu_s += seconds
-        report(f"{name}: seed {seed} ({len(scores)} of {seeds}) took {seconds:.0f} CPU s")
-        if len(scores) > 1:
-            record = describe(claim, scores, cpu_s=cpu_s)
+    for seed, measured in zip(range(FRESH, FRESH + seeds), _experiments(claim, seeds, jobs)):
+        done.append(measured)
+        report(f"{name}: seed {seed} ({len(done)} of {seeds}) took {measured.cpu_s:.0f} CPU s")
+        if len(done) > 1:
+            record = describe(claim, done)
             if write:
-                RECORDS.mkdir(parents=True, exist_ok=True)
-                path_of(name).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+                _partial(name).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    if write:
+        _keep(name, seeds, report)
     return record
 
 
-def _experiments(claim: Claim, seeds: int, jobs: int) -> Iterator[tuple[Scores, float]]:
-    """What each seed gives and the CPU seconds it took, in order; several jobs are processes of one thread each."""
-    fresh = range(FRESH, FRESH + seeds)
-    if jobs == 1:
-        yield from (_timed(claim.experiment, seed) for seed in fresh)
-        return
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _one_thread) as pool:
-        yield from pool.map(_timed, [claim.experiment] * seeds, fresh)
+def _partial(name: str) -> Path:
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    return path_of(name).with_suffix(".partial.json")
+
+
+def _keep(name: str, seeds: int, report: Callable[[str], None]) -> None:
+    """Put the partial record in the place of the record, if that has no more seeds."""
+    before = load(name)["seeds"] if path_of(name).exists() else 0
+    if before > seeds:
+        report(f"{name}: the record has {before} seeds and stays; this one, of {seeds}, lies in {_partial(name)}")
+    else:
+        os.replace(_partial(name), path_of(name))
+
+
+def _experiments(claim: Claim, seeds: int, jobs: int) -> Iterator[Measured]:
+    """Every seed in order; jobs are processes of one thread each, in which no phantom stands in for data."""
+    from ..data import fetch
+
+    with fetch.no_standins(), ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _one_thread) as pool:
+        yield from pool.map(_measured, [claim.experiment] * seeds, range(FRESH, FRESH + seeds))
 
 
 def _one_thread() -> None:
@@ -132,31 +163,42 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _timed(experiment: Callable[[int], Scores], seed: int) -> tuple[Scores, float]:
+def _measured(experiment: Callable[[int], Scores], seed: int) -> Measured:
+    from .provenance import provenance
+
     start = time.process_time()
-    return experiment(seed), time.process_time() - start
+    scores = experiment(seed)
+    return Measured(scores, time.process_time() - start, provenance())
 
 
-def describe(claim: Claim, scores: Sequence[Scores], *, cpu_s: float) -> dict[str, Any]:
-    """The record: what was claimed, every score of every seed, the effects, and on what it was measured."""
-    import torch
+def describe(claim: Claim, done: Sequence[Measured]) -> dict[str, Any]:
+    """The record: what was claimed, every score of every seed, the effects, what it took, and on what and by what it was measured."""
+    made_by = done[-1].made_by
+    if any(one.made_by["code"] != made_by["code"] for one in done):
+        raise ValueError("expected the same code for every seed, got a change: leave coursekit alone while a claim runs, and run it again")
+    seconds = [round(one.cpu_s, 1) for one in done]
+    took = {"cpu_s_per_seed": seconds, "cpu_s_total": round(math.fsum(seconds), 1), "made": time.strftime("%Y-%m-%d")}
+    return summary(claim, [one.scores for one in done]) | took | {"simulated": list(claim.simulated)} | made_by
 
-    measure, arm = claim.baseline
+
+def summary(claim: Claim, scores: Sequence[Scores]) -> dict[str, Any]:
+    """What the scores say of the claim: its effects, whether those that it asserts hold, and the strongest arm that learns nothing."""
     effects = [effect(*c, scores=scores) for c in claim.comparisons]
+    measure, *unlearnt = claim.baseline
+    mean = {m: {arm: math.fsum(s[m][arm] for s in scores) / len(scores) for arm in scores[0][m]} for m in scores[0]}
+    best = max(unlearnt, key=mean[measure].__getitem__)
+    means = {m: arms[best] for m, arms in mean.items() if best in arms}
     return {
         "name": claim.name,
         "lecture": claim.lecture,
         "statement": claim.statement,
-        "holds": effects[0].holds,
+        "asserted": claim.asserted,
+        "holds": all(e.holds for e in effects[: claim.asserted]),
         "effects": [asdict(e) | {"holds": e.holds} for e in effects],
-        "baseline": {"measure": measure, "arm": arm, "mean": math.fsum(s[measure][arm] for s in scores) / len(scores)},
+        "baseline": {"measure": measure, "arm": best, "mean": means[measure], "means": means},
         "seeds": len(scores),
         "first_seed": FRESH,
         "scores": list(scores),
-        "cpu_s": round(cpu_s, 1),
-        "made": time.strftime("%Y-%m-%d"),
-        "versions": {"coursekit": __version__, "torch": torch.__version__, "python": platform.python_version()},
-        "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
     }
 
 
@@ -174,15 +216,21 @@ def load(name: str) -> dict[str, Any]:
     return record
 
 
+def verdict(record: dict[str, Any]) -> str:
+    """Of what the claim asserts: "shown" if all of it is, "refuted" if the opposite of a part of it is shown, else "not shown"."""
+    asserted = record["effects"][: record["asserted"]]
+    return "shown" if record["holds"] else "refuted" if any(e["high"] < 0 for e in asserted) else "not shown"
+
+
 def table() -> list[dict[str, Any]]:
-    """One row a recorded claim: ``{name, lecture, effect, low, high, seeds, holds, cpu_s, baseline}``."""
+    """One row a recorded claim: ``{name, lecture, effect, low, high, seeds, verdict, cpu_s_total, baseline}``."""
     rows = []
     for record in (load(name) for name in names() if path_of(name).exists()):
         first = record["effects"][0]
         rows.append(
             {key: record[key] for key in ("name", "lecture")}
             | {key: first[key] for key in ("effect", "low", "high")}
-            | {key: record[key] for key in ("seeds", "holds", "cpu_s")}
+            | {"seeds": record["seeds"], "verdict": verdict(record), "cpu_s_total": record["cpu_s_total"]}
             | {"baseline": record["baseline"]["mean"]}
         )
     return rows

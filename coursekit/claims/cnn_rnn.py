@@ -137,5 +137,6 @@ CLAIMS = [
         ],
         baseline=("accuracy", FRAME),
         experiment=joint_experiment,
+        simulated=("clips.actions",),
     )
 ]

@@ -195,7 +195,7 @@ CLAIMS = [
     Claim(
         name="ef_video_vs_frame",
         lecture="16",
-        statement="The ejection fraction is seen in a clip, hardly in a single frame.",
+        statement="The ejection fraction is read better from a clip than from a single frame.",
         comparisons=[
             *((measure, "clip", "single frame") for measure in MEASURES),
             ("minus MAE, points", "clip", "single frames, their mean"),
@@ -205,5 +205,7 @@ CLAIMS = [
         ],
         baseline=("minus MAE, points", "mean of the training set"),
         experiment=ef_experiment,
+        asserted=len(MEASURES),
+        simulated=("echo.clips",),
     )
 ]

@@ -75,5 +75,6 @@ CLAIMS = [
         ],
         baseline=(_named("clean"), "zero flow"),
         experiment=flow_experiment,
+        simulated=("clips.pairs",),
     )
 ]

@@ -216,7 +216,7 @@ CLAIMS = [
     Claim(
         name="icu_events",
         lecture="15",
-        statement="When a patient gets in or out of bed or chair is found with time, and missed one frame at a time.",
+        statement="When a patient gets in or out of bed or chair is found better with time than one frame at a time.",
         comparisons=[
             *((measure, "with time", "one frame at a time") for measure in ("event AP", "event sensitivity", "event precision")),
             ("event AP", "with time", "no network"),
@@ -226,5 +226,7 @@ CLAIMS = [
         ],
         baseline=("event AP", "no network"),
         experiment=icu_experiment,
+        asserted=3,
+        simulated=("icu.rooms",),
     )
 ]

@@ -111,5 +111,6 @@ CLAIMS = [
         ],
         baseline=("accuracy", FRAME),
         experiment=inflation_experiment,
+        simulated=("clips.actions",),
     )
 ]

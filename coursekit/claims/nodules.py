@@ -241,6 +241,7 @@ CLAIMS = [
         comparisons=_views_comparisons(),
         baseline=("AUC, same epochs", "contrast"),
         experiment=views_experiment,
+        simulated=("ct.nodules",),
     ),
     Claim(
         name="malignancy_from_shape",

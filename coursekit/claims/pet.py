@@ -142,5 +142,7 @@ CLAIMS = [
         ],
         baseline=("Dice", "threshold"),
         experiment=pet_experiment,
+        asserted=4,
+        simulated=("brain.pet",),
     )
 ]

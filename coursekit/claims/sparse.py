@@ -168,7 +168,7 @@ CLAIMS = [
     Claim(
         name="sparse_annotation",
         lecture="08",
-        statement="A 3D U-Net learns a volume from a few annotated slices: four are much better than one, and nearly as good as all.",
+        statement="A 3D U-Net learns a volume from a few annotated slices: four are better than one, and all thirty better still.",
         comparisons=[
             ("Dice", "4 slices", "1 slice"),
             ("Dice", ALL, "4 slices"),
@@ -181,6 +181,8 @@ CLAIMS = [
         ],
         baseline=("Dice", "blur and threshold"),
         experiment=slices_experiment,
+        asserted=2,
+        simulated=("nuclei3d.rim",),
     ),
     Claim(
         name="semi_supervised",
@@ -193,5 +195,6 @@ CLAIMS = [
         ],
         baseline=("Dice", "blur and threshold"),
         experiment=rest_experiment,
+        simulated=("nuclei3d.rim",),
     ),
 ]
