@@ -3,8 +3,11 @@
 A complaint is one sentence of three parts: what was expected, what came, what to do.
 """
 
+import contextlib
 import functools
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -103,6 +106,33 @@ def positive(name: str, value: float | Sequence[float], *, zero: bool = False) -
     for v in value if isinstance(value, Sequence) else (value,):
         if not (v >= 0 if zero else v > 0) or v == float("inf"):
             raise refuse(f"{name} {'>= 0' if zero else '> 0'} and finite", value, "give a size, not a difference")
+
+
+def index(what: str, value: object, count: int) -> int:
+    """An item's number as Python's own ``int`` in 0 … ``count`` − 1, whether it comes from Python, numpy or torch; −1 is the last.
+
+    Raises ``IndexError`` beyond the end, as sequences do, and ``ValueError`` for what is no whole number.
+    """
+    whole = not isinstance(value, bool) and not (isinstance(value, Tensor) and (value.dim() > 0 or value.dtype == torch.bool))
+    try:
+        number = operator.index(value) if whole else None  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None:
+        raise refuse(f"the number of {what}, a whole one", type(value).__name__, "ask for one item at a time")
+    if not -count <= number < count:
+        raise IndexError(f"expected {what} 0 … {count - 1}, got {number}: the set has {count}")
+    return number % count
+
+
+@contextlib.contextmanager
+def reading(what: str, place: Path, advice: str = "copy it again from its source") -> Iterator[None]:
+    """Whatever another's library raises over a file becomes our sentence, with the file's name: only its calls belong inside."""
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise refuse(f"{what} in {place.name}", f"{type(error).__name__} ({reason})", advice) from error
 
 
 def one_of(name: str, value: object, choices: Sequence[object]) -> None:

@@ -4,7 +4,7 @@ What nobody looked at is ``UNLABELLED``; ``coursekit.losses`` gives it no weight
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, SupportsIndex
 
 import torch
 from jaxtyping import Bool, Float, Integer
@@ -131,7 +131,7 @@ class Patches(Dataset[Patch]):
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, index: int) -> Patch:
-        index = range(self.length)[index]
+    def __getitem__(self, index: SupportsIndex) -> Patch:
+        index = _check.index("a patch", index, self.length)
         image, target = _crop(self.image, self.target, self.places, self.size, seeds.stream(self.seed, "patches", index))
         return Patch(image.contiguous(), target.contiguous())

@@ -11,7 +11,7 @@ Whoever has the whole set names its folder in COURSEKIT_DSB2018. Then ``images``
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, SupportsIndex
 
 import numpy as np
 import tifffile
@@ -88,8 +88,8 @@ class Images(Dataset[Nuclei]):
     def __len__(self) -> int:
         return 1 if isinstance(self.whole, Nuclei) else len(self.whole)
 
-    def __getitem__(self, index: int) -> Nuclei:
-        index = range(len(self))[index]
+    def __getitem__(self, index: SupportsIndex) -> Nuclei:
+        index = _check.index("an image", index, len(self))
         if isinstance(self.whole, Nuclei):
             return self.whole
         grey, labels, name, mended = self.whole[index]
@@ -265,8 +265,8 @@ class CopyPaste(Dataset[Tile]):
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, index: int) -> Tile:
-        index = range(self.length)[index]
+    def __getitem__(self, index: SupportsIndex) -> Tile:
+        index = _check.index("a tile", index, self.length)
         generator = seeds.stream(self.seed, "tiles", index)
         whole = self.images[int(phantoms.uniform(0, len(self.images), generator=generator))]
         count = self._room(whole) if phantoms.uniform(0, 1, generator=generator) < self.pasted else 0

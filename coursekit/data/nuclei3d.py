@@ -6,7 +6,7 @@ how methods compare on this volume. Its labels are a silver standard: see ``clea
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, SupportsIndex
 
 import numpy as np
 import tifffile
@@ -99,8 +99,8 @@ class Volumes(Dataset[NucleiVolume]):
     def __len__(self) -> int:
         return 1 if isinstance(self.whole, NucleiVolume) else len(self.whole)
 
-    def __getitem__(self, index: int) -> NucleiVolume:
-        index = range(len(self))[index]
+    def __getitem__(self, index: SupportsIndex) -> NucleiVolume:
+        index = _check.index("a volume", index, len(self))
         return self.whole if isinstance(self.whole, NucleiVolume) else _own(self.whole[index])
 
 

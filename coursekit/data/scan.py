@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from jaxtyping import Float64, Shaped
 from nibabel.affines import apply_affine
-from nibabel.filebasedimages import ImageFileError
+from nibabel.openers import ImageOpener
 from scipy import ndimage
 from torch import Tensor
 
@@ -39,7 +39,8 @@ class Scan:
     def __post_init__(self) -> None:
         _check.tensor("values", self.values, "D H W")
         rest = np.abs(self.affine[3] - [0, 0, 0, 1]).max() if self.affine.shape == (4, 4) else np.inf
-        if not np.isfinite(self.affine).all() or rest > 0 or abs(np.linalg.det(self.affine[:3, :3])) < 1e-9:
+        box = np.prod(np.linalg.norm(self.affine[:3, :3], axis=0))  # mm³ of a voxel, were its edges at right angles
+        if not np.isfinite(self.affine).all() or rest > 0 or not abs(np.linalg.det(self.affine[:3, :3])) > 1e-6 * box:
             raise _check.refuse(
                 "an affine (4, 4) that can be inverted, its last row 0 0 0 1", self.affine.tolist(), "read it from the file's header"
             )
@@ -96,13 +97,16 @@ def _directions(axes: str) -> np.ndarray:
 
 
 def aligned(first: Scan, second: Scan, *, tolerance_mm: float = 0.01) -> None:
-    """Refuse two scans, an image and its labels, that do not lie on the same grid: other size, or a corner elsewhere in the world."""
+    """Refuse two scans, an image and its labels, that do not lie on the same grid: other size, or a corner elsewhere in the world.
+
+    Elsewhere is farther than ``tolerance_mm`` and, of voxels as small as in microscopy, than a tenth of a voxel.
+    """
     shapes = tuple(first.values.shape), tuple(second.values.shape)
     if shapes[0] != shapes[1]:
         raise _check.refuse(f"two volumes of one shape {shapes[0]}", shapes[1], "resample one onto the other")
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in shapes[0]])).reshape(3, -1).T
     apart = float(np.abs(first.world(corners) - second.world(corners)).max())
-    if apart > tolerance_mm:
+    if apart > min(tolerance_mm, 0.1 * min(first.spacing_mm)):
         got = f"{second.axes} against {first.axes}, corners {apart:.3g} mm apart"
         raise _check.refuse("two volumes on one grid", got, "one is turned, mirrored or moved: bring both to the same axes with oriented")
 
@@ -148,28 +152,78 @@ def to_nifti(scan: Scan, path: Path) -> None:
 
 
 def from_nifti(path: Path) -> Scan:
-    """Read a three-dimensional NIfTI file. Raises ``ValueError`` for a file that is none, or whose orientation is unknown or ambiguous."""
-    try:
-        image = nib.load(path)
-        values = np.asanyarray(image.dataobj)
-    except (ImageFileError, OSError, EOFError, ValueError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        advice = "copy it again from its source"
-        raise _check.refuse(f"a NIfTI volume in {path.name}", f"{type(error).__name__} ({error})", advice) from error
-    if values.ndim != 3:
+    """Read a volume of three axes: NIfTI-1 or -2, also as .hdr beside .img, or FreeSurfer's .mgh; compressed or not.
+
+    Values are scaled and lengths are in the unit that the header states, mm where it states none; what is compressed is read to its
+    checksum. Raises ``ValueError`` for a file that is missing, damaged or none of these, or whose orientation is unknown or ambiguous.
+    """
+    with _check.reading("a NIfTI volume", path):
+        image, values = _opened(path)
+    if not isinstance(image, nib.Nifti1Pair | nib.MGHImage):
+        raise _check.refuse(f"a NIfTI volume in {path.name}", type(image).__name__, "convert it to .nii.gz")
+    if values.ndim < 3 or set(values.shape[3:]) - {1}:
         raise _check.refuse(f"three axes in {path.name}", values.shape, "split channels or frames into files of their own")
-    _known_place(image, path)
-    affine = np.asarray(image.affine, np.float64)[:, [2, 1, 0, 3]]
-    unit = bytes(image.header["descrip"].item()).decode(errors="replace").rstrip("\0")
-    return Scan(torch.from_numpy(np.array(values.transpose(2, 1, 0), order="C")), affine, unit)
+    unit, mm = "", 1.0
+    if isinstance(image, nib.Nifti1Pair):
+        _known_place(image, path)
+        unit, mm = image.header["descrip"].item().decode(errors="replace").rstrip("\0"), _mm(image, path)
+    affine = np.diag([mm, mm, mm, 1]) @ np.asarray(image.affine, np.float64)[:, [2, 1, 0, 3]]
+    return read_scan(values.reshape(values.shape[:3]).transpose(2, 1, 0), affine, unit, path)
+
+
+def _opened(path: Path) -> tuple[Any, np.ndarray]:
+    """The image and its scaled values, every file of it read to its end: there a compressed one has its checksum."""
+    if path.suffix in (".mgh", ".mgz"):
+        with ImageOpener(path) as stream:  # nibabel would leave it open
+            image = nib.MGHImage.from_stream(stream.fobj)
+            values = np.asanyarray(image.dataobj)
+            _read_on(stream)
+        return image, values
+    image = nib.load(path)
+    values = np.asanyarray(image.dataobj)
+    for part in image.file_map.values():
+        with ImageOpener(part.filename) as stream:
+            _read_on(stream)
+    return image, values
+
+
+def _read_on(stream: ImageOpener) -> None:
+    while stream.read(2**22):
+        pass
+
+
+def _mm(image: Any, path: Path) -> float:
+    """The unit of length in the header, in mm."""
+    with _check.reading("a unit of length", path):
+        return {"mm": 1.0, "unknown": 1.0, "micron": 1e-3, "meter": 1e3}[image.header.get_xyzt_units()[0]]
 
 
 def _known_place(image: Any, path: Path) -> None:
     """Refuse a header that does not say, or says twice and differently, where the voxels lie."""
-    (sform, sform_code), (qform, qform_code) = image.get_sform(coded=True), image.get_qform(coded=True)
-    if not sform_code and not qform_code:
+    with _check.reading("an orientation", path):
+        quaternion = np.array([image.header[f"quatern_{part}"] for part in "bcd"], np.float64)
+        if 1 < (length := np.linalg.norm(quaternion)) < 1.01:  # by rounding; NIfTI's own library scales it so too
+            for part, value in zip("bcd", quaternion / length):
+                image.header[f"quatern_{part}"] = value
+        placed = [("sform", *image.get_sform(coded=True)), ("qform", *image.get_qform(coded=True))]
+        axes = {name: "".join(map(str, nib.aff2axcodes(affine))) for name, affine, code in placed if code}
+    if not axes:
         raise _check.refuse(f"{path.name} to say its orientation", "no sform and no qform", "write the affine into its header first")
-    if sform_code and qform_code and nib.aff2axcodes(sform) != nib.aff2axcodes(qform):
-        got = f"sform {''.join(nib.aff2axcodes(sform))}, qform {''.join(nib.aff2axcodes(qform))}"
+    if len(set(axes.values())) > 1:
+        got = ", ".join(f"{name} {letters}" for name, letters in axes.items())
         raise _check.refuse(f"one orientation in {path.name}", got, "keep the one that is true and set the other to it")
+
+
+def read_scan(values: np.ndarray, affine: np.ndarray, unit: str, path: Path) -> Scan:
+    """The scan of what a library read, in this machine's byte order; where torch lacks a sign-less integer, the next wider one.
+
+    Raises ``ValueError`` with the file's name for values that are no real numbers or none at all, and for an affine that is no place.
+    """
+    kind = f"{values.dtype.kind}{values.dtype.itemsize}"
+    if kind not in ("b1", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8") or (kind == "u8" and values.max(initial=0) >= 2**63):
+        raise _check.refuse(f"real numbers of at most 64 bits in {path.name}", values.dtype.name, "convert it first")
+    if not values.size:
+        raise _check.refuse(f"voxels in {path.name}", f"a shape of {values.shape}", "copy it again from its source")
+    native = {"u2": np.dtype(np.int32), "u4": np.dtype(np.int64), "u8": np.dtype(np.int64)}.get(kind, values.dtype.newbyteorder("="))
+    with _check.reading("a place in the world", path):
+        return Scan(torch.from_numpy(np.array(values, native, order="C")), affine, unit)

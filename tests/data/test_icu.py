@@ -97,7 +97,7 @@ def test_an_index_counts_from_either_end_and_a_loop_ends() -> None:
     few = icu.rooms(split="train", count=2, minutes=0.5, size=(16, 16))
     assert torch.equal(few[-1].depth, few[1].depth)
     assert len(list(few)) == 2
-    with pytest.raises(IndexError, match="room 2 of 2"):
+    with pytest.raises(IndexError, match="a room 0 … 1, got 2: the set has 2"):
         few[2]
 
 

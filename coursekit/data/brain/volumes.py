@@ -1,12 +1,13 @@
 """Volumes of 64 × 64 × 40 voxels with lesions: what every PET of the course comes as."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, SupportsIndex
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
+from ... import _check
 from ..scan import Affine, Scan
 from ..seeds import Part
 
@@ -56,7 +57,8 @@ class PetSet:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, i: int) -> PetItem:
+    def __getitem__(self, i: SupportsIndex) -> PetItem:
+        i = _check.index("a volume", i, len(self))
         return PetItem(self.images[i], self.masks[i], self.labels[i])
 
     @property
@@ -73,12 +75,14 @@ class PetSet:
     def voxel_ml(self) -> float:
         return self.scan(0).voxel_ml
 
-    def scan(self, i: int) -> Scan:
+    def scan(self, i: SupportsIndex) -> Scan:
         """Volume i with its place, to write to NIfTI or to turn."""
+        i = _check.index("a volume", i, len(self))
         return Scan(self.images[i, 0], self.affines[i], self.unit)
 
-    def label(self, i: int) -> Scan:
+    def label(self, i: SupportsIndex) -> Scan:
         """The lesions of volume i, numbered, with their place."""
+        i = _check.index("a volume", i, len(self))
         return Scan(self.labels[i], self.affines[i])
 
 

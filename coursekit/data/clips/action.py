@@ -15,7 +15,7 @@ of ``grow`` the object springs back to its smallest once.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import torch
 from jaxtyping import Float, Integer
@@ -90,7 +90,8 @@ class ActionSet(Dataset[Action]):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index: int) -> Action:
+    def __getitem__(self, index: SupportsIndex) -> Action:
+        index = _check.index("a clip", index, len(self))
         return Action(self.clips[index], self.labels[index])
 
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import numpy as np
 import torch
@@ -79,8 +79,8 @@ class PairSet(Dataset[Pair]):
     def __len__(self) -> int:
         return len(self.frames)
 
-    def __getitem__(self, index: int) -> Pair:
-        return self.frames[index].item
+    def __getitem__(self, index: SupportsIndex) -> Pair:
+        return self.frames[_check.index("a pair", index, len(self))].item
 
 
 # --- stereo --------------------------------------------------------------------------------------------------------------

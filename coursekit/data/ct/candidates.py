@@ -9,7 +9,7 @@ are the nodule's own shape, size and density.
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import numpy as np
 import torch
@@ -60,7 +60,8 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index: int) -> Candidate:
+    def __getitem__(self, index: SupportsIndex) -> Candidate:
+        index = _check.index("a candidate", index, len(self))
         return Candidate(window(self.patches[index], **self.shown), self.labels[index], self.diameter_mm[index])
 
     def windowed(self) -> Float32[Tensor, "N 1 D H W"]:

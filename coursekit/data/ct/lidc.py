@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import numpy as np
 import torch
@@ -40,8 +40,8 @@ class Nodules:
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index: int) -> Nodule:
-        return self.items[index]
+    def __getitem__(self, index: SupportsIndex) -> Nodule:
+        return self.items[_check.index("a nodule", index, len(self))]
 
     def __iter__(self) -> Iterator[Nodule]:
         return iter(self.items)
@@ -174,7 +174,8 @@ class Malignancy:
     def __len__(self) -> int:
         return len(self.masks)
 
-    def __getitem__(self, index: int) -> ShapeItem:
+    def __getitem__(self, index: SupportsIndex) -> ShapeItem:
+        index = _check.index("a nodule", index, len(self))
         return ShapeItem(self.masks[index].float(), self.malignant[index].float(), self.diameter_mm[index], self.ratings[index])
 
 

@@ -6,7 +6,7 @@ that thick slices blur them as they blur a real one. The tumour that the CT came
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import numpy as np
 import torch
@@ -57,7 +57,8 @@ class Slices:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> SliceItem:
+    def __getitem__(self, index: SupportsIndex) -> SliceItem:
+        index = _check.index("a slice", index, len(self))
         return SliceItem(self.images[index], self.labels[index], nuclei.boxes(self.labels[index]))
 
 

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, SupportsIndex
 
 import torch
 import torch.nn.functional as F
@@ -68,7 +68,7 @@ class EchoSet(Dataset[Echo]):
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index: int) -> Echo:
+    def __getitem__(self, index: SupportsIndex) -> Echo:
         index = self._at(index)
         patient, moves = self._patient(index)
         film = scanner.film(patient, moves, self.size, generator=self._stream(index, "film"))
@@ -77,7 +77,7 @@ class EchoSet(Dataset[Echo]):
         spacing = torch.tensor(patient.depth / self.size)
         return Echo(film[None], masks, moves.volume_ml.float(), edv, esv, ef, moves.ed, moves.es, spacing)
 
-    def pair(self, index: int) -> tuple[Frame, Frame] | None:
+    def pair(self, index: SupportsIndex) -> tuple[Frame, Frame] | None:
         """The first end-diastolic and the first end-systolic frame of clip ``index``, equal to those of the clip to the last bit."""
         index = self._at(index)
         patient, moves = self._patient(index)
@@ -93,7 +93,7 @@ class EchoSet(Dataset[Echo]):
         """The ejection fractions of all patients, without making the clips."""
         return torch.tensor([self.patient(i).ef_percent for i in range(self.count)])
 
-    def patient(self, index: int) -> heart.Heart:
+    def patient(self, index: SupportsIndex) -> heart.Heart:
         """The simulated heart of clip ``index``. Its stream is named by seed, split and index, so no patient is in two splits."""
         return self._patient(self._at(index))[0]
 
@@ -105,10 +105,8 @@ class EchoSet(Dataset[Echo]):
     def _stream(self, index: int, what: str) -> Generator:
         return stream(self.seed, "echo", self.split, index, what)
 
-    def _at(self, index: int) -> int:
-        if not -self.count <= index < self.count:
-            raise IndexError(f"expected a clip 0 … {self.count - 1}, got {index}: the set has {self.count}")
-        return index % self.count
+    def _at(self, index: SupportsIndex) -> int:
+        return _check.index("a clip", index, self.count)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,11 +124,11 @@ class EchoNetSet(EchoSet):
         """The ejection fractions of all patients, from the list of files."""
         return torch.tensor([study.ef_percent for study in self.studies])
 
-    def patient(self, index: int) -> heart.Heart:
+    def patient(self, index: SupportsIndex) -> heart.Heart:
         """There is no simulated heart behind a real video."""
         raise TypeError("expected a simulated patient, got one of EchoNet-Dynamic: read its record in studies")
 
-    def __getitem__(self, index: int) -> Echo:
+    def __getitem__(self, index: SupportsIndex) -> Echo:
         index = self._at(index)
         study = self.studies[index]
         video = echonet.video(study)
@@ -149,7 +147,7 @@ class EchoNetSet(EchoSet):
         edv, esv, ef = (torch.tensor(v) for v in (study.edv_ml, study.esv_ml, study.ef_percent))
         return Echo(film[None], masks, volume, edv, esv, ef, ed, es, torch.tensor(math.nan))
 
-    def pair(self, index: int) -> tuple[Frame, Frame] | None:
+    def pair(self, index: SupportsIndex) -> tuple[Frame, Frame] | None:
         """The two traced frames; None if the video has not been traced."""
         study = self.studies[self._at(index)]
         ed, es = study.ed_frame, study.es_frame
@@ -178,7 +176,8 @@ class Frames(Dataset[Frame]):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> Frame:
+    def __getitem__(self, index: SupportsIndex) -> Frame:
+        index = _check.index("a frame", index, len(self))
         return Frame(self.images[index], self.masks[index], self.is_ed[index], self.volume_ml[index], self.spacing_mm[index])
 
 

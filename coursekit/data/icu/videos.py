@@ -1,7 +1,7 @@
 """The videos as a data set, and cut into windows to train on."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import torch
 from jaxtyping import Bool, Float, Int64, UInt8
@@ -64,7 +64,7 @@ class IcuSet(Dataset[Video]):
     def frames(self) -> int:
         return max(1, round(self.minutes * 60 * self.fps))
 
-    def __getitem__(self, index: int) -> Video:
+    def __getitem__(self, index: SupportsIndex) -> Video:
         scene = self._scene(index)
         trace = scene.render(self.size, self.fps, self.frames)
         generator = seeds.stream(self.seed, "icu", self.split, self._number(index), "sensor")
@@ -80,16 +80,14 @@ class IcuSet(Dataset[Video]):
             targets=_targets(events, classes, times),
         )
 
-    def trace(self, index: int) -> Trace:
+    def trace(self, index: SupportsIndex) -> Trace:
         """The same room without noise, with the geometry and everybody's joints: to check the truth by, not to learn from."""
         return self._scene(index).render(self.size, self.fps, self.frames)
 
-    def _number(self, index: int) -> int:
-        if not -self.count <= index < self.count:
-            raise IndexError(f"room {index} of {self.count}")
-        return index % self.count
+    def _number(self, index: SupportsIndex) -> int:
+        return _check.index("a room", index, self.count)
 
-    def _scene(self, index: int) -> Scene:
+    def _scene(self, index: SupportsIndex) -> Scene:
         return Scene(self.seed, self.split, self._number(index), self.minutes * 60)
 
 
@@ -148,7 +146,8 @@ class Windows(Dataset[Window]):
     def __len__(self) -> int:
         return len(self.depth)
 
-    def __getitem__(self, index: int) -> Window:
+    def __getitem__(self, index: SupportsIndex) -> Window:
+        index = _check.index("a window", index, len(self))
         return Window(self.depth[index], self.targets[index], self.people[index])
 
 

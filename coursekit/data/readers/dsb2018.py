@@ -6,7 +6,7 @@ Source: Caicedo et al., Nucleus segmentation across imaging experiments: the 201
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, SupportsIndex
 
 import numpy as np
 import PIL.Image
@@ -51,8 +51,8 @@ class DSB2018(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, index: int) -> Sample:
-        name = self.names[index]
+    def __getitem__(self, index: SupportsIndex) -> Sample:
+        name = self.names[_check.index("an image", index, len(self))]
         grey = np.round(self._pixels(name).mean(2)).astype(np.uint8)
         masks = readers.entry(self.folder / name / "masks", f"the masks of {name}")
         labels, note = _instances((_mask(f, grey.shape) for f in sorted(masks.glob("[!.]*.png"))), grey.shape)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, SupportsIndex
 
 import torch
 from torch.utils.data import Dataset
@@ -50,7 +50,8 @@ class NiftiFolder(Dataset[Pair]):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> Pair:
+    def __getitem__(self, index: SupportsIndex) -> Pair:
+        index = _check.index("a volume", index, len(self))
         with _naming(self.images[index]):
             image = from_nifti(self.images[index])
         with _naming(self.labels[index]):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import av
 import numpy as np
@@ -60,8 +60,8 @@ class Clips:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> Float[Tensor, "C T S S"]:
-        path = self.paths[index]
+    def __getitem__(self, index: SupportsIndex) -> Float[Tensor, "C T S S"]:
+        path = self.paths[_check.index("a video", index, len(self))]
         length = length_of(path)
         wanted = [min(int((k + 0.5) * length / self.frames), length - 1) for k in range(self.frames)]
         return square(as_clip(decode(path, wanted).frames, gray=self.gray, size=self.size))

@@ -1,0 +1,80 @@
+"""Item i of every data set is the same whoever counted: Python, numpy or torch; beyond the end is said alike."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import Subset
+
+from coursekit.data import annotation, brain, clips, ct, echo, icu, nuclei, nuclei3d
+from coursekit.data.ct import lidc
+from coursekit.data.seeds import stream
+
+SETS: dict[str, Callable[[], Any]] = {
+    "echo": lambda: echo.clips(split="train", count=4, size=40, frames=4),
+    "echo frames": lambda: echo.frames(split="train", count=2, size=40),
+    "rooms": lambda: icu.rooms(split="train", count=4, minutes=0.5, fps=1),
+    "windows": lambda: icu.windows(icu.rooms(split="train", count=2, minutes=0.5, fps=1), seconds=15),
+    "actions": lambda: clips.actions(count=4, frames=2, size=16),
+    "pairs": lambda: clips.pairs(split="train", count=4, size=64),
+    "images": lambda: nuclei.images(),
+    "tiles": lambda: nuclei.CopyPaste(nuclei.load(), size=64, count=2, length=4),
+    "volumes": lambda: nuclei3d.volumes(),
+    "patches": lambda: annotation.Patches(torch.zeros(1, 8, 20, 20), torch.zeros(8, 20, 20).long(), size=(2, 4, 4), length=4),
+    "pet": lambda: brain.pet(count=2),
+    "candidates": lambda: ct.nodules(split="train", count=4),
+    "slices": lambda: ct.slices(split="train", count=4, size=64),
+    "nodules": lambda: lidc.nodules(count=4),
+    "malignancy": lambda: lidc.malignancy(split="train", count=4),
+}
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterable[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COURSEKIT_DATA", str(tmp_path_factory.mktemp("empty")))
+        yield
+
+
+def alike(first: object, second: object) -> bool:
+    if not isinstance(first, tuple):
+        return first is second or (isinstance(first, Tensor) and isinstance(second, Tensor) and equal(first, second))
+    return isinstance(second, tuple) and all(map(alike, first, second))
+
+
+def equal(first: Tensor, second: Tensor) -> bool:
+    return torch.equal(first.nan_to_num(-1), second.nan_to_num(-1))
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_an_item_is_the_same_for_every_kind_of_number(name: str, empty: None) -> None:
+    data = SETS[name]()
+    last = len(data) - 1
+    item = data[last]
+    for index in (np.int64(last), np.uint8(last), torch.tensor(last), -1, np.int32(-1)):
+        assert alike(data[index], item), repr(index)
+    assert alike(Subset(data, np.array([last]))[0], item)  # type: ignore[arg-type]
+    for beyond in (len(data), -len(data) - 1, np.int64(len(data))):
+        with pytest.raises(IndexError, match=f"^expected a.* 0 … {last}, got {beyond}: the set has {len(data)}$"):
+            data[beyond]
+    with pytest.raises(ValueError, match="a whole one, got bool: ask for one item"):
+        data[True]
+
+
+def test_what_lies_beside_an_item_is_found_by_every_kind_of_number() -> None:
+    hearts, rooms = echo.clips(split="train", count=4, size=40), SETS["rooms"]()
+    assert hearts.patient(np.int64(3)).ef_percent == hearts.patient(3).ef_percent == pytest.approx(float(hearts.ef_percent[3]))
+    assert equal(hearts.pair(np.int64(3))[0].image, hearts.pair(3)[0].image)
+    assert equal(rooms.trace(torch.tensor(3)).clean, rooms.trace(3).clean)
+
+
+def test_a_stream_is_named_by_value(tmp_path: Path, refuses: Callable[..., None]) -> None:
+    def drawn(*names: Any) -> float:
+        return float(torch.rand((), generator=stream(*names)))
+
+    assert drawn(0, "train", 7) == drawn(np.int64(0), np.str_("train"), torch.tensor(7)) != drawn(0, "train", "7")
+    refuses("to name a stream, got 0.5: give the seed as a whole number", stream, 0.5)
