@@ -172,7 +172,7 @@ def limit(memory_mb: int, processes: int) -> None:
         resource.RLIMIT_FSIZE: SHARED_MB << 20,
         resource.RLIMIT_NOFILE: 512,
         resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_NPROC: processes * 8,  # of all that this user runs
+        resource.RLIMIT_NPROC: processes * 8,  # of all that this user runs; root is not held to it
         resource.RLIMIT_MEMLOCK: 0,
     }
     for what, most in limits.items():

@@ -127,6 +127,7 @@ def test_leaves_nothing_for_the_next(harmless: Grade) -> None:
 
 STAYS = {
     "forks twice": "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        import signal\n        [signal.signal(s, signal.SIG_IGN) for s in (1, 2, 13, 15)]\n    time.sleep(600)",
+    "forks and runs on": "for k in range(3): os.fork()",
     "thread": "import threading\nthreading.Thread(target=time.sleep, args=(600,)).start()",
     "deaf": "import signal\nfor n in range(1, 32):\n    try: signal.signal(n, signal.SIG_IGN)\n    except OSError: pass\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))",
     "atexit": "import atexit\natexit.register(time.sleep, 600)",
@@ -229,7 +230,14 @@ EXHAUSTS = {
 
 @pytest.mark.parametrize("case", EXHAUSTS)
 def test_exhausts_no_more_than_its_share(harmless: Grade, case: str) -> None:
+    """Two good ends of many forks: the watcher, which looks five times a second, ends the box and the cell is left out, or the kernel
+    comes first and refuses a fork as an error of the cell. It does so only where the grader is not root, and what the copies then
+    spoil is the rest of their own submission.
+    """
     came = harmless(own=EXHAUSTS[case], memory_mb=600, processes=24)
+    if "forks" in case and os.getuid() != 0 and not came.own.fatal:
+        assert came.own.message.startswith("BlockingIOError: "), came.own
+        return
     assert came.own.fatal == "out of memory", came.own
     assert came.own.message.startswith("It took more than "), came.own.message
     assert came.passed == {"double", "shout"}
