@@ -54,6 +54,21 @@ def wide_dtype(*tensors: Tensor) -> torch.dtype:
     return functools.reduce(torch.promote_types, (x.dtype for x in tensors), torch.float32)
 
 
+def at_least(values: Tensor, threshold: float | Tensor) -> Tensor:
+    """``values >= threshold``, and so where rounding alone holds them apart: 0.7 read from float32, arange's 0.7000000000000002."""
+    return values >= threshold * (1 - _rounding(values))
+
+
+def above(values: Tensor, threshold: float | Tensor) -> Tensor:
+    """``values > threshold``, by more than rounding."""
+    return values > threshold * (1 + _rounding(values))
+
+
+def _rounding(values: Tensor) -> float:
+    """Which relative difference says nothing: two roundings of the dtype; in float64 more, for what was computed before."""
+    return max(2 * torch.finfo(values.dtype).eps, 1e-9)
+
+
 def integer(name: str, x: Tensor) -> None:
     """Refuse anything but an integer tensor."""
     if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool:

@@ -8,6 +8,7 @@ A *setting* is one IoU threshold with one area range (S = T · A of them): the m
 Source: Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014; cocodataset.org, "Detection evaluation". Lecture 04.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -48,20 +49,24 @@ class CocoScores:
 
     def average_recall(self, *, iou: float | None = None, area: str = "all", label: int | None = None, limit: int | None = None) -> float:
         """Mean of the highest recall reached with at most ``limit`` detections an image and label (default: the largest)."""
-        m = self.max_detections.index(self.max_detections[-1] if limit is None else limit)
+        m = _position("limit", self.max_detections[-1] if limit is None else limit, self.max_detections)
         return _mean(self.recall[self._thresholds(iou)][:, self._labels(label), self._area(area), m])
 
     def numbers(self) -> dict[str, float]:
         """COCO's twelve, in COCO's order: AP, at 0.50, at 0.75, by size; AR at each limit, by size. −1 where undefined."""
         ap = {"AP": self.average_precision()}
-        ap |= {name: self.average_precision(iou=t) if t in self.iou_thresholds else -1.0 for name, t in (("AP50", 0.5), ("AP75", 0.75))}
+        for name, t in (("AP50", 0.5), ("AP75", 0.75)):
+            ap[name] = self.average_precision(iou=t) if any(math.isclose(t, other) for other in self.iou_thresholds) else -1.0
         sizes = [area for area in self.areas if area != "all"]
         ap |= {f"AP_{area}": self.average_precision(area=area) for area in sizes}
         ar = {f"AR_{limit}": self.average_recall(limit=limit) for limit in self.max_detections}
         return ap | ar | {f"AR_{area}": self.average_recall(area=area) for area in sizes}
 
     def _thresholds(self, iou: float | None) -> list[int]:
-        return list(range(len(self.iou_thresholds))) if iou is None else [_position("iou", iou, self.iou_thresholds)]
+        if iou is None:
+            return list(range(len(self.iou_thresholds)))
+        same = [math.isclose(iou, t) for t in self.iou_thresholds]  # linspace writes 0.9 as 0.8999999999999999
+        return [same.index(True) if any(same) else _position("iou", iou, self.iou_thresholds)]
 
     def _labels(self, label: int | None) -> list[int]:
         return list(range(len(self.labels))) if label is None else [_position("label", label, self.labels)]
@@ -84,6 +89,7 @@ def coco_scores(
     Per image and label, detections are taken by falling score (equal scores: as given). Each takes the free truth it overlaps
     most (equal overlaps: the later), if at least the threshold; an ignored truth only if no other will do. A detection
     on an ignored truth, or a miss outside the area range, is not counted. Overlap with a crowd is the share of the detection in it.
+    Scores count in the prediction alone; crowd, ignore and a given area in the truth alone.
 
     Raises ``ValueError`` if masks meet boxes, or masks of one image differ in size.
     """
@@ -94,10 +100,11 @@ def coco_scores(
     low, high = np.array(list(area_ranges.values()), np.float64).reshape(-1, 2).T
     ignored = truth.ignore[:, None] | _outside(truth.area, low, high)  # (G, A)
     threshold = np.minimum(np.array(iou_thresholds, np.float64), 1 - 1e-10)
+    threshold = np.minimum(threshold, threshold.round(12))  # arange's 0.7000000000000002 means 0.7
 
     pairs = coco.overlaps(truth, prediction, group, np.flatnonzero(rank < limits[-1]), float(threshold.min()))
     hit, alone = coco.match(pairs, rank, threshold, ignored, truth.crowd)  # (D, T, A) each
-    counted = hit | (alone & ~_outside(prediction.area, low, high)[:, None, :])
+    counted = hit | (alone & ~_outside(prediction.size, low, high)[:, None, :])
 
     labels = np.union1d(truth.label, prediction.label)
     levels = np.array(recall_levels, np.float64)

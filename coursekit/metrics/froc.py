@@ -48,7 +48,8 @@ def hits(centres_mm: Float[Tensor, "L 3"], radius_mm: Float[Tensor, "L"], points
     if lesions == 0:
         return torch.full((len(points_mm),), NO_LESION, device=points_mm.device)
     away = torch.cdist(points_mm.double(), centres_mm.double(), compute_mode="donot_use_mm_for_euclid_dist")  # (K, L)
-    nearest = away.where(away < radius_mm, math.inf).min(1)
+    dtype = _check.wide_dtype(centres_mm, radius_mm, points_mm)
+    nearest = away.where(~_check.at_least(away.to(dtype), radius_mm), math.inf).min(1)
     return nearest.indices.where(nearest.values < math.inf, NO_LESION)
 
 
@@ -140,5 +141,8 @@ def _curve(events: _Events, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _at(x: Tensor, y: Tensor, rates: Sequence[float]) -> list[float]:
     """The curve read at ``rates``: linear between points, flat after the last, the highest of points at one rate."""
-    values: list[float] = np.interp(rates, x.numpy(), y.numpy()).tolist()
+    alarms, wanted = x.numpy(), np.asarray(rates, np.float64)
+    nearest = alarms[np.minimum(np.searchsorted(alarms, wanted * (1 - 1e-9)), len(alarms) - 1)]
+    wanted = np.where(np.isclose(nearest, wanted, rtol=1e-9, atol=0), nearest, wanted)  # arange's 0.7999999999999999 is 0.8
+    values: list[float] = np.interp(wanted, alarms, y.numpy()).tolist()
     return values

@@ -24,10 +24,10 @@ class Instances:
 
     image: Int64[np.ndarray, "N"]
     label: Int64[np.ndarray, "N"]
-    score: Float64[np.ndarray, "N"]  # 1 for truth
+    score: Float64[np.ndarray, "N"]  # 1 where none is given
     box: Float64[np.ndarray, "N 4"]  # (x, y, width, height): COCO's own form, so that the last bit agrees
     size: Float64[np.ndarray, "N"]  # area of the box or mask itself
-    area: Float64[np.ndarray, "N"]  # area that decides small, medium, large
+    area: Float64[np.ndarray, "N"]  # of truth, the area that decides small, medium, large; predictions go by ``size``
     crowd: Bool[np.ndarray, "N"]  # a region of many objects: any number of detections may fall into it, unpunished
     ignore: Bool[np.ndarray, "N"]  # not to be found and, when found, not counted; every crowd is ignored
     masks: RunLengths | None  # None: the boxes are compared
@@ -40,8 +40,8 @@ def from_images(images: Sequence[Mapping[str, Tensor]], *, kind: str = "mask") -
     """Gather per-image dictionaries; the place in the list is the image.
 
     ``labels`` (N,) and, for ``kind="box"``, ``boxes`` (N, 4) as (x1, y1, x2, y2) or, for ``kind="mask"``, boolean ``masks`` (N, H, W).
-    Predictions add ``scores`` (N,). Truth may add ``iscrowd``, ``ignore`` (N,) and ``area`` (N,), which defaults to the shape's own area;
-    predictions always go by their own area. Other keys are left alone.
+    Predictions add ``scores`` (N,). Truth may add ``iscrowd``, ``ignore`` (N,) and ``area`` (N,), which defaults to the shape's own area.
+    All that is there is read, whichever side it stands on: what is truth is said where two tables meet. Other keys are left alone.
     """
     _check.one_of("kind", kind, KINDS)
     shape = "masks" if kind == "mask" else "boxes"
@@ -63,7 +63,7 @@ def from_images(images: Sequence[Mapping[str, Tensor]], *, kind: str = "mask") -
         score=_column(images, "scores", np.float64),
         crowd=_column(images, "iscrowd", np.bool_),
         ignore=_column(images, "ignore", np.bool_),
-        area=None if any(scored) else _column(images, "area", np.float64),
+        area=_column(images, "area", np.float64),
         shapes=_join([rle.encode(image["masks"]) for image in images]) if kind == "mask" else _corners(images),
     )
 
@@ -72,8 +72,8 @@ def from_coco(annotations: Sequence[Mapping[str, object]], *, kind: str = "mask"
     """Read the annotations, or the results, of a COCO file: ``image_id``, ``category_id``, and ``bbox`` or run-length ``segmentation``.
 
     Results have a ``score``; their area is that of the box or mask compared (pycocotools takes the box's area for a mask
-    that comes with a ``bbox`` too). Truth may have ``iscrowd`` and ``area``. An ``ignore`` field counts only with
-    ``use_ignore=True``: pycocotools overwrites it with ``iscrowd``.
+    that comes with a ``bbox`` too). Truth may have ``iscrowd`` and ``area``, and a ``score``, which says nothing of its role. An ``ignore``
+    field counts only with ``use_ignore=True``: pycocotools overwrites it with ``iscrowd``.
     """
     _check.one_of("kind", kind, KINDS)
     shape = "segmentation" if kind == "mask" else "bbox"
@@ -81,7 +81,7 @@ def from_coco(annotations: Sequence[Mapping[str, object]], *, kind: str = "mask"
         required = {field: [a[field] for a in annotations] for field in ("image_id", "category_id", shape)}
     except KeyError as missing:
         raise _check.refuse(f"{missing} in every annotation", "one without", "add it, or choose another kind=") from None
-    scored = bool(annotations) and "score" in annotations[0]
+    scored = any("score" in a for a in annotations)
 
     def read(field: str, dtype: type, default: object) -> np.ndarray:
         return np.array([a.get(field, default) for a in annotations], dtype)
@@ -90,9 +90,9 @@ def from_coco(annotations: Sequence[Mapping[str, object]], *, kind: str = "mask"
         image=np.array(required["image_id"], np.int64),
         label=np.array(required["category_id"], np.int64),
         score=read("score", np.float64, np.nan) if scored else None,
-        crowd=None if scored else read("iscrowd", np.bool_, False),
-        ignore=read("ignore", np.bool_, False) if use_ignore and not scored else None,
-        area=None if scored else read("area", np.float64, np.nan),
+        crowd=read("iscrowd", np.bool_, False),
+        ignore=read("ignore", np.bool_, False) if use_ignore else None,
+        area=read("area", np.float64, np.nan),
         shapes=rle.from_coco([a["segmentation"] for a in annotations]) if kind == "mask" else read("bbox", np.float64, 0).reshape(-1, 4),  # type: ignore[misc]
     )
 
@@ -115,7 +115,7 @@ def _table(
     crowd = np.zeros(n, np.bool_) if crowd is None else crowd
     score = np.ones(n) if score is None else score
     if not np.isfinite(score).all():
-        raise _check.refuse("finite scores", "NaN, infinity or a missing one", "give every prediction a score")
+        raise _check.refuse("finite scores", "NaN, infinity or a missing one", "give each a score, or none")
     if not (np.isfinite(box).all() and (box[:, 2:] >= 0).all()):
         raise _check.refuse("finite boxes of width and height >= 0", "others", "order the corners, or pass x, y, width, height")
     area = size if area is None else np.where(np.isnan(area), size, area)
@@ -141,6 +141,7 @@ def _column(images: Sequence[Mapping[str, Tensor]], name: str, dtype: type) -> n
         return None
     empty = torch.nan if dtype is np.float64 else 0
     parts = [image[name] if name in image else torch.full(image["labels"].shape, empty) for image in images]
+    parts = [p.double() if p.dtype == torch.bfloat16 else p for p in parts]  # NumPy has none
     return np.concatenate([p.detach().cpu().numpy().astype(dtype) for p in parts])
 
 

@@ -1,7 +1,7 @@
 """From a table of overlaps to pairs, from pairs to counts, from counts to scores.
 
-Truth first (rows), prediction second (columns). A pair at or above the threshold is a true positive, a prediction without
-a partner a false positive, a truth without one a false negative. Add counts over images, divide last.
+Truth first (rows), prediction second (columns). A pair at or above the threshold, be it by rounding, is a true positive, a prediction
+without a partner a false positive, a truth without one a false negative. Add counts over images, divide last.
 
 Four scores of instance segmentation share these counts: F1, panoptic quality (Kirillov et al., CVPR 2019), COCO's AP
 (``metrics.detection``), and TP / (TP + FP + FN). The 2018 Data Science Bowl and much of microscopy call the last one "average
@@ -81,7 +81,7 @@ class Matching:
     @property
     def counts(self) -> Counts:
         """TP, FP, FN and the sum of overlaps."""
-        return Counts(len(self.truth), len(self.spurious), len(self.missed), float(self.iou.sum()))
+        return Counts(len(self.truth), len(self.spurious), len(self.missed), float(self.iou.double().sum()))
 
 
 def match_greedy(iou: Float[Tensor, "N M"], scores: Float[Tensor, "M"], *, threshold: float = 0.5) -> Matching:
@@ -94,9 +94,9 @@ def match_greedy(iou: Float[Tensor, "N M"], scores: Float[Tensor, "M"], *, thres
     _check.finite("scores", scores)
     if len(scores) != m:
         raise _check.refuse(f"a score for each of {m} predictions", len(scores), "the table has a column a prediction")
-    table, free, pairs = iou.tolist(), set(range(n)), []
+    table, enough, free, pairs = iou.tolist(), _check.at_least(iou, threshold).tolist(), set(range(n)), []
     for j in scores.argsort(descending=True, stable=True).tolist():
-        best = max(((table[i][j], i) for i in free if table[i][j] >= threshold), default=None)
+        best = max(((table[i][j], i) for i in free if enough[i][j]), default=None)
         if best is not None:
             free.remove(best[1])
             pairs.append((best[1], j))
@@ -110,7 +110,7 @@ def match_optimal(iou: Float[Tensor, "N M"], *, threshold: float = 0.5) -> Match
     """
     n, m = _check_table(iou, threshold)
     table = iou.detach().cpu().double()
-    allowed = table >= threshold
+    allowed = _check.at_least(iou, threshold).cpu()
     benefit = torch.where(allowed, 1 + table / (min(n, m) + 1), 0.0)  # one more pair is worth more than all overlaps together
     rows, columns = linear_sum_assignment(benefit.numpy(), maximize=True)
     return _record(iou, [(i, j) for i, j in zip(rows.tolist(), columns.tolist()) if allowed[i, j]], threshold)

@@ -26,7 +26,7 @@ class MotionError:
 
 def end_point_error(truth: Float[Tensor, "N ndim *size"], flow: Float[Tensor, "N ndim *size"]) -> Float[Tensor, "N *size"]:
     """The length of the difference, in pixels, at each pixel (Otte and Nagel 1994). Raises ValueError if the shapes differ."""
-    _door(truth, flow)
+    truth, flow = _door(truth, flow)
     length: Tensor = torch.linalg.vector_norm(flow - truth, dim=1)
     return length
 
@@ -38,7 +38,7 @@ def angular_error(truth: Float[Tensor, "N ndim *size"], flow: Float[Tensor, "N n
     beside the end-point error. Computed from the half angle, ``tan(φ/2) = |a − b| / |a + b|``, which stays exact for small angles.
     Raises ValueError if the shapes differ.
     """
-    _door(truth, flow)
+    truth, flow = _door(truth, flow)
     a, b = (torch.cat([f, torch.ones_like(f[:, :1])], 1) for f in (truth, flow))  # (N, ndim + 1, *size)
     a, b = (v / torch.linalg.vector_norm(v, dim=1, keepdim=True) for v in (a, b))
     half = torch.atan2(torch.linalg.vector_norm(a - b, dim=1), torch.linalg.vector_norm(a + b, dim=1))
@@ -54,7 +54,7 @@ def motion_error(
     leave the image, are hidden in the second frame, or were not measured (there NaN and infinity are admitted).
     Raises ValueError if shapes differ, or a valid vector is not finite.
     """
-    _door(truth, flow)
+    truth, flow = _door(truth, flow)
     if valid is None:
         valid = torch.ones_like(truth[:, 0], dtype=torch.bool)
     _check.boolean("valid", valid)
@@ -65,14 +65,17 @@ def motion_error(
     _check.finite("truth where valid", t)
     _check.finite("flow where valid", f)
     ends, angles = end_point_error(t, f), angular_error(t, f)
-    over_1px, over_3px = ((ends > limit).to(ends.dtype).mean().item() for limit in (1, 3))
+    over_1px, over_3px = (_check.above(ends, limit).to(ends.dtype).mean().item() for limit in (1, 3))
     return MotionError(ends.mean().item(), angles.mean().item(), over_1px, over_3px, len(ends))
 
 
-def _door(truth: Tensor, flow: Tensor) -> None:
+def _door(truth: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
+    """The two flows in the dtype to compute in."""
     _check.floating("truth", truth)
     _check.floating("flow", flow)
     if truth.shape != flow.shape or truth.ndim < 2:
         got = f"{tuple(truth.shape)} and {tuple(flow.shape)}"
         raise _check.refuse("truth and flow of one shape (N, ndim, ...)", got, "put the vector in axis 1, truth first")
     _check.same_device(truth=truth, flow=flow)
+    dtype = _check.wide_dtype(truth, flow)
+    return truth.to(dtype), flow.to(dtype)

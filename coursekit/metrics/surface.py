@@ -87,7 +87,8 @@ def surface_record(
     """Hausdorff distance, its 95th percentile, average symmetric surface distance and surface Dice of two masks.
 
     ``hausdorff_mm`` and ``hd95_mm`` are the larger of the two directions (percentiles interpolated linearly); ``assd_mm`` is the mean
-    over all voxels of both surfaces; ``surface_dice`` counts both. Source: Nikolov et al. 2021 (surface Dice); Maier-Hein et al. 2024.
+    over all voxels of both surfaces; ``surface_dice`` counts both, and as near what equals the tolerance but for rounding.
+    Source: Nikolov et al. 2021 (surface Dice); Maier-Hein et al. 2024.
     """
     _check.positive("tolerance_mm", tolerance_mm, zero=True)
     there, back = surface_distances(truth, prediction, spacing_mm=spacing_mm)
@@ -99,7 +100,7 @@ def surface_record(
         hausdorff_mm=both.max().item(),
         hd95_mm=max(np.percentile(d.numpy(), 95).item() for d in (there, back)),
         assd_mm=both.mean().item(),
-        surface_dice=(both <= tolerance_mm).double().mean().item(),
+        surface_dice=(~_check.above(both, tolerance_mm)).double().mean().item(),
         tolerance_mm=tolerance_mm,
         truth_voxels=there.numel(),
         predicted_voxels=back.numel(),

@@ -43,6 +43,8 @@ def temporal_iou(truth: Float[Tensor, "E 2"], prediction: Float[Tensor, "P 2"]) 
     """Seconds in both over seconds in either, of every pair; 0 for two events of no length."""
     for name, events in [("truth", truth), ("prediction", prediction)]:
         _check_events(name, events)
+    dtype = _check.wide_dtype(truth, prediction)
+    truth, prediction = truth.to(dtype), prediction.to(dtype)
     both = torch.minimum(truth[:, None, 1], prediction[None, :, 1]) - torch.maximum(truth[:, None, 0], prediction[None, :, 0])
     both = both.clamp(min=0)  # (E, P)
     either = (truth[:, 1] - truth[:, 0])[:, None] + (prediction[:, 1] - prediction[:, 0])[None] - both
@@ -61,21 +63,27 @@ def match_events(
 ) -> EventMatch:
     """Each prediction, best score first, takes the event not yet taken that it overlaps most, if their IoU is >= ``threshold``.
 
-    Equal scores go in the order given. This is ActivityNet's rule; Pascal VOC's would not look at the second-best event.
+    This is ActivityNet's rule; Pascal VOC's would not look at the second-best event. Ties are its too, those of ``argsort()[::-1]``: of
+    equal scores the later prediction goes first, of equal overlaps the later event is taken.
     """
     _check.tensor("scores", scores, str(len(prediction)), "pass one score a prediction")
     _check.floating("scores", scores)
     _check.finite("scores", scores)
     _check_threshold(threshold)
-    iou = temporal_iou(truth, prediction).cpu().clone()
+    iou = temporal_iou(truth.double(), prediction.double()).cpu()
     match = torch.full((len(prediction),), -1)
-    for p in scores.cpu().argsort(descending=True, stable=True).tolist() if len(truth) else []:
-        best, event = iou[:, p].max(0)
-        if best >= threshold:
+    for p in _falling(scores.cpu()).tolist() if len(truth) else []:
+        event = _falling(iou[:, p])[0]
+        if _check.at_least(iou[event, p], threshold):
             match[p] = event
             iou[event] = -1
     found = int((match >= 0).sum())
     return EventMatch(match.to(truth.device), found, len(match) - found, len(truth) - found)
+
+
+def _falling(values: Tensor) -> Tensor:
+    """The order from the largest to the smallest, of equals the later first."""
+    return values.argsort(stable=True).flip(0)
 
 
 def _check_threshold(threshold: float) -> None:
@@ -101,7 +109,7 @@ def average_precision(
     if events == 0:
         return math.nan
     matches = [match_events(t, p, s, threshold=threshold).match.cpu() for t, p, s in zip(truth, prediction, scores)]
-    order = torch.cat([s.cpu() for s in scores]).argsort(descending=True, stable=True)
+    order = _falling(torch.cat([s.cpu() for s in scores]))
     hit = (torch.cat(matches)[order] >= 0).double()
     precision = hit.cumsum(0) / torch.arange(1, len(hit) + 1)
     envelope = precision.flip(0).cummax(0).values.flip(0)  # the best precision at this recall or beyond

@@ -258,6 +258,38 @@ def test_a_threshold_of_one_forgives_rounding():
         assert coco_scores(truth, found, iou_thresholds=[1.0]).average_recall() == 1
 
 
+def test_a_threshold_is_found_by_its_value():
+    """linspace writes 0.9 as 0.8999999999999999, arange 0.7 as 0.7000000000000002."""
+    truth, perfect = [squares((0, 0, 10, 10))], [squares((0, 0, 10, 10), scores=[0.9])]
+    for t in np.linspace(0.5, 0.95, 10).round(2).tolist():
+        assert score(truth, perfect).average_precision(iou=t) == pytest.approx(1)
+    steps = np.arange(0.5, 1, 0.05).tolist()
+    tables = [from_images(side, kind="box") for side in (truth, [squares((0, 0, 10, 7), scores=[0.9])])]
+    seven = coco_scores(*tables, iou_thresholds=steps)
+    assert seven.numbers()["AP50"] == pytest.approx(1)
+    assert seven.numbers()["AP75"] == 0
+    assert seven.average_precision(iou=0.7) == pytest.approx(1)
+    assert seven.average_recall(iou=0.75) == 0
+
+
+def test_a_score_in_the_truth_does_not_make_it_a_result():
+    """Crowds and areas stay: as with pycocotools, which never reads the score of a truth."""
+    truth = [
+        {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 40, 40], "area": 900.0, "iscrowd": 0, "ignore": 0},
+        {"id": 2, "image_id": 1, "category_id": 1, "bbox": [50, 50, 40, 40], "area": 1600.0, "iscrowd": 1, "ignore": 0},
+    ]
+    results = [{"image_id": 1, "category_id": 1, "bbox": b, "score": s} for b, s in (([0, 0, 40, 40], 0.9), ([60, 60, 10, 10], 0.8))]
+    plain = coco_scores(from_coco(truth, kind="box"), from_coco(results, kind="box")).numbers()
+    assert plain["AP_small"] == pytest.approx(1)
+    loud = from_coco([a | {"score": 1.0} for a in truth], kind="box", use_ignore=True)
+    dressed = from_coco([r | {"area": 1.0, "iscrowd": 1, "ignore": 1} for r in results], kind="box", use_ignore=True)
+    assert coco_scores(loud, dressed).numbers() == plain
+    image = squares((0, 0, 40, 40), (50, 50, 90, 90), iscrowd=[0, 1], area=[900.0, 1600.0])
+    found = squares((0, 0, 40, 40), (60, 60, 70, 70), scores=[0.9, 0.8])
+    half = {"scores": torch.ones(2, dtype=torch.bfloat16)}
+    assert score([image | half], [found | {"area": torch.ones(2), "iscrowd": torch.ones(2)}]).numbers() == plain
+
+
 def test_no_truth_is_minus_one_and_no_detection_zero():
     none, some = [squares()], [squares((0, 0, 5, 5))]
     assert set(score(none, [squares((0, 0, 5, 5), scores=[0.5])]).numbers().values()) == {-1.0}
@@ -386,6 +418,7 @@ def test_refusals(refuses):
     refuses("recall_levels", coco_scores, by_mask, by_mask, recall_levels=[1.5])
     refuses("max_detections", coco_scores, by_mask, by_mask, max_detections=[0])
     refuses("area to be one of", lambda: coco_scores(by_mask, by_mask).average_precision(area="tiny"))
+    refuses("limit to be one of", lambda: coco_scores(by_mask, by_mask).average_recall(limit=7))
     yes = torch.tensor([True])
     refuses("positives > 0", precision_recall, torch.zeros(1), yes, positives=0)
     refuses("at most 1 correct", precision_recall, torch.zeros(2), torch.tensor([True, True]), positives=1)

@@ -47,6 +47,23 @@ def test_by_hand() -> None:
     assert (curve.lesions, curve.scans) == (3, 2)
 
 
+def test_a_rate_that_equals_a_point_but_for_rounding_reads_its_highest() -> None:
+    """Four false alarms in five scans, then a hit at the same rate: at 0.8 the lesion is found, and at arange's 0.7999999999999999."""
+    hit, scores = (
+        [torch.tensor([-1, -1, -1, -1, 0]), *[torch.zeros(0).long()] * 4],
+        [torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5]), *[torch.zeros(0)] * 4],
+    )
+    at = fr.froc([1, 0, 0, 0, 0], hit, scores, rates=(0.7999999999999999, 0.8, 0.8000000000000002, 0.7)).at_rates
+    assert at == (1, 1, 1, 0)
+
+
+def test_a_candidate_at_the_radius_is_outside_whatever_rounding_says() -> None:
+    for place in (0.1, 0.3, 0.7, 33.3):
+        centre = torch.tensor([[place, 0.0, 0.0]], dtype=torch.float64)
+        away = torch.tensor([[place + 0.3, 0.0, 0.0], [place + 0.2999, 0.0, 0.0]], dtype=torch.float64)
+        assert fr.hits(centre, torch.tensor([0.3], dtype=torch.float64), away).tolist() == [-1, 0]
+
+
 def test_no_candidates_and_no_lesions() -> None:
     none, no_score = torch.zeros(0).long(), torch.zeros(0)
     assert fr.froc([3], [none], [no_score]).average == 0

@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -102,6 +103,22 @@ def test_label_maps():
     assert found.truth.tolist() == [0, 1]
     assert found.prediction.tolist() == [1, 0]  # columns by rank of the label: 2, then 5
     assert found.missed.tolist() == [2]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_an_overlap_that_equals_the_threshold_counts_in_every_dtype(dtype):
+    """7/10 in float32 is below 0.7, and arange writes 0.7 as 0.7000000000000002."""
+    for tenths in range(1, 10):
+        iou = torch.tensor([[tenths / 10]], dtype=dtype)
+        for threshold in (tenths / 10, float(np.arange(0.1, 1, 0.1)[tenths - 1]), tenths * 0.1):
+            assert match_optimal(iou, threshold=threshold).counts.tp == 1
+            assert match_greedy(iou, torch.ones(1), threshold=threshold).counts.tp == 1
+        assert match_optimal(iou, threshold=tenths / 10 + 0.05).counts.tp == 0
+
+
+def test_overlaps_in_half_precision_are_added_in_double():
+    third = torch.tensor(0.333).half()
+    assert match_greedy(torch.eye(3000).half() * third, torch.ones(3000), threshold=0.3).counts.iou_sum == 3000 * float(third)
 
 
 def test_dsb_score_by_hand():

@@ -46,6 +46,18 @@ def test_by_hand() -> None:
     assert str(record) == "end-point 0.500 px, angular 22.50°, 0.0% above 3 px, 2 pixels"
 
 
+def test_an_error_of_one_pixel_is_not_above_one_and_half_precision_is_computed() -> None:
+    truth = torch.rand(1, 2, 50, 60)
+    one = torch.tensor([0.6, 0.8]).view(1, 2, 1, 1)
+    assert motion.motion_error(truth, truth + one).over_1px == 0  # though half of them come out as 1.0000001
+    assert motion.motion_error(truth, truth + 1.01 * one).over_1px == 1
+    far = torch.full((1, 2, 50, 60), 300.0)  # 300² is more than float16 holds
+    for dtype in (torch.float16, torch.bfloat16):
+        record = motion.motion_error(torch.zeros_like(far).to(dtype), far.to(dtype))
+        assert record.end_point == pytest.approx(300 * 2**0.5)
+        assert record.angular_deg == pytest.approx(89.86, abs=0.01)
+
+
 def test_small_angles_survive_float32() -> None:
     """One thousandth of a pixel is 0.057°; from the cosine, float32 would say 0."""
     truth = torch.zeros(1, 2, 1, 1)

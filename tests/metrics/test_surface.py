@@ -64,6 +64,16 @@ def test_hausdorff_equals_scikit_image_on_surfaces() -> None:
     assert ours == pytest.approx(hausdorff_distance(sf.surface(truth).numpy(), sf.surface(prediction).numpy()))
 
 
+@pytest.mark.parametrize("spacing", [0.1, 0.7, 0.9])
+def test_a_distance_that_equals_the_tolerance_is_within_it_wherever_the_masks_lie(spacing: float) -> None:
+    for place in (0, 3, 9, 17):
+        truth, moved = torch.zeros(40, 4, dtype=torch.bool), torch.zeros(40, 4, dtype=torch.bool)
+        truth[place : place + 10], moved[place + 3 : place + 13] = True, True
+        for tolerance, dice in ((round(3 * spacing, 1), 1.0), (2.99 * spacing, 0.75)):
+            record = sf.surface_record(truth, moved, spacing_mm=(spacing, spacing), tolerance_mm=tolerance)
+            assert (record.surface_dice == 1) == (dice == 1)
+
+
 def test_a_known_shift() -> None:
     """Two points three slices of 2.5 mm apart; a square moved by one of its 0.5 mm columns."""
     truth, prediction = torch.zeros(5, 4, 4, dtype=torch.bool), torch.zeros(5, 4, 4, dtype=torch.bool)

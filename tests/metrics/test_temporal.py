@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.metric_loops import average_precision_loop
+from reference.metric_loops import activity_net_loop, average_precision_loop
 
 from coursekit.metrics import temporal as tm
 from coursekit.testing import assert_close, fake_cuda
@@ -45,7 +45,41 @@ def test_matching_by_hand() -> None:
     assert record.sensitivity == pytest.approx(2 / 3)
     assert record.precision == 0.5
     strict = tm.match_events(truth, prediction, torch.ones(4), threshold=1.0)
-    assert strict.match.tolist() == [-1, 0, -1, -1]
+    assert strict.match.tolist() == [-1, -1, 0, -1]  # of equal scores the later goes first
+
+
+def test_of_two_equal_overlaps_the_later_event_is_taken() -> None:
+    truth, prediction = torch.tensor([[0.0, 2], [3, 5]]), torch.tensor([[1.0, 4], [3, 5]])
+    scores = torch.tensor([0.8, 0.9])
+    assert tm.match_events(truth, prediction, scores, threshold=0.2).match.tolist() == [0, 1]
+    assert tm.match_events(truth, prediction, scores.flip(0), threshold=0.2).match.tolist() == [1, -1]
+
+
+@given(st.integers(0, 9999), st.sampled_from([0.2, 0.25, 0.5]))
+@settings(max_examples=100)
+def test_average_precision_is_activity_nets_ties_included(seed: int, threshold: float) -> None:
+    g = torch.Generator().manual_seed(seed)
+
+    def whole(n: int) -> torch.Tensor:
+        start = torch.randint(0, 6, (n,), generator=g)
+        return torch.stack([start, start + torch.randint(1, 4, (n,), generator=g)], 1).double()
+
+    truth, prediction = [whole(n) for n in (3, 4)], [whole(n) for n in (5, 6)]
+    scores = [torch.randint(0, 3, (len(p),), generator=g) / 2 for p in prediction]
+    expected = activity_net_loop(truth, prediction, scores, threshold)
+    assert tm.average_precision(truth, prediction, scores, threshold=threshold) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
+def test_an_overlap_that_equals_the_threshold_counts(dtype: torch.dtype) -> None:
+    """Of 1 s from 0.1 on, 0.7 s are found: in floating point less than 0.7, or more, as the numbers fall."""
+    for place in (0.0, 0.1, 0.7, 33.3):
+        truth, prediction = (torch.tensor([[place, place + n]], dtype=torch.float64) for n in (1.0, 0.7))
+        assert tm.match_events(truth, prediction, torch.ones(1), threshold=0.7000000000000002).true_positives == 1
+        assert tm.match_events(truth, prediction, torch.ones(1), threshold=0.7001).true_positives == 0
+    long = torch.tensor([[0.0, 60000.0]], dtype=dtype)
+    assert tm.temporal_iou(long, long / 2).item() == pytest.approx(0.5)
+    assert tm.temporal_iou(long, long / 2).dtype == (dtype if dtype == torch.float64 else torch.float32)
 
 
 def test_empty() -> None:
