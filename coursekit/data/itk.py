@@ -1,39 +1,88 @@
 """Volumes in ITK's formats (.nrrd, .mhd with .raw) as scans: ITK's world is LPS+ mm, ours RAS+."""
 
+import re
+import zlib
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-import torch
 
 from .. import _check
-from .scan import Scan
+from .readers import entry
+from .scan import Scan, read_scan
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+BLANK = re.compile(rb"\n\r?\n")  # ends NRRD's header
+META = re.compile(rb"^ElementDataFile[ \t]*=.*(\n|$)", re.MULTILINE)  # the last line of MetaImage's header
+MM = {"": 1.0, "?": 1.0, "mm": 1.0, "millimeter": 1.0, "cm": 10.0, "m": 1e3, "um": 1e-3, "µm": 1e-3, "micron": 1e-3, "microns": 1e-3}
 
 
 def read(path: Path, *, unit: str = "") -> Scan:
-    """The volume (D, H, W) of a file with the place its header gives it, axes as stored.
+    """The volume (D, H, W) of a NRRD or MetaImage file with the place its header gives it, axes as stored.
 
-    Raises ``ValueError`` for a file that is none of ITK's, is damaged, or does not hold a single volume.
+    Raises ``ValueError`` for a file that is missing, damaged or neither of these, does not hold a single volume, or whose header gives no
+    spacing, no orientation, or a scaling of its values, which ITK would pass over.
     """
-    try:
+    header, rest = _header(path)
+    _sound(path, header, rest)
+    mm = _mm(path, header)
+    with _check.reading("a volume that ITK reads", path):
         image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1] if path.exists() else "no file"
-        raise _check.refuse(f"a volume that ITK reads in {path.name}", reason, "copy it again from its source") from error
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         got = f"{image.GetDimension()} axes of {image.GetNumberOfComponentsPerPixel()} channels"
         raise _check.refuse(f"one volume in {path.name}", got, "split channels or frames into files of their own")
-    values = sitk.GetArrayFromImage(image)  # (D, H, W): ITK's last axis comes first
-    values = values if values.dtype.kind != "u" else values.astype(np.int32)
-    return Scan(torch.from_numpy(values), _affine(image), unit)
+    space = image.GetMetaData("NRRD_space") if image.HasMetaDataKey("NRRD_space") else "none"  # ITK turns right-anterior … to this one
+    if "encoding" in header and space != "left-posterior-superior":
+        raise _check.refuse(f"an anatomical space in {path.name}", space, "write one such as left-posterior-superior")
+    return read_scan(
+        sitk.GetArrayFromImage(image), np.diag([mm, mm, mm, 1]) @ _affine(image), unit, path
+    )  # (D, H, W): ITK's last axis first
 
 
 def _affine(image: sitk.Image) -> np.ndarray:
-    """From (d, h, w, 1) to RAS+ mm: ITK counts (w, h, d) and points to Left, Posterior, Superior."""
+    """From (d, h, w, 1) to RAS+ in the file's unit: ITK counts (w, h, d) and points to Left, Posterior, Superior."""
     affine = np.eye(4)
     affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing()  # a column an axis (w, h, d)
     affine[:3, 3] = image.GetOrigin()
     turned: np.ndarray = (LPS_TO_RAS @ affine)[:, [2, 1, 0, 3]]
     return turned
+
+
+def _header(path: Path) -> tuple[dict[str, str], bytes]:
+    """The header's fields, names in lower case, and what follows it in the file."""
+    with _check.reading("a volume that ITK reads", path):
+        content = path.read_bytes()
+    nrrd = content.startswith(b"NRRD")
+    end = (BLANK if nrrd else META).search(content)
+    if not nrrd and not end:
+        raise _check.refuse(f"a volume that ITK reads in {path.name}", "neither NRRD nor MetaImage", "copy it again from its source")
+    cut = end.end() if end else len(content)
+    lines = (line.partition(":" if nrrd else "=") for line in content[:cut].decode(errors="replace").splitlines())
+    return {name.strip().lower(): value.strip() for name, _, value in lines}, content[cut:]
+
+
+def _sound(path: Path, header: dict[str, str], rest: bytes) -> None:
+    """Refuse missing voxels, and compressed ones that are damaged or end before their checksum: ITK does not always look."""
+    name = next((header[field] for field in ("elementdatafile", "data file", "datafile") if field in header), "LOCAL")
+    voxels = path if name.upper() == "LOCAL" else entry(path.parent / (name or "?"), f"the voxels of {path.name}")
+    if header.get("encoding") in ("gz", "gzip") or header.get("compresseddata", "").lower() == "true":
+        with _check.reading("compressed voxels", voxels):
+            inflating = zlib.decompressobj(47)  # zlib's own frame or gzip's
+            inflating.decompress(rest if voxels == path else voxels.read_bytes())
+            if not inflating.eof:
+                raise EOFError("cut short")
+
+
+def _mm(path: Path, header: dict[str, str]) -> float:
+    """The unit of length in mm. Refuses a header without what ITK would then make up, and a scaling that it would pass over."""
+    nrrd = "encoding" in header
+    steps = header.get("space directions" if nrrd else "elementspacing", "none")
+    if "none" in steps:
+        raise _check.refuse(f"{'space directions' if nrrd else 'ElementSpacing'} in {path.name}", steps, "write them into its header first")
+    scaling = [header.get(f"elementtointensityfunction{part}", usual) for part, usual in (("slope", "1"), ("offset", "0"))]
+    units = set(re.findall(r'"([^"]*)"', header.get("space units", ""))) or {header.get("distanceunits", "mm")}
+    with _check.reading("a unit of length and voxels stored without scaling", path, "convert it first"):
+        if [float(part) for part in scaling] != [1, 0]:
+            raise ValueError(f"a scaling by {scaling[0]} and {scaling[1]}")
+        (unit,) = units
+        return MM[unit]

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple, SupportsIndex
 
 import numpy as np
-import tifffile
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
@@ -22,7 +21,7 @@ from torch.utils.data import Dataset
 
 from .. import _check
 from ..types import Boxes, Image, LabelMap, Masks
-from . import fetch, phantoms, readers, seeds
+from . import fetch, phantoms, readers, seeds, tiff
 from .readers import dsb2018
 
 Part = Literal["train", "test"]
@@ -62,8 +61,8 @@ def load(*, split: Part | None = None, allow_phantom: bool = True) -> Nuclei:
 
 
 def _real() -> Nuclei:
-    raw = tifffile.imread(fetch.path("nuclei2d_image"))
-    ids = tifffile.imread(fetch.path("nuclei2d_labels")).astype(np.int64)
+    raw = tiff.read(fetch.path("nuclei2d_image"), axes=2)
+    ids = tiff.read(fetch.path("nuclei2d_labels"), axes=2).astype(np.int64)
     return Nuclei(_scaled(raw), relabel(torch.from_numpy(ids)), "real")
 
 
@@ -187,10 +186,12 @@ def turn(*arrays: Tensor, generator: Generator) -> tuple[Tensor, ...]:
 @lru_cache(maxsize=4)
 def stamps(whole: Nuclei) -> tuple[phantoms.Stamp, ...]:
     """Cut nuclei out as light above the background, with their blurred rim: all that lie whole in the image, a few pixels
-    from any other."""
+    from any other. None of an image without background."""
     halo, image, labels = phantoms.HALO, whole.image[0], whole.labels
     height, width = labels.shape
-    level = _background(whole).median()
+    if not len(dark := _background(whole)):
+        return ()
+    level = dark.median()
     found = []
     for label, (x1, y1, x2, y2) in enumerate(boxes(labels).long().tolist(), start=1):
         window = (slice(y1 - halo, y2 + halo), slice(x1 - halo, x2 + halo))
@@ -206,10 +207,7 @@ def stamps(whole: Nuclei) -> tuple[phantoms.Stamp, ...]:
 @lru_cache(maxsize=4)
 def _background(whole: Nuclei) -> Tensor:
     """The values of all pixels away from nuclei."""
-    dark = whole.image[0][~_near(whole.labels > 0, phantoms.HALO)]
-    if not dark.numel():
-        raise _check.refuse("an image with background", "nuclei all over", "pass a larger part of the image")
-    return dark
+    return whole.image[0][~_near(whole.labels > 0, phantoms.HALO)]
 
 
 def _near(mask: Tensor, reach: int) -> Tensor:
@@ -226,6 +224,8 @@ def copy_paste(whole: Nuclei, count: int, *, size: int = 128, touching: float = 
     """
     _check.positive("size", size)
     cut, dark = stamps(whole), _background(whole)
+    if not len(dark):
+        raise _check.refuse("an image with background", "nuclei all over", "pass a larger part of the image")
     if not cut:
         raise _check.refuse("an image with nuclei away from its edge and from each other", "none", "pass a larger part of the image")
     background = dark[torch.randint(len(dark), (size, size), generator=generator, device=dark.device)]

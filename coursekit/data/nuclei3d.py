@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, SupportsIndex
 
 import numpy as np
-import tifffile
 import torch
 from jaxtyping import Integer, Num
 from scipy import ndimage
@@ -18,7 +17,7 @@ from torch.utils.data import Dataset
 
 from .. import _check
 from ..types import Volume
-from . import fetch, nuclei, phantoms3d, readers
+from . import fetch, nuclei, phantoms3d, readers, tiff
 from .readers import nifti
 
 Part = Literal["train", "test"]
@@ -57,18 +56,18 @@ def load(*, split: Part | None = None, cleaned: bool = True, allow_phantom: bool
     Intensities are scaled so that the 1st percentile of the whole volume is 0 and the 99.8th is 1, and cut there: a dividing nucleus
     saturates. ``cleaned``: the labels after ``clean``, with what it changed in ``note``; else as in the file, renumbered.
     Raises ``DataMissing`` if the volume has not been fetched and ``allow_phantom`` is false.
-    With COURSEKIT_NIFTI set: the first of ``volumes(split=split)``, its labels as they are.
+    With COURSEKIT_NUCLEI3D set: the first of ``volumes(split=split)``, its labels as they are.
     """
     _check.one_of("split", split, [None, *PARTS])
-    if readers.folder("COURSEKIT_NIFTI"):
+    if readers.folder("COURSEKIT_NUCLEI3D"):
         return volumes(split=split)[0]
     whole = fetch.real_or(_phantom, lambda: _real(cleaned), allow_phantom=allow_phantom)
     return whole if split is None else part(whole, split)
 
 
 def _real(cleaned: bool) -> NucleiVolume:
-    raw = tifffile.imread(fetch.path("nuclei3d_image"))
-    labels = torch.from_numpy(tifffile.imread(fetch.path("nuclei3d_labels")).astype(np.int64))
+    raw = tiff.read(fetch.path("nuclei3d_image"), axes=3)
+    labels = torch.from_numpy(tiff.read(fetch.path("nuclei3d_labels"), axes=3).astype(np.int64))
     note = "labels as in the file"
     if cleaned:
         labels, filled, dropped = clean(labels)
@@ -105,16 +104,16 @@ class Volumes(Dataset[NucleiVolume]):
 
 
 def volumes(*, split: Part | None = None, allow_phantom: bool = True) -> Volumes:
-    """All volumes of a part: those of the folder COURSEKIT_NIFTI, split by subject; without it the one that ``load`` gives."""
+    """All volumes of a part: those of the folder COURSEKIT_NUCLEI3D, split by subject; without it the one that ``load`` gives."""
     _check.one_of("split", split, [None, *PARTS])
-    place = readers.folder("COURSEKIT_NIFTI")
+    place = readers.folder("COURSEKIT_NUCLEI3D")
     return Volumes(nifti.NiftiFolder(place, split=split) if place else load(split=split, allow_phantom=allow_phantom))
 
 
 def _own(pair: nifti.Pair) -> NucleiVolume:
     """Someone's own volume: scaled as the real one, its labels renumbered 1 … n in the order of the file's."""
     d, h, w = (1000 * step for step in pair.image.spacing_mm)
-    return NucleiVolume(_scaled(pair.image.values), relabel(pair.label.values), (d, h, w), "real", f"{pair.name} of COURSEKIT_NIFTI")
+    return NucleiVolume(_scaled(pair.image.values), relabel(pair.label.values), (d, h, w), "real", f"{pair.name} of COURSEKIT_NUCLEI3D")
 
 
 def part(whole: NucleiVolume, split: Part) -> NucleiVolume:

@@ -28,7 +28,7 @@ FULL = np.ones((3, 3, 3))
 def no_folder() -> Iterator[None]:
     """Whoever runs the tests may have named a folder."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("COURSEKIT_NIFTI", raising=False)
+        patch.delenv("COURSEKIT_PET", raising=False)
         yield
 
 
@@ -426,7 +426,7 @@ def test_normalised_puts_two_percentiles_at_nought_and_one(refuses) -> None:
 @pytest.fixture
 def nifti_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four subjects at 2 mm, axes RAS, two balls each: one of 12 mm radius, one of 8, of uptake 6 and 3 in a background of 1."""
-    monkeypatch.setenv("COURSEKIT_NIFTI", str(tmp_path))
+    monkeypatch.setenv("COURSEKIT_PET", str(tmp_path))
     names = ["patient0", "patient1", "patient2", "patient5"]  # by their names the last falls into the test part
     shape, affine = (80, 90, 100), np.diag([2.0, 2.0, 2.0, 1.0])
     affine[:3, 3] = (-70, -100, -60)
@@ -465,3 +465,15 @@ def test_numbers_in_a_label_file_are_lesions_even_if_they_touch() -> None:
     for stored, wanted in (([9, 9, 4, 4, 0, 4], [2, 2, 1, 1, 0, 1]), ([1, 1, 0, 1, 0, 0], [1, 1, 0, 2, 0, 0]), ([0] * 6, [0] * 6)):
         label = spaced(torch.tensor(stored).view(1, 1, 6), (2.0, 2.0, 2.0))
         assert folder._instances(label).ravel().tolist() == wanted
+
+
+@pytest.mark.parametrize("step", [0.5, 1.0, 2.0, 4.25, 6.0])
+def test_a_finer_volume_is_blurred_to_the_variance_of_our_voxels(step: float) -> None:
+    """A point in the file spreads to the variance of a box of 4.25 mm less that of the file's own, which it had before."""
+    values = np.zeros((1, 1, 65), np.float32)
+    values[0, 0, 32] = 1
+    scan = spaced(torch.from_numpy(values), (8.0, 8.0, step), axes="SPL")
+    read = folder._onto(values, scan, scan.affine)[0, 0]
+    place = (np.arange(64) - 32) * step
+    spread = float((read[:64] * place**2).sum() / read.sum())
+    assert spread == pytest.approx(max(0.0, 4.25**2 - step**2) / 12, rel=0.1, abs=0.02)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 
 from coursekit.data import fetch, itk
@@ -50,6 +51,79 @@ def test_files_that_are_no_volume_are_refused(tmp_path: Path, refuses) -> None:
     (tmp_path / "text.nrrd").write_text("no volume")
     for name in ("cut", "text", "missing"):
         refuses(f"a volume that ITK reads in {name}.nrrd", itk.read, tmp_path / f"{name}.nrrd")
+
+
+def changed(folder: Path, old: str, new: str) -> Path:
+    path = written(folder)
+    text = path.read_bytes()
+    assert old.encode() in text
+    path.write_bytes(text.replace(old.encode(), new.encode()))
+    return path
+
+
+def test_lengths_are_in_the_files_unit_and_values_in_its_byte_order(tmp_path: Path, refuses) -> None:
+    scan = itk.read(changed(tmp_path, "encoding: raw", 'encoding: raw\nspace units: "um" "um" "um"'))
+    np.testing.assert_allclose(oriented(scan).spacing_mm, (2e-3, 3e-3, 5e-4))
+    assert int(itk.read(changed(tmp_path, "endian: little", "endian: big")).values.max()) == 7 * 256
+    refuses("a unit of length", itk.read, changed(tmp_path, "encoding: raw", 'encoding: raw\nspace units: "mm" "um" "mm"'))
+    refuses("a unit of length", itk.read, changed(tmp_path, "encoding: raw", 'encoding: raw\nspace units: "ft" "ft" "ft"'))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("space: left-posterior-superior", "space: scanner-xyz", "an anatomical space in a.nrrd, got scanner-xyz"),
+        ("space: left-posterior-superior", "space dimension: 3", "an anatomical space in a.nrrd, got none"),
+        (f"space directions: {TURNED}\n", "", "space directions in a.nrrd, got none"),
+        ("(0.5,0,0)", "none", "space directions in a.nrrd"),
+        ("(0.5,0,0)", "(0,0,0)", "a volume that ITK reads in a.nrrd"),
+        ("(0.5,0,0)", "(0,0,3)", "a volume that ITK reads in a.nrrd"),
+        ("type: short", "type: block", "a volume that ITK reads in a.nrrd"),
+    ],
+)
+def test_a_header_without_a_place_is_refused(tmp_path: Path, refuses, old: str, new: str, says: str) -> None:
+    refuses(says, itk.read, changed(tmp_path, old, new))
+
+
+@pytest.mark.parametrize("name", ["a.nrrd", "a.mha", "a.mhd"])
+def test_a_flipped_bit_or_a_missing_end_of_what_is_compressed_is_seen(tmp_path: Path, refuses, name: str) -> None:
+    values = np.random.default_rng(0).integers(0, 3000, (20, 20, 20)).astype(np.uint16)
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / name), useCompression=True)
+    assert torch.equal(itk.read(tmp_path / name).values, torch.from_numpy(values.astype(np.int32)))
+    voxels = tmp_path / ("a.zraw" if name == "a.mhd" else name)
+    raw = voxels.read_bytes()
+    for place in (*range(700, len(raw), 2999), len(raw) - 2):
+        flipped = bytearray(raw)
+        flipped[place] ^= 0x10
+        voxels.write_bytes(flipped)
+        refuses(f"in {voxels.name}, got .*: copy it again", itk.read, tmp_path / name)
+    for left in (0, len(raw) // 2, len(raw) - 2):
+        voxels.write_bytes(raw[:left])
+        refuses(f"in {voxels.name}, got", itk.read, tmp_path / name)
+
+
+def test_metaimage_says_its_unit_its_spacing_and_its_scaling(tmp_path: Path, refuses) -> None:
+    image = sitk.GetImageFromArray(np.full((2, 3, 4), 2**31 + 5, np.uint32))
+    image.SetSpacing((1, 2, 3))
+    path = tmp_path / "a.mhd"
+    sitk.WriteImage(image, str(path))
+    text = path.read_text()
+    path.write_text(text.replace("ElementSpacing", "DistanceUnits = um\nElementSpacing"))
+    np.testing.assert_allclose(itk.read(path).spacing_mm, (3e-3, 2e-3, 1e-3))
+    assert int(itk.read(path).values.max()) == 2**31 + 5
+    for old, new, says in (
+        ("ElementSpacing = 1 2 3\n", "", "ElementSpacing in a.mhd, got none"),
+        ("ElementSpacing = 1 2 3", "ElementSpacing = 0 2 3", "a volume that ITK reads in a.mhd"),
+        ("ElementSpacing", "ElementToIntensityFunctionSlope = 2\nElementSpacing", "voxels stored without scaling in a.mhd"),
+        ("a.raw", "b.raw", "the voxels of a.mhd at b.raw"),
+        ("ElementDataFile = a.raw", "ElementDataFile", "neither NRRD nor MetaImage"),
+        ("MET_UINT", "MET_FOO", "a volume that ITK reads in a.mhd"),
+    ):
+        assert old in text
+        path.write_text(text.replace(old, new))
+        refuses(says, itk.read, path)
+    (tmp_path / "folder.mhd").mkdir()
+    refuses("a volume that ITK reads in folder.mhd", itk.read, tmp_path / "folder.mhd")
 
 
 @pytest.mark.parametrize("name", ["brain1", "brain2", "lung1", "lung2"])

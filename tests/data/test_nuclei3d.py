@@ -189,7 +189,7 @@ def test_own_volumes_come_from_the_folder_of_the_variable(tmp_path: Path, monkey
         (tmp_path / folder).mkdir()
         for name in names:
             nib.save(nib.Nifti1Image(values, np.diag([-0.002, -0.003, 0.005, 1])), tmp_path / folder / f"{name}.nii.gz")
-    monkeypatch.setenv("COURSEKIT_NIFTI", str(tmp_path))
+    monkeypatch.setenv("COURSEKIT_NUCLEI3D", str(tmp_path))
     for split in ("train", "test"):
         mine = nuclei3d.volumes(split=split)
         assert [one.note.split()[0] for one in mine] == [name for name in names if part_of(name) == split]

@@ -54,6 +54,14 @@ def test_an_image_without_free_nuclei_is_cropped() -> None:
     assert torch.equal(tile.image[0] > 0, tile.labels > 0)
 
 
+def test_an_image_so_crowded_that_no_background_is_left_is_cropped(refuses: Callable[..., None]) -> None:
+    labels = torch.arange(1, 10).view(3, 1, 3, 1).expand(3, 16, 3, 16).reshape(48, 48)
+    crowded = Nuclei(torch.rand(1, 48, 48), labels, "toy")
+    assert nuclei.stamps(crowded) == ()
+    assert [tile.labels.shape for tile in CopyPaste(crowded, size=32, pasted=1.0, length=3)] == [(32, 32)] * 3
+    refuses("an image with background, got nuclei all over", nuclei.copy_paste, crowded, 2, generator=generator(0))
+
+
 def test_items_depend_on_seed_and_index_alone_and_go_to_workers(phantom: Nuclei) -> None:
     data = CopyPaste(phantom, size=64, count=3, length=4, seed=1)
     again = pickle.loads(pickle.dumps(data))

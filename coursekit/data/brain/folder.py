@@ -1,4 +1,4 @@
-"""Real PET of whoever has it: the NIfTI folder that COURSEKIT_NIFTI names, brought to the size of the simulated volumes."""
+"""Real PET of whoever has it: the NIfTI folder that COURSEKIT_PET names, brought to the size of the simulated volumes."""
 
 import math
 from pathlib import Path
@@ -63,8 +63,11 @@ def _instances(label: Scan) -> Int[np.ndarray, "D H W"]:
 
 
 def _onto(values: Float[np.ndarray, "D H W"], scan: Scan, affine: Affine) -> Float[np.ndarray, "40 64 64"]:
-    """Values on the grid of ``scan`` read at the voxels of ``affine``, blurred as one of its voxels does."""
-    sigma = [max(0.0, VOXEL_MM / step - 1) / math.sqrt(12) for step in scan.spacing_mm]
+    """Values on the grid of ``scan`` read at the voxels of ``affine``, blurred as one of its voxels does.
+
+    A voxel's box has the variance of its side squared over 12, and variances add: the blur brings what ours has more than the file's.
+    """
+    sigma = [math.sqrt(max(0.0, (VOXEL_MM / step) ** 2 - 1) / 12) for step in scan.spacing_mm]
     step = np.linalg.inv(scan.affine) @ affine
     soft = ndimage.gaussian_filter(values, sigma)
     read: np.ndarray = ndimage.affine_transform(soft, step[:3, :3], step[:3, 3], output_shape=SHAPE, order=1, mode="constant")

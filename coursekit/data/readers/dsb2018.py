@@ -40,7 +40,7 @@ class DSB2018(Dataset[Sample]):
 
     def __init__(self, place: Path, *, split: Literal["train", "test"] | None = None, fluorescence: bool = True) -> None:
         _check.one_of("split", split, (None, *PARTS))
-        self.folder = readers.entry(place / "stage1_train", "the training images")
+        self.folder = readers.entry(place / "stage1_train", "the training images", is_folder=True)
         found = sorted(f.name for f in self.folder.iterdir() if f.is_dir() and not f.name.startswith("."))
         mine = [name for name in found if split in (None, part_of(name))]
         self.names = [name for name in mine if not fluorescence or _is_fluorescence(self._pixels(name))]
@@ -54,7 +54,7 @@ class DSB2018(Dataset[Sample]):
     def __getitem__(self, index: SupportsIndex) -> Sample:
         name = self.names[_check.index("an image", index, len(self))]
         grey = np.round(self._pixels(name).mean(2)).astype(np.uint8)
-        masks = readers.entry(self.folder / name / "masks", f"the masks of {name}")
+        masks = readers.entry(self.folder / name / "masks", f"the masks of {name}", is_folder=True)
         labels, note = _instances((_mask(f, grey.shape) for f in sorted(masks.glob("[!.]*.png"))), grey.shape)
         return Sample(torch.from_numpy(grey), torch.from_numpy(labels), name, note)
 
@@ -64,16 +64,23 @@ class DSB2018(Dataset[Sample]):
 
 
 def _read(file: Path) -> UInt8[np.ndarray, "H W C"]:
-    """Grey as one channel, colours as three; alpha, 255 throughout in this set, is left out."""
-    try:
-        with PIL.Image.open(file) as image:
+    """Grey as one channel, colours as three. The alpha channel, 255 throughout in this set, is left out; anything in it is refused.
+
+    So are 16 bits a channel, which Pillow would cut to 8, and a checksum that does not fit, which it would not see.
+    """
+    with _check.reading("a PNG image", file), file.open("rb") as stream:
+        depth = stream.read(25)[24]  # the first chunk is the header: after width and height the bits a channel
+    if depth > 8:
+        raise _check.refuse(f"an image of bytes in {file.name}", f"{depth} bits a channel", "scale it to 0 … 255 and save it again")
+    with _check.reading("a PNG image", file):
+        with PIL.Image.open(file, formats=["PNG"]) as image:
+            image.verify()
+        with PIL.Image.open(file, formats=["PNG"]) as image:
             mode = image.mode
-            pixels: np.ndarray = np.asarray(image.convert("L" if mode in ("1", "L", "LA") else "RGB"))
-    except (OSError, SyntaxError) as error:
-        raise _check.refuse(f"a PNG image in {file.name}", type(error).__name__, "copy it again from its source") from error
-    if mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
-        raise _check.refuse(f"an image of bytes in {file.name}", f"mode {mode}", "copy it again from its source")
-    return np.atleast_3d(pixels)
+            pixels: np.ndarray = np.asarray(image.convert("LA" if mode in ("1", "L", "LA") else "RGBA"))
+    if (pixels[..., -1] < 255).any():
+        raise _check.refuse(f"an image without transparency in {file.name}", "alpha below 255", "flatten it and save it again")
+    return pixels[..., :-1]
 
 
 def _is_fluorescence(pixels: np.ndarray) -> bool:
@@ -82,7 +89,7 @@ def _is_fluorescence(pixels: np.ndarray) -> bool:
 
 
 def _mask(file: Path, size: tuple[int, ...]) -> Bool[np.ndarray, "H W"]:
-    lit: np.ndarray = _read(file).max(2) > 127
+    lit: np.ndarray = _read(file).max(2) > 0
     if lit.shape != size:
         raise _check.refuse(f"a mask of the image's {size} pixels in {file.name}", lit.shape, "copy it again from its source")
     return lit

@@ -3,13 +3,10 @@
 The list names a video without ``.avi``, the tracings with it. A traced frame has one row a segment: the long axis first, then the chords.
 """
 
-import csv
-import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
@@ -17,7 +14,7 @@ from skimage.draw import polygon
 from torch import Tensor
 
 from ... import _check
-from . import entry
+from . import entry, number, table, videos
 
 LIST = ("FileName", "EF", "ESV", "EDV", "FrameHeight", "FrameWidth", "FPS", "NumberOfFrames", "Split")
 TRACINGS = ("FileName", "X1", "Y1", "X2", "Y2", "Frame")
@@ -61,63 +58,75 @@ def studies(place: Path, *, split: str | None = None) -> list[Study]:
     """
     _check.one_of("split", split, (None, *SPLITS))
     traced: dict[str, dict[int, list[list[float]]]] = defaultdict(lambda: defaultdict(list))
-    for row in _rows(place, "VolumeTracings.csv", TRACINGS):
-        segment = [_number(row, c, "VolumeTracings.csv") for c in TRACINGS[1:]]
-        traced[row["FileName"].removesuffix(".avi")][int(segment[4])].append(segment[:4])
-    rows = _rows(place, "FileList.csv", LIST)
+    tracings, listed = place / "VolumeTracings.csv", place / "FileList.csv"
+    for row in table(tracings, "VolumeTracings.csv", TRACINGS):
+        segment = [number(row, column, tracings) for column in TRACINGS[1:5]]
+        traced[row["FileName"].removesuffix(".avi")][int(number(row, "Frame", tracings, whole=True))].append(segment)
+    rows = table(listed, "FileList.csv", LIST)
     for row in rows:
         if row["Split"].upper() not in SPLITS.values():
             raise _check.refuse("TRAIN, VAL or TEST as Split in FileList.csv", repr(row["Split"]), f"mend the row of {row['FileName']}")
+    for name, times in Counter(row["FileName"].removesuffix(".avi") for row in rows).items():
+        if times > 1:
+            raise _check.refuse(f"one row of {name} in FileList.csv", times, "a video in two splits would be trained and tested on")
     wanted = [row for row in rows if split is None or row["Split"].upper() == SPLITS[split]]
     if not wanted:
         raise _check.refuse(f"rows for split {split!r} in FileList.csv", "none", "unpack the whole data set")
-    return [_study(place, row, traced.get(row["FileName"].removesuffix(".avi"), {})) for row in wanted]
+    return [_study(listed, row, traced.get(row["FileName"].removesuffix(".avi"), {})) for row in wanted]
 
 
-def _rows(place: Path, name: str, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    with entry(place / name, name).open(newline="", encoding="utf-8-sig") as stream:
-        table = csv.DictReader(stream)
-        missing = [c for c in columns if c not in (table.fieldnames or ())]
-        if missing:
-            raise _check.refuse(f"columns {', '.join(columns)} in {name}", f"none named {', '.join(missing)}", "take the file as shipped")
-        return list(table)
-
-
-def _number(row: dict[str, str], column: str, name: str) -> float:
-    try:
-        value = float(row[column])
-    except (TypeError, ValueError):
-        value = math.nan
-    if not math.isfinite(value):
-        raise _check.refuse(f"a number as {column} in {name}", repr(row[column]), f"mend the row of {row['FileName']}")
-    return value
-
-
-def _study(place: Path, row: dict[str, str], traced: dict[int, list[list[float]]]) -> Study:
-    ef, esv, edv, height, width, fps, frames = (_number(row, c, "FileList.csv") for c in LIST[1:8])
+def _study(listed: Path, row: dict[str, str], traced: dict[int, list[list[float]]]) -> Study:
+    ef, esv, edv, fps = (number(row, column, listed) for column in ("EF", "ESV", "EDV", "FPS"))
+    height, width, frames = (int(number(row, column, listed, whole=True)) for column in ("FrameHeight", "FrameWidth", "NumberOfFrames"))
     name = row["FileName"].removesuffix(".avi") + ".avi"
     if frames < 1 or fps <= 0:
-        raise _check.refuse(f"frames and a rate above 0 for {name}", f"{frames:g} frames at {fps:g}", "mend its row of FileList.csv")
-    for frame, segments in traced.items():
+        raise _check.refuse(f"frames and a rate above 0 for {name}", f"{frames} frames at {fps:g}", "mend its row of FileList.csv")
+    for frame in traced:
         if not 0 <= frame < frames:
-            raise _check.refuse(f"tracings of frames 0 … {frames - 1:g} of {name}", f"one of frame {frame}", "mend VolumeTracings.csv")
-        if len(segments) < 3:
-            raise _check.refuse(
-                f"a long axis and at least two chords for frame {frame} of {name}", len(segments), "mend VolumeTracings.csv"
-            )
-    video_path = entry(place / "Videos" / name, "the video")
-    outlines = {frame: np.array(segments) for frame, segments in traced.items()}
-    return Study(video_path, ef, esv, edv, int(height), int(width), fps, int(frames), row["Split"].upper(), outlines)
+            raise _check.refuse(f"tracings of frames 0 … {frames - 1} of {name}", f"one of frame {frame}", "mend VolumeTracings.csv")
+    outlines = {frame: _tidy(np.array(segments), f"frame {frame} of {name}") for frame, segments in traced.items()}
+    video_path = entry(listed.parent / "Videos" / name, "the video")
+    return Study(video_path, ef, esv, edv, height, width, fps, frames, row["Split"].upper(), outlines)
+
+
+def _tidy(segments: Float[np.ndarray, "N 4"], what: str) -> Float[np.ndarray, "M 4"]:
+    """One tracing: the long axis, then its chords in order along it, all written from the same side.
+
+    What is there twice and alike counts once. Refused: two tracings that differ, fewer than two chords, a segment without length, and a
+    chord that does not lie across the axis.
+    """
+    mend, axis = "mend VolumeTracings.csv", segments[0]
+    along = axis[2:] - axis[:2]
+    if not along.any():
+        raise _check.refuse(f"a long axis of {what}", "two ends in one place", mend)
+    again = (segments == axis).all(1) | (segments == axis[[2, 3, 0, 1]]).all(1)
+    chords = segments[~again]
+    side = (chords[:, 2:] - chords[:, :2]) @ [-along[1], along[0]]
+    chords = np.where(side[:, None] < 0, chords[:, [2, 3, 0, 1]], chords)
+    chords, times = np.unique(chords, axis=0, return_counts=True)
+    if again.sum() > 1 and (times != again.sum()).any():
+        raise _check.refuse(f"one tracing of {what}", "two that differ", mend)
+    if len(chords) < 2:
+        raise _check.refuse(f"a long axis and at least two chords for {what}", f"{len(chords)} chords", mend)
+    across = chords[:, 2:] - chords[:, :2]
+    length = np.linalg.norm(across, axis=1)
+    if not length.all() or (np.abs(across @ along) > 0.5 * length * np.linalg.norm(along)).any():
+        got = "one without length" if not length.all() else "one along it, as of a second tracing"
+        raise _check.refuse(f"chords across the long axis of {what}", got, mend)
+    level = (chords[:, :2] + chords[:, 2:]) @ along
+    order = np.argsort(level, kind="stable")
+    if (np.diff(level[order]) <= 1e-9 * np.abs(level).max()).any():
+        raise _check.refuse(f"one chord at each place along the long axis of {what}", "two that differ", mend)
+    return np.concatenate([axis[None], chords[order]])
 
 
 def video(study: Study) -> UInt8[Tensor, "T H W"]:
     """All frames in grey. Raises ``ValueError`` if the file cannot be decoded or does not fit its row of the list."""
     name = study.path.name
-    try:
-        with av.open(str(study.path)) as container:
-            frames = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
-    except (av.error.FFmpegError, IndexError) as error:  # IndexError: no video in it
-        raise _check.refuse(f"a video in {name}", f"a file that cannot be decoded ({type(error).__name__})", "download it again") from error
+    frames = []
+    for frame in videos.shown(study.path):
+        with _check.reading("a picture", study.path, "download it again"):
+            frames.append(frame.to_ndarray(format="gray"))
     if len(frames) != study.frames:
         raise _check.refuse(f"{study.frames} frames in {name}", len(frames), "download it again, or mend its row of FileList.csv")
     if frames[0].shape != (study.height, study.width):

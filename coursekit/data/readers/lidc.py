@@ -7,6 +7,7 @@ slice. Nodules under 3 mm are a single point without characteristics and are lef
 the X-ray studies, whose XML has another root.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -15,7 +16,8 @@ import numpy as np
 import pydicom
 import torch
 from pydicom import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.pixels import get_decoder
+from pydicom.uid import UID
 
 from ... import _check
 from ..ct.readings import RATINGS, Contour, Reading, Readings
@@ -26,6 +28,7 @@ NAMESPACE = {"nih": "http://www.nih.gov"}
 ROOT = "{http://www.nih.gov}LidcReadMessage"
 CHARACTERISTICS = ("subtlety", "internalStructure", *RATINGS[2:])
 HEADER = ["SeriesInstanceUID", "PatientID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"]
+COUNTS = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2, "RescaleSlope": 1, "RescaleIntercept": 1}
 AIR = -1024.0  # HU: the circle outside the field of view is stored as something lower
 AGAIN = "copy it again from its source"
 
@@ -39,7 +42,7 @@ def readings(folder: Path) -> Iterator[Readings]:
 def ct_series(folder: Path) -> list[Path]:
     """The folders of all CT series with readings."""
     top = folder / "LIDC-IDRI" if (folder / "LIDC-IDRI").is_dir() else folder
-    found = sorted({path.parent for path in top.glob("LIDC-IDRI-*/*/*/*.xml") if _root(path).tag == ROOT})
+    found = sorted({path.parent for path in top.glob("LIDC-IDRI-*/*/*/[!.]*.xml") if _root(path).tag == ROOT})
     if not found:
         got = "no LIDC-IDRI-*/<study>/<series>/*.xml with a LidcReadMessage"
         raise _check.refuse(f"patients of LIDC-IDRI in {folder.name}", got, "name the folder that holds LIDC-IDRI-0001 and the others")
@@ -49,8 +52,10 @@ def ct_series(folder: Path) -> list[Path]:
 def scan_readings(place: Path) -> Readings:
     """What was read in the CT of one series' folder."""
     slices = _headers(place)
-    above = np.diff(sorted(float(one.ImagePositionPatient[2]) for one in slices))
-    drawn = [reading for path in sorted(place.glob("*.xml")) if _root(path).tag == ROOT for reading in xml_readings(path)]
+    above = np.diff(sorted({float(one.ImagePositionPatient[2]) for one in slices}))
+    if not len(above):
+        raise _check.refuse(f"slices at several heights in {place.name}", f"{len(slices)} at one", AGAIN)
+    drawn = [reading for path in sorted(place.glob("[!.]*.xml")) if _root(path).tag == ROOT for reading in xml_readings(path)]
     first = slices[0]
     return Readings(str(first.PatientID), str(first.SeriesInstanceUID), float(first.PixelSpacing[0]), float(np.median(above)), tuple(drawn))
 
@@ -59,10 +64,8 @@ def scan_readings(place: Path) -> Readings:
 
 
 def _root(path: Path) -> ElementTree.Element:
-    try:
+    with _check.reading("an XML file", path):
         return ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
-        raise _check.refuse(f"an XML file in {path.name}", f"{error}", AGAIN) from error
 
 
 def xml_readings(path: Path) -> list[Reading]:
@@ -91,8 +94,10 @@ def _contour(roi: ElementTree.Element, path: Path) -> Contour:
     ]
     try:
         level = float(z)
-    except ValueError as error:
-        raise _check.refuse(f"a number as imageZposition in {path.name}", repr(z), AGAIN) from error
+    except ValueError:
+        level = math.nan
+    if not math.isfinite(level):
+        raise _check.refuse(f"a number as imageZposition in {path.name}", repr(z), AGAIN)
     if not edge:
         raise _check.refuse(f"an edgeMap in every roi of {path.name}", f"none at z = {level:g}", AGAIN)
     return Contour(level, np.array(edge, np.int64), roi.findtext("nih:inclusion", "TRUE", NAMESPACE).strip().upper() == "TRUE")
@@ -100,18 +105,22 @@ def _contour(roi: ElementTree.Element, path: Path) -> Contour:
 
 def _whole(text: str, path: Path) -> int:
     try:
-        return int(text)
-    except ValueError as error:
-        raise _check.refuse(f"whole numbers in {path.name}", repr(text), AGAIN) from error
+        value = int(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 2**16:  # a pixel's place or a rating
+        raise _check.refuse(f"whole numbers in {path.name}", repr(text), AGAIN)
+    return value
 
 
 # --- the slices ----------------------------------------------------------------------------------------------------------
 
 
 def series(place: Path) -> Scan:
-    """The CT in one folder as a scan in HU, float32, axes SPL; what is below −1024 HU, outside the field of view, is set to it.
+    """The CT in one folder as a scan in HU, float32, axes SPL; padding, and what is below −1024 HU outside the field of view, become that.
 
-    Refused: slices of several series, sizes or directions, a slice missing or there twice, and a file that is no DICOM image.
+    Whether a file asks for its low values to be shown bright (MONOCHROME1) changes no HU. Refused: slices of several series, sizes or
+    directions, a slice missing or there twice, places that lie on no line, and a file that is no CT slice or cannot be decoded.
     """
     slices = _headers(place, pixels=True)
     across, down = (np.array(slices[0].ImageOrientationPatient[k : k + 3], float) for k in (0, 3))
@@ -119,17 +128,18 @@ def series(place: Path) -> Scan:
     height = corner @ np.cross(across, down)
     order = np.argsort(height, kind="stable")
     _even(height[order], place)
-    values = np.stack([_hu(slices[k], place) for k in order])
     row, column = (float(step) for step in slices[0].PixelSpacing)
-    affine = np.eye(4)
     step = (corner[order[-1]] - corner[order[0]]) / (len(order) - 1)
+    affine = np.eye(4)
     affine[:3] = np.column_stack([step, row * down, column * across, corner[order[0]]])
+    _on_a_line(corner[order], affine, place)
+    values = np.stack([_hu(slices[k], place) for k in order])
     affine[:2] *= -1  # LPS to RAS
     return oriented(Scan(torch.from_numpy(values.clip(min=AIR)), affine, "HU"))
 
 
 def _headers(place: Path, *, pixels: bool = False) -> list[Dataset]:
-    files = sorted(entry(place, "the folder of a series").glob("*.dcm"))
+    files = sorted(entry(place, "the folder of a series", is_folder=True).glob("[!.]*.dcm"))
     if len(files) < 2:
         raise _check.refuse(f"at least two .dcm files in {place.name}", len(files), AGAIN)
     slices = [_header(path, pixels) for path in files]
@@ -142,14 +152,41 @@ def _headers(place: Path, *, pixels: bool = False) -> list[Dataset]:
 
 
 def _header(path: Path, pixels: bool) -> Dataset:
-    try:
+    """A slice whose tags hold what this reader takes them to hold."""
+    wanted = [*HEADER, *(("Rows", "Columns", "RescaleSlope", "RescaleIntercept") if pixels else ())]
+    with _check.reading("a DICOM file", path, AGAIN):
         one = pydicom.dcmread(path) if pixels else pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[*HEADER])
-    except (InvalidDicomError, EOFError, OSError) as error:
-        raise _check.refuse(f"a DICOM file in {path.name}", f"{type(error).__name__}", AGAIN) from error
-    missing = [tag for tag in HEADER if not one.get(tag)]
-    if missing:
-        raise _check.refuse(f"{missing[0]} in {path.name}", "nothing", "keep the slices of one CT series alone in the folder")
+        held = {tag: one.get(tag) for tag in wanted}
+        numbers = {tag: np.array(value, float).ravel() for tag, value in held.items() if tag in COUNTS and value not in (None, "")}
+    for tag, value in held.items():
+        if value in (None, ""):
+            raise _check.refuse(f"{tag} in {path.name}", "nothing", "keep the slices of one CT series alone in the folder")
+    for tag, parts in numbers.items():
+        if len(parts) != COUNTS[tag] or not np.isfinite(parts).all():
+            raise _check.refuse(f"{COUNTS[tag]} finite numbers as {tag} in {path.name}", held[tag], AGAIN)
+    across, down = (np.array(one.ImageOrientationPatient[k : k + 3], float) for k in (0, 3))
+    if not np.allclose([across @ across, down @ down, across @ down], [1, 1, 0], atol=1e-3):
+        raise _check.refuse(f"two directions at right angles in {path.name}", list(one.ImageOrientationPatient), AGAIN)
+    _check.positive(f"PixelSpacing in {path.name}", [float(part) for part in one.PixelSpacing])
+    if pixels:
+        _ct(one, path)
     return one
+
+
+def _ct(one: Dataset, path: Path) -> None:
+    """Refuse what is no single slice in HU."""
+    usual = {
+        "Modality": ("CT",),
+        "RescaleType": ("HU",),
+        "SamplesPerPixel": (1,),
+        "PhotometricInterpretation": ("MONOCHROME1", "MONOCHROME2"),
+    }
+    for tag, allowed in {**usual, "NumberOfFrames": (1,)}.items():
+        if (value := one.get(tag)) not in (None, "", *allowed):
+            what = f"{tag} {' or '.join(map(str, allowed))} in {path.name}"
+            raise _check.refuse(what, value, "keep the slices of one CT series alone in the folder")
+    if float(one.RescaleSlope) == 0:
+        raise _check.refuse(f"a RescaleSlope other than 0 in {path.name}", 0, AGAIN)
 
 
 def _alike(place: Path, what: str, found: Sequence[object]) -> None:
@@ -170,10 +207,41 @@ def _even(height: np.ndarray, place: Path) -> None:
             raise _check.refuse(f"evenly spaced slices in {place.name}", got, AGAIN)
 
 
+def _on_a_line(corner: np.ndarray, affine: np.ndarray, place: Path) -> None:
+    """Refuse slices of which one lies a tenth of a voxel or more from where the affine of all puts it."""
+    index = np.linalg.solve(affine[:3, :3], (corner - affine[:3, 3]).T).T  # (D, 3), to be (k, 0, 0)
+    off = np.abs(index - np.arange(len(corner))[:, None] * [1, 0, 0]).max(1)
+    if off.max() > 0.1:
+        worst = int(off.argmax())
+        aside = np.linalg.norm(corner[worst] - affine[:3, :3] @ [worst, 0, 0] - affine[:3, 3])
+        raise _check.refuse(f"slices on one line in {place.name}", f"slice {worst} of {len(corner)} {aside:.2f} mm beside it", AGAIN)
+
+
 def _hu(one: Dataset, place: Path) -> np.ndarray:
+    """The slice in HU: of each stored value the bits that belong to it, scaled."""
+    file, syntax = place / Path(one.filename).name, one.file_meta.get("TransferSyntaxUID")
+    if syntax is not None and syntax.is_compressed:
+        _decodable(syntax, file)
+    with _check.reading(f"a CT slice in HU, {syntax.name if syntax else 'of no known transfer syntax'},", file, AGAIN):
+        stored = one.pixel_array
+        spare, low = 8 * stored.itemsize - one.BitsStored, one.HighBit + 1 - one.BitsStored
+        if not 0 <= low <= spare:
+            raise ValueError(f"{one.BitsStored} bits up to bit {one.HighBit}")
+        value = stored << (spare - low) >> spare  # the highest of its bits is the sign, where there is one
+        hu: np.ndarray = value.astype(np.float32) * np.float32(one.RescaleSlope) + np.float32(one.RescaleIntercept)
+        padding = one.get("PixelPaddingValue")
+        return hu if padding in (None, "") else np.where(value == int(padding), np.float32(AIR), hu)
+
+
+def _decodable(syntax: UID, file: Path) -> None:
+    """Refuse what no installed package decompresses, and name those that would."""
     try:
-        hu: np.ndarray = one.pixel_array.astype(np.float32) * np.float32(one.RescaleSlope) + np.float32(one.RescaleIntercept)
-    except (AttributeError, ValueError, RuntimeError, NotImplementedError) as error:
-        advice = "it must hold pixels, RescaleSlope and RescaleIntercept: " + AGAIN
-        raise _check.refuse(f"a CT slice in HU in every file of {place.name}", f"{type(error).__name__}", advice) from error
-    return hu
+        decoder = get_decoder(syntax)
+    except NotImplementedError:
+        needs = []
+    else:
+        if decoder.is_available:
+            return
+        needs = [package.partition("requires ")[2] for package in decoder.missing_dependencies]
+    advice = f"install {', or '.join(needs)}" if needs else "decompress it with another program"
+    raise _check.refuse(f"pixels that can be decoded in {file.name}", f"compressed as {syntax.name}, without a decoder for it", advice)

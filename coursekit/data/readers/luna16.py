@@ -5,7 +5,6 @@ Source: Setio et al., Validation, comparison, and combination of algorithms for 
 tomography images: the LUNA16 challenge, Medical Image Analysis 42, 2017.
 """
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch
 from ... import _check
 from .. import itk
 from ..scan import Scan, oriented
-from . import entry
+from . import number, table
 
 COORDINATES = ("coordX", "coordY", "coordZ")
 TABLES = ("candidates_V2.csv", "candidates.csv")  # the second version, if it is there, holds more of the nodules
@@ -42,7 +41,7 @@ class Proposal(NamedTuple):
 
 def series(folder: Path) -> dict[str, Path]:
     """The scans that are there: series instance UID → its .mhd. Also when only some subsets were unpacked; none at all is refused."""
-    found = {path.stem: path for path in sorted(folder.glob("subset*/*.mhd"))}
+    found = {path.stem: path for path in sorted(folder.glob("subset*/[!.]*.mhd"))}
     if not found:
         advice = "unpack subset0.zip and the others as its authors ship them and name the folder that holds subset0"
         raise _check.refuse(f"scans at subset*/*.mhd in {folder}", "none", advice)
@@ -51,15 +50,13 @@ def series(folder: Path) -> dict[str, Path]:
 
 def scan(path: Path) -> Scan:
     """One scan in HU, float32, with axes SPL. The .raw must lie beside its .mhd."""
-    name = next((line.split("=")[1].strip() for line in path.read_text().splitlines() if line.startswith("ElementDataFile")), "")
-    entry(path.with_name(name or f"{path.stem}.raw"), f"the voxels of {path.name}")
     read = oriented(itk.read(path, unit="HU"))
     return Scan(read.values.to(torch.float32), read.affine, read.unit)
 
 
 def annotations(folder: Path) -> list[Annotation]:
     """The nodules of all scans, in the order of ``annotations.csv``."""
-    rows = _rows(entry(folder / "annotations.csv", "the nodules"), "diameter_mm")
+    rows = _rows(folder / "annotations.csv", "the nodules", "diameter_mm")
     found = [Annotation(uid, place, value) for uid, place, value in rows]
     _check.positive("diameter_mm in annotations.csv", [one.diameter_mm for one in found])
     return found
@@ -67,28 +64,17 @@ def annotations(folder: Path) -> list[Annotation]:
 
 def proposals(folder: Path) -> list[Proposal]:
     """The candidates of all scans, in the order of ``candidates_V2.csv`` or, without it, ``candidates.csv``."""
-    table = next((folder / name for name in TABLES if (folder / name).exists()), folder / TABLES[-1])
+    listed = next((folder / name for name in TABLES if (folder / name).exists()), folder / TABLES[-1])
     found = []
-    for uid, place, value in _rows(entry(table, "the candidates"), "class"):
-        _check.one_of(f"class in {table.name}", value, (0, 1))
+    for uid, place, value in _rows(listed, "the candidates", "class"):
+        _check.one_of(f"class in {listed.name}", value, (0, 1))
         found.append(Proposal(uid, place, value == 1))
     return found
 
 
-def _rows(table: Path, last: str) -> Iterator[tuple[str, np.ndarray, float]]:
+def _rows(place: Path, what: str, last: str) -> Iterator[tuple[str, np.ndarray, float]]:
     """Each line as (series, place in RAS+ mm, the number in the column ``last``)."""
-    with table.open(newline="", encoding="utf-8-sig") as stream:
-        rows = csv.DictReader(stream)
-        columns = ("seriesuid", *COORDINATES, last)
-        missing = [name for name in columns if name not in (rows.fieldnames or ())]
-        if missing:
-            raise _check.refuse(
-                f"the columns {', '.join(columns)} in {table.name}", f"none called {', '.join(missing)}", "take the table as shipped"
-            )
-        for number, row in enumerate(rows, start=2):
-            try:
-                x, y, z, value = (float(row[name]) for name in columns[1:])
-            except (TypeError, ValueError) as error:
-                got = ", ".join(str(row[name]) for name in columns[1:])
-                raise _check.refuse(f"four numbers in line {number} of {table.name}", got, "take the table as shipped") from error
-            yield row["seriesuid"], np.array([-x, -y, z]), value
+    columns = (*COORDINATES, last)
+    for row in table(place, what, ("seriesuid", *columns)):
+        x, y, z, value = (number(row, name, place) for name in columns)
+        yield row["seriesuid"], np.array([-x, -y, z]), value

@@ -38,7 +38,7 @@ class NiftiFolder(Dataset[Pair]):
         _check.one_of("split", split, (None, *PARTS))
         there = [pair for pair in FOLDERS if (place / pair[0]).exists()]
         images, labels = (place / name for name in (there or FOLDERS)[0])
-        found = _volumes(readers.entry(images, "the folder of volumes"))
+        found = _volumes(readers.entry(images, "the folder of volumes", is_folder=True))
         for file in found:
             readers.entry(labels / file.name, f"the labels of {images.name}/{file.name}")
         self.images = [file for file in found if split in (None, part_of(_name(file)))]
@@ -54,18 +54,11 @@ class NiftiFolder(Dataset[Pair]):
         index = _check.index("a volume", index, len(self))
         with _naming(self.images[index]):
             image = from_nifti(self.images[index])
+            _check.finite("the volume's values", image.values)
         with _naming(self.labels[index]):
             label = _whole(from_nifti(self.labels[index]))
             aligned(image, label)
         return Pair(oriented(image), oriented(label), _name(self.images[index]))
-
-
-def load(*, split: Literal["train", "test"] | None = None) -> NiftiFolder:
-    """The folder that COURSEKIT_NIFTI names. Raises ``ValueError`` if the variable is unset."""
-    place = readers.folder("COURSEKIT_NIFTI")
-    if place is None:
-        raise _check.refuse("COURSEKIT_NIFTI to name a folder with images and labels", "no such variable", "set it first")
-    return NiftiFolder(place, split=split)
 
 
 def _volumes(folder: Path) -> list[Path]:
@@ -88,6 +81,6 @@ def _naming(file: Path) -> Iterator[None]:
 
 def _whole(label: Scan) -> Scan:
     """Labels as integers; some programs store them as floating point."""
-    if label.values.is_floating_point() and not bool((label.values == label.values.round()).all()):
+    if label.values.is_floating_point() and not bool((label.values.round() == label.values).logical_and(label.values.abs() < 2**53).all()):
         raise _check.refuse("labels in whole numbers", "fractions", "give the labels, not a probability")
     return replace(label, values=label.values.to(torch.int64))

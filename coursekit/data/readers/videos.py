@@ -5,7 +5,7 @@ split by film, not by clip: see :func:`subject_of`. The official splits of the t
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -111,7 +111,7 @@ def subject_of(stem: str, name: str) -> str:
 
 
 def _classes(root: Path, wanted: Sequence[str] | None) -> tuple[str, ...]:
-    found = sorted(f.name for f in entry(root, "class folders").iterdir() if f.is_dir() and not f.name.startswith("."))
+    found = sorted(f.name for f in entry(root, "class folders", is_folder=True).iterdir() if f.is_dir() and not f.name.startswith("."))
     for name in wanted or ():
         _check.one_of("a class", name, found)
     names = tuple(found if wanted is None else wanted)
@@ -143,42 +143,68 @@ def _even(films: list[Film], classes: int, seed: int) -> list[Film]:
 # --- decoding ------------------------------------------------------------------------------------------------------------
 
 
-def length_of(path: Path) -> int:
-    """How many frames the file holds, counted without decoding them. Raises ``ValueError`` if it is no video or holds none."""
-    try:
-        with av.open(str(path)) as container:
-            length = sum(1 for packet in container.demux(video=0) if packet.size)
-    except (av.FFmpegError, IndexError) as error:
-        raise _unreadable(path, error) from error
-    if not length:
+def shown(path: Path) -> Iterator[av.VideoFrame]:
+    """The frames that a player shows, in order: neither those that an edit list cuts nor those that the codec hides.
+
+    Raises ``ValueError`` as one sentence for a file that is no video, is damaged or cut short, holds no frame, frames of several sizes,
+    or more than 8 bits a channel.
+    """
+    sizes = set()
+    with _check.reading("a video", entry(path, "the video"), ADVICE), av.open(str(path)) as container:
+        packets, stream = 0, container.streams.video[0]
+        for packet in container.demux(stream):
+            packets += packet.size > 0
+            for frame in packet.decode():
+                sizes.add((frame.height, frame.width))
+                if frame.is_corrupt or packet.is_corrupt:
+                    raise ValueError("a damaged frame")
+                if len(sizes) > 1 or max(part.bits for part in frame.format.components) > 8:
+                    raise ValueError("frames of several sizes" if len(sizes) > 1 else f"pixels as {frame.format.name}")
+                yield frame
+        if container.format.name == "avi" and packets < stream.frames:
+            raise EOFError(f"{packets} of {stream.frames} frames")
+    if not sizes:
         raise _check.refuse(f"frames in {path.name}", "none", ADVICE)
-    return length
+
+
+def length_of(path: Path) -> int:
+    """How many frames the file shows: they are decoded, as its packets may be more. Raises ``ValueError`` as :func:`shown`."""
+    return sum(1 for _ in shown(path))
 
 
 def decode(path: Path, wanted: Sequence[int] | None = None) -> Decoded:
-    """The frames numbered ``wanted``, in that order, or all of them: each (H, W, 3) RGB, 0–255. Raises ``ValueError`` as one sentence."""
+    """The frames numbered ``wanted``, in that order, or all of them: each (H, W, 3) RGB, 0–255, upright and of square pixels.
+
+    Raises ``ValueError`` as one sentence.
+    """
     kept: dict[int, Picture] = {}
     last = None if wanted is None else max(wanted)
-    try:
-        with av.open(str(path)) as container:
-            rate = container.streams.video[0].average_rate
-            for k, frame in enumerate(container.decode(video=0)):
-                if wanted is None or k in wanted:
-                    kept[k] = frame.to_ndarray(format="rgb24")
-                if k == last:
-                    break
-    except (av.FFmpegError, IndexError) as error:
-        raise _unreadable(path, error) from error
+    rate, stretch = _about(path)
+    for k, frame in enumerate(shown(path)):
+        if wanted is None or k in wanted:
+            kept[k] = _upright(frame, stretch, path)
+        if k == last:
+            break
     order = range(len(kept)) if wanted is None else wanted
-    if not kept or not set(order) <= set(kept):
-        got = f"{len(kept)} of the {len(order)} wanted" if order else "none"
-        raise _check.refuse(f"frames in {path.name}" if last is None else f"{last + 1} frames in {path.name}", got, ADVICE)
-    return Decoded([kept[k] for k in order], float(rate) if rate else None)
+    if not set(order) <= set(kept):
+        raise _check.refuse(f"{max(order) + 1} frames in {path.name}", f"{len(kept)} of the {len(order)} wanted", ADVICE)
+    return Decoded([kept[k] for k in order], rate)
 
 
-def _unreadable(path: Path, error: Exception) -> ValueError:
-    got = f"{type(error).__name__} ({error})".replace("\n", " ")
-    return _check.refuse(f"a video in {path.name}", got, ADVICE)
+def _about(path: Path) -> tuple[float | None, float]:
+    """Frames a second, if the file says; the width of a pixel over its height."""
+    with _check.reading("a video", entry(path, "the video"), ADVICE), av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        return float(stream.average_rate) if stream.average_rate else None, float(stream.sample_aspect_ratio or 1)
+
+
+def _upright(frame: av.VideoFrame, stretch: float, path: Path) -> Picture:
+    """The picture turned as the file asks, its pixels made square."""
+    with _check.reading("a picture", path, ADVICE):
+        picture = frame.to_ndarray(format="rgb24", width=round(frame.width * stretch), height=frame.height)
+    if frame.rotation % 90:
+        raise _check.refuse(f"frames turned by quarters in {path.name}", f"{frame.rotation} degrees", "store them upright")
+    return np.ascontiguousarray(np.rot90(picture, frame.rotation // 90))
 
 
 def as_clip(frames: Sequence[Picture], *, gray: bool = True, size: int | None = None) -> Clip:

@@ -67,14 +67,6 @@ def test_labels_stored_as_floating_point_are_read_as_integers(tmp_path: Path) ->
     assert NiftiFolder(tmp_path)[0].label.values.dtype == torch.int64
 
 
-def test_the_variable_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuses: Callable[..., None]) -> None:
-    monkeypatch.delenv("COURSEKIT_NIFTI", raising=False)
-    refuses("COURSEKIT_NIFTI to name a folder", nifti.load)
-    add(tmp_path, "a")
-    monkeypatch.setenv("COURSEKIT_NIFTI", str(tmp_path))
-    assert len(nifti.load()) == 1
-
-
 def test_labels_on_another_grid_are_refused_by_name(tmp_path: Path, refuses: Callable[..., None]) -> None:
     mirrored, turned, moved = RAS.copy(), RAS.copy(), RAS.copy()
     mirrored[0] = [-0.5, 0, 0, 3]  # the same box, counted from its other side
