@@ -11,6 +11,10 @@ import sysconfig
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .data.fetch import Row
 
 PACKAGES = ("torch", "torchvision", "jupyterlab", "ipywidgets", "nbgrader")
 MEMORY_GB = 3.0  # what a lecture needs at its peak, with the browser beside it
@@ -35,18 +39,8 @@ class Line:
 
 def check() -> list[Line]:
     """All lines, in the order in which a beginner meets what they are about. Nothing here raises or goes to the network."""
-    checks: list[Callable[[], Line]] = [
-        python,
-        *(_package(name) for name in PACKAGES),
-        device,
-        memory,
-        disk,
-        data,
-        kernel,
-        programs,
-        sandbox,
-    ]
-    return [one() for one in checks]
+    computer = (python, *(_package(name) for name in PACKAGES), device, memory, disk)
+    return [*(one() for one in computer), *data(), kernel(), programs(), sandbox()]
 
 
 def table(lines: Iterable[Line]) -> str:
@@ -107,15 +101,21 @@ def disk() -> Line:
     )
 
 
-def data() -> Line:
-    """The files that the lectures read, in the cache."""
+def data() -> list[Line]:
+    """What is in the cache, then a line for each set. A missing one is no fault where it can come at its first use."""
     from .data import fetch, registry
 
-    rows = fetch.table()
-    wanted = [row for row in rows if row.name in registry.DEFAULT]
-    missing = [row.name for row in wanted if not row.cached]
-    found = f"{sum(row.cached for row in rows)} files, {sum(row.size for row in rows if row.cached) / 1e6:.0f} MB"
-    return Line("data", found, f"run `coursekit data fetch` (missing: {', '.join(missing)})" if missing else "")
+    rows = {row.name: row for row in fetch.table()}
+    cached = [row.size for row in rows.values() if row.cached]
+    total = Line("data", f"{len(cached)} of {len(rows)} files, {sum(cached) / 1e6:.0f} MB, in the cache")
+    return [total, *(_set(name, [rows[file] for file in files], fetch.offline()) for name, files in registry.SETS.items())]
+
+
+def _set(name: str, rows: list["Row"], offline: bool) -> Line:
+    missing = [row.name for row in rows if not row.cached]
+    state = "here" if not missing else "missing" if offline else "comes at first use"
+    advice = f"unset COURSEKIT_OFFLINE, or run `coursekit data fetch {' '.join(missing)}`" if missing and offline else ""
+    return Line(f"  {name}", f"{sum(row.size for row in rows) / 1e6:.1f} MB, lectures {rows[0].lesson}, {state}", advice)
 
 
 def kernel() -> Line:

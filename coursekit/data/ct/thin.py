@@ -1,0 +1,98 @@
+"""A chest CT with slices of 2.5 mm and the contours of the four radiologists who read it: LIDC-IDRI-0001.
+
+The package that holds the image does not name it. It was recognised by its slice positions, spacing and origin, and what the readers of
+that patient drew lands on the mass in it, which the tests hold. There is one patient: it is for looking and for measuring how far readers
+agree, not for training. The organs were drawn by a program (Wasserthal et al., TotalSegmentator: robust segmentation of 104 anatomic
+structures in CT images, Radiology: Artificial Intelligence 5(5), 2023) and by nobody checked.
+"""
+
+import csv
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from .. import fetch
+from ..scan import Scan, aligned, from_nifti, oriented
+from .lidc import database
+from .readings import Nodule, Reading, agreement, grouped
+from .scans import AIR
+
+PATIENT = "LIDC-IDRI-0001"
+
+
+@dataclass(frozen=True, eq=False)
+class Thin:
+    """``scan`` (133, 512, 512) int16 in HU with axes SPL, −2048 outside the scanner's circle, 2.5 × 0.703 × 0.703 mm.
+
+    ``readers`` (4, D, H, W) bool, each radiologist's mask of the one nodule; ``label`` the voxels of at least two of them, on the same
+    grid; ``nodule`` what they drew and rated.
+    """
+
+    scan: Scan
+    readers: Bool[Tensor, "R D H W"]
+    label: Scan
+    nodule: Nodule
+    source: str = "real"
+
+
+@dataclass(frozen=True, eq=False)
+class Organs:
+    """``label`` uint8 on the grid of ``thin().scan``, 0 for none; ``names`` of the numbers, such as ``lung_lower_lobe_left``."""
+
+    label: Scan
+    names: dict[int, str]
+
+
+def thin() -> Thin:
+    """The CT with its four readings, about 0.3 GB. Raises ``DataMissing`` if a file cannot be had: no phantom stands in for it.
+
+    Read once and kept: do not write into the values.
+    """
+    return _thin(fetch.path("thin_image"), fetch.path("lidc"))
+
+
+@lru_cache(maxsize=1)
+def _thin(image: Path, readings: Path) -> Thin:
+    scan = oriented(_read(image))
+    (read,) = (one for one in database(readings) if one.patient == PATIENT)
+    (nodule,) = (one for one in grouped(read) if one.readers > 1)
+    readers = torch.stack([_mask(reading, scan) for reading in nodule.readings])
+    return Thin(scan, readers, replace(scan, values=readers.sum(0, dtype=torch.uint8) >= 2, unit=""), nodule)
+
+
+def _read(path: Path) -> Scan:
+    """The CT in HU as the file's own int16: made floats, as NIfTI's scaling does, it would take four times the room."""
+    image = nib.load(path)
+    stored, scaling = image.dataobj.get_unscaled(), (image.dataobj.slope, image.dataobj.inter)
+    assert scaling == (1, AIR), "the hash of the file is pinned"
+    values = np.ascontiguousarray(stored.transpose(2, 1, 0)) + np.int16(AIR)
+    return Scan(torch.from_numpy(values), np.asarray(image.affine, np.float64)[:, [2, 1, 0, 3]], "HU")
+
+
+def _mask(reading: Reading, scan: Scan) -> Bool[Tensor, "D H W"]:
+    """One reader's voxels on the grid of the scan, whose pixels are those of the contours."""
+    share, z_mm, y, x = agreement([reading], scan.spacing_mm[0])
+    z = round((z_mm - scan.affine[2, 3]) / scan.spacing_mm[0])
+    depth, height, width = share.shape
+    mask = torch.zeros(scan.values.shape, dtype=torch.bool)
+    mask[z : z + depth, y : y + height, x : x + width] = torch.from_numpy(share > 0)
+    return mask
+
+
+def organs() -> Organs:
+    """What a program takes for the organs in the same CT. Raises ``DataMissing`` if a file cannot be had.
+
+    It counts the tumour as lung: nothing that such a program marks as healthy has been looked at by it.
+    """
+    label = oriented(from_nifti(fetch.path("thin_organs")))
+    aligned(thin().scan, label)
+    with fetch.path("thin_structures").open(encoding="utf-8", newline="") as file:
+        names = {int(row["id"]): row["structure"] for row in csv.DictReader(file)}
+    present = np.unique(label.values.numpy())
+    return Organs(label, {int(number): names[int(number)] for number in present if number})
