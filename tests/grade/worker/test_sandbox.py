@@ -127,7 +127,6 @@ def test_leaves_nothing_for_the_next(harmless: Grade) -> None:
 
 STAYS = {
     "forks twice": "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        import signal\n        [signal.signal(s, signal.SIG_IGN) for s in (1, 2, 13, 15)]\n    time.sleep(600)",
-    "forks and runs on": "for k in range(3): os.fork()",
     "thread": "import threading\nthreading.Thread(target=time.sleep, args=(600,)).start()",
     "deaf": "import signal\nfor n in range(1, 32):\n    try: signal.signal(n, signal.SIG_IGN)\n    except OSError: pass\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))",
     "atexit": "import atexit\natexit.register(time.sleep, 600)",
@@ -139,6 +138,12 @@ STAYS = {
 def test_nothing_stays_alive(harmless: Grade, case: str) -> None:
     """``grade`` looks at the box's processes afterwards."""
     assert harmless(own=f"import os, time\n{STAYS[case]}").passed == {"double", "shout"}
+
+
+def test_a_copy_of_the_process_answers_for_nobody(harmless: Grade) -> None:
+    came = harmless(own="import os, time\nif os.fork() == 0:\n    raise ValueError('a copy')\ntime.sleep(0.5)")
+    assert came.own.ok, came.own
+    assert came.passed == {"double", "shout"}
 
 
 def test_reaches_nobody(harmless: Grade, tmp_path: Path) -> None:
