@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The course in one command: ``python3 course.py lab`` to learn, ``python3 course.py test`` to check everything.
+"""The course in one command: ``python3 course.py lab`` to learn, ``test`` to check everything, ``check`` for what a change touches.
 
 It needs Python and nothing else: it makes ``.venv`` beside this file, installs into it what the command needs, fetches the
 data, and starts. A second run finds all that in place. On Windows say ``py course.py lab``.
@@ -120,12 +120,12 @@ def lab(options: list) -> None:
     sys.exit(run("-m", "jupyterlab", *options))
 
 
-def test(options: list) -> None:
-    """Install everything, fetch the data, run every check. Options go on to pytest."""
+def test(options: list, name: str) -> None:
+    """Install everything, fetch the data, run every check, or those of a change. Options go on to pytest."""
     install("lab", "grade", "test")
     if run("-m", "coursekit", "data", "fetch", "all"):
         sys.exit("The tests need the data: connect to the network and run this again.")
-    sys.exit(run("tests/everything.py", *options))
+    sys.exit(run(f"tests/{name}.py", *options))
 
 
 def grade(options: list) -> None:
@@ -137,9 +137,14 @@ def grade(options: list) -> None:
 def main() -> None:
     if sys.version_info[:2] < MINIMUM:
         sys.exit(f"This course needs Python 3.{MINIMUM[1]} or newer, this is {sys.version.split()[0]}: install one from python.org.")
-    commands = {"lab": lab, "test": test, "grade": grade}
+    commands = {
+        "lab": lab,
+        "test": functools.partial(test, name="everything"),
+        "check": functools.partial(test, name="check"),
+        "grade": grade,
+    }
     if "".join(sys.argv[1:2]) not in commands:
-        sys.exit("Say what to do: python3 course.py lab · python3 course.py test · python3 course.py grade a1_roi")
+        sys.exit("Say what to do: python3 course.py lab · python3 course.py test · … check · … grade a1_roi")
     commands[sys.argv[1]]([option for option in sys.argv[2:] if option != "--"])
 
 

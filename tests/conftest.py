@@ -3,6 +3,7 @@
 import fnmatch
 import inspect
 from collections.abc import Callable, Generator
+from typing import Any
 
 import pytest
 import torch
@@ -49,6 +50,15 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     forbid_skip(report)
     return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The table of attacks on the grader: reports bring its rows, also from other processes."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports if isinstance(report, pytest.TestReport)]
+    attacks = [row for report in reports for name, row in report.user_properties if name == "attack"]
+    if attacks:
+        terminalreporter.section("attacks on the grader: what came of each")
+        terminalreporter.write("".join(f"{row}\n" for row in sorted(set(attacks))))
 
 
 @pytest.fixture(autouse=True)

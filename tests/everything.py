@@ -1,8 +1,10 @@
 """Every check of the course, in order; the first that fails ends it. ``python3 course.py test`` runs this file.
 
+Tests and notebooks run two at a time, each on one thread; the browser, whose moves are timed, runs alone.
 Arguments go on to pytest: ``python3 course.py test --maxfail=1``.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -21,15 +23,19 @@ STAGES = {
     "lectures": ["pytest", "lectures", "--nbval-lax", "--nbval-current-env"],
     "browser": ["pytest", "tests/browser", "-m", "browser"],
 }
+TWO_AT_A_TIME = ["-n", "2", "--dist", "loadfile"]  # a file, or a notebook and its kernel, to one process
+ALONE = {"browser"}
 COUNTS = ("tests", "failures", "errors", "skipped")
 
 
-def run(stage: str, options: list[str]) -> tuple[int, dict[str, int]]:
+def run(stage: str, command: list[str], options: list[str]) -> tuple[int, dict[str, int]]:
     """Run one stage; its exit status, and pytest's counts if it was pytest."""
-    command, report = STAGES[stage], REPORTS / f"{stage}.xml"
+    report, environment = REPORTS / f"{stage}.xml", dict(os.environ)
     report.unlink(missing_ok=True)
+    if command[0] == "pytest" and stage not in ALONE:
+        command, environment["OMP_NUM_THREADS"] = [*command, *TWO_AT_A_TIME], "1"
     more = [f"--junitxml={report}", *options] if command[0] == "pytest" else []
-    status = subprocess.run([sys.executable, "-m", *command, *more], cwd=ROOT).returncode
+    status = subprocess.run([sys.executable, "-m", *command, *more], cwd=ROOT, env=environment).returncode
     suite = ElementTree.parse(report).getroot().find("testsuite") if report.exists() else None
     return status, {key: int(suite.get(key, 0)) if suite is not None else 0 for key in COUNTS}
 
@@ -41,23 +47,20 @@ def closing(total: dict[str, int], seconds: float) -> str:
     return f"=== {', '.join(f'{n} {name}' for name, n in parts.items() if n)} in {seconds:.2f}s ==="
 
 
-def main(options: list[str]) -> int:
+def run_all(stages: dict[str, list[str]], options: list[str]) -> int:
     """Run the stages, tell how long each took, and end with the counts of all."""
     REPORTS.mkdir(parents=True, exist_ok=True)
-    if not any(map(shutil.which, BROWSERS)) and subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"]).returncode:
-        print("The browser test needs Chromium: install it with the system's package manager and run this again.")
-        return 1
     seconds, total, status = {}, dict.fromkeys(COUNTS, 0), 0
-    for stage, command in STAGES.items():
+    for stage, command in stages.items():
         print(f"\n--- {stage}: {' '.join(command)}", flush=True)
         start = time.monotonic()
-        status, counts = run(stage, options)
+        status, counts = run(stage, command, options)
         seconds[stage] = time.monotonic() - start
         total = {key: total[key] + counts[key] for key in COUNTS}
         if status:
             break
     print("\n--- summary")
-    for stage in STAGES:
+    for stage in stages:
         outcome = "not run" if stage not in seconds else "failed" if status and stage == list(seconds)[-1] else "ok"
         print(f"{stage:10}{seconds.get(stage, 0):8.1f} s  {outcome}")
     print(closing(total, sum(seconds.values())))
@@ -65,4 +68,6 @@ def main(options: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    if not any(map(shutil.which, BROWSERS)) and subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"]).returncode:
+        sys.exit("The browser test needs Chromium: install it with the system's package manager and run this again.")
+    sys.exit(run_all(STAGES, sys.argv[1:]))

@@ -52,7 +52,7 @@ def test_an_old_python_gets_one_sentence(course: ModuleType, monkeypatch: pytest
 
 def test_an_unknown_command_is_answered_with_the_known_ones(course: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["course.py", "lba"])
-    with pytest.raises(SystemExit, match=r"course\.py lab · .* test · .* grade a1_roi"):
+    with pytest.raises(SystemExit, match=r"course\.py lab · .* test · .* check · .* grade a1_roi"):
         course.main()
 
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = """
 import pytest
 
@@ -25,12 +27,13 @@ def test_expected_to_fail():
 """
 
 
-def test_a_skip_that_is_not_listed_fails_the_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_skip_that_is_not_listed_fails_the_run(tmp_path: Path, processes: str) -> None:
     shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
     (tmp_path / "test_course.py").write_text(TESTS)
     (tmp_path / "test_module.py").write_text("import pytest\npytest.importorskip('nosuchmodule')\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--continue-on-collection-errors", str(tmp_path)]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    command = [sys.executable, "-m", "pytest", "-q", "-n", processes, "-p", "no:cacheprovider", "--continue-on-collection-errors"]
+    ended = subprocess.run([*command, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True)
     assert ended.returncode == 1
     assert "not today: this skip is not in ALLOWED_SKIPS" in ended.stdout
     assert "could not import 'nosuchmodule'" in ended.stdout
