@@ -120,7 +120,7 @@ def lab(options: list) -> None:
     sys.exit(run("-m", "jupyterlab", *options))
 
 
-def test(options: list, name: str) -> None:
+def test(name: str, options: list) -> None:
     """Install everything, fetch the data, run every check, or those of a change. Options go on to pytest."""
     install("lab", "grade", "test")
     if run("-m", "coursekit", "data", "fetch", "all"):
@@ -137,12 +137,7 @@ def grade(options: list) -> None:
 def main() -> None:
     if sys.version_info[:2] < MINIMUM:
         sys.exit(f"This course needs Python 3.{MINIMUM[1]} or newer, this is {sys.version.split()[0]}: install one from python.org.")
-    commands = {
-        "lab": lab,
-        "test": functools.partial(test, name="everything"),
-        "check": functools.partial(test, name="check"),
-        "grade": grade,
-    }
+    commands = {"lab": lab, "test": functools.partial(test, "everything"), "check": functools.partial(test, "check"), "grade": grade}
     if "".join(sys.argv[1:2]) not in commands:
         sys.exit("Say what to do: python3 course.py lab · python3 course.py test · … check · … grade a1_roi")
     commands[sys.argv[1]]([option for option in sys.argv[2:] if option != "--"])
