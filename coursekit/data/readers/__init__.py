@@ -49,8 +49,8 @@ def table(place: Path, what: str, columns: tuple[str, ...]) -> list[dict[str, st
     entry(place, what)
     with _check.reading("a table in UTF-8", place, "take the table as shipped"), place.open(newline="", encoding="utf-8-sig") as stream:
         lines = csv.DictReader(stream, strict=True)
-        rows = [{**row, "line": str(lines.line_num)} for row in lines]
-    missing = [name for name in columns if name not in (lines.fieldnames or ())]
+        rows, named = [{**row, "line": str(lines.line_num)} for row in lines], lines.fieldnames or ()
+    missing = [name for name in columns if name not in named]
     if missing:
         raise _check.refuse(
             f"columns {', '.join(columns)} in {place.name}", f"none named {', '.join(missing)}", "take the table as shipped"
@@ -58,7 +58,7 @@ def table(place: Path, what: str, columns: tuple[str, ...]) -> list[dict[str, st
     for row in rows:
         if None in row or any(row[name] is None for name in columns):
             got = f"{sum(value is not None for value in row.values()) - 1} in line {row['line']}"
-            raise _check.refuse(f"{len(lines.fieldnames or ())} values a line in {place.name}", got, "take the table as shipped")
+            raise _check.refuse(f"{len(named)} values a line in {place.name}", got, "take the table as shipped")
     return rows
 
 

@@ -218,19 +218,17 @@ def _on_a_line(corner: np.ndarray, affine: np.ndarray, place: Path) -> None:
 
 
 def _hu(one: Dataset, place: Path) -> np.ndarray:
-    """The slice in HU: of each stored value the bits that belong to it, scaled."""
+    """The slice in HU."""
     file, syntax = place / Path(one.filename).name, one.file_meta.get("TransferSyntaxUID")
     if syntax is not None and syntax.is_compressed:
         _decodable(syntax, file)
     with _check.reading(f"a CT slice in HU, {syntax.name if syntax else 'of no known transfer syntax'},", file, AGAIN):
-        stored = one.pixel_array
-        spare, low = 8 * stored.itemsize - one.BitsStored, one.HighBit + 1 - one.BitsStored
-        if not 0 <= low <= spare:
+        if one.HighBit != one.BitsStored - 1:  # pydicom takes the lowest bits
             raise ValueError(f"{one.BitsStored} bits up to bit {one.HighBit}")
-        value = stored << (spare - low) >> spare  # the highest of its bits is the sign, where there is one
-        hu: np.ndarray = value.astype(np.float32) * np.float32(one.RescaleSlope) + np.float32(one.RescaleIntercept)
+        stored = one.pixel_array
+        hu: np.ndarray = stored.astype(np.float32) * np.float32(one.RescaleSlope) + np.float32(one.RescaleIntercept)
         padding = one.get("PixelPaddingValue")
-        return hu if padding in (None, "") else np.where(value == int(padding), np.float32(AIR), hu)
+        return hu if padding in (None, "") else np.where(stored == int(padding), np.float32(AIR), hu)
 
 
 def _decodable(syntax: UID, file: Path) -> None:

@@ -4,7 +4,9 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from skimage.io import imsave
@@ -104,6 +106,55 @@ def test_what_is_missing_or_broken_is_named(tmp_path: Path, refuses: Callable[..
     refuses("a PNG image in a.png", DSB2018, tmp_path)
     image.unlink()
     refuses("the image at a.png", DSB2018, tmp_path)
+
+
+def test_a_mask_is_whatever_is_not_nought(tmp_path: Path) -> None:
+    ones = [square(2, 3, 4) // 255, square(10, 12, 5) // 2]
+    folder = add(tmp_path, "a", ones)
+    PIL.Image.fromarray(square(17, 0, 3)).convert("1").save(folder / "masks" / "9.png")
+    palette = PIL.Image.fromarray(square(0, 20, 2) // 255, "P")
+    palette.putpalette([0, 0, 0, 200, 10, 10])
+    palette.save(folder / "masks" / "90.png")
+    sample = DSB2018(tmp_path)[0]
+    assert [int((sample.labels == k).sum()) for k in range(1, 5)] == [16, 25, 9, 4]
+    assert sample.note == ""
+
+
+def test_depth_transparency_damage_and_other_formats_are_refused(tmp_path: Path, refuses: Callable[..., None]) -> None:
+    path = add(tmp_path, "a", [square(2, 3, 4)]) / "images" / "a.png"
+    noise = np.random.default_rng(0).integers(0, 255, (HIGH, WIDE, 3)).astype(np.uint8)
+    whole = path.read_bytes()
+
+    def read() -> object:
+        return DSB2018(tmp_path, fluorescence=False)[0]
+
+    for channels in (1, 3):
+        cv2.imwrite(str(path), np.full((HIGH, WIDE, channels), 3007, np.uint16))
+        refuses("an image of bytes in a.png, got 16 bits a channel", read)
+    PIL.Image.fromarray(np.dstack([noise, np.full((HIGH, WIDE), 100, np.uint8)])).save(path)
+    refuses("an image without transparency in a.png", read)
+    PIL.Image.fromarray(noise).save(path)
+    raw = path.read_bytes()
+    for place in range(30, len(raw) - 20, 97):
+        flipped = bytearray(raw)
+        flipped[place] ^= 0x10
+        path.write_bytes(flipped)
+        refuses("in a.png, got", read)
+    for content in (b"", whole[:20], whole[:-20], raw[: len(raw) // 2]):
+        path.write_bytes(content)
+        refuses("a PNG image in a.png", read)
+    PIL.Image.fromarray(noise).save(path, format="JPEG")
+    refuses("a PNG image in a.png", read)
+    path.unlink()
+    path.mkdir()
+    refuses("the image at a.png in .*, got a folder", read)
+
+
+def test_a_file_in_place_of_a_folder_is_no_empty_folder(tmp_path: Path, refuses: Callable[..., None]) -> None:
+    masks = add(tmp_path, "a", []) / "masks"
+    masks.rmdir()
+    masks.write_text("")
+    refuses("the masks of a at masks in .*, got a file", lambda: DSB2018(tmp_path, fluorescence=False)[0])
 
 
 def test_the_variable_gives_the_lesson_the_whole_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,3 +203,65 @@ def test_videos_that_do_not_fit_are_refused(place: Path, refuses) -> None:
 def test_a_split_without_rows_is_refused(place: Path, refuses) -> None:
     edit(place / "FileList.csv", "VAL", "TEST")
     refuses("rows for split 'val'", echo.clips, split="val")
+
+
+def trace(place: Path, rows: list[list[float]]) -> echonet.Study:
+    write_csv(place / "VolumeTracings.csv", list(echonet.TRACINGS), [["0X1A.avi", *row, ED] for row in rows])
+    return echonet.studies(place)[0]
+
+
+def test_chords_from_either_end_in_any_order_and_twice_alike_are_one_tracing(place: Path) -> None:
+    plain = segments(ED)
+    wanted = echonet.mask(echonet.studies(place)[0], ED)
+    swapped = [[*row[2:], *row[:2]] if k in (3, 7, 8, 15) else row for k, row in enumerate(plain)]
+    others = [*plain[:1], *(row[2:] + row[:2] for row in plain[1:])]
+    axis_turned = [plain[0][2:] + plain[0][:2], *plain[1:]]
+    for rows in (swapped, others, [plain[0], *plain[:0:-1]], plain * 2, plain + swapped, plain + axis_turned, plain + plain[5:6]):
+        study = trace(place, rows)
+        assert torch.equal(echonet.mask(study, ED), wanted)
+        assert len(study.traced[ED]) == len(plain)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda rows: rows + segments(ES), "one tracing|one along it|two that differ"),
+        (lambda rows: rows + [[a, b, a + 60, b] for a, b, _, _ in rows[1:]], "two that differ"),
+        (lambda rows: rows + rows[:1] + [[a - 1, b, c + 1, d] for a, b, c, d in rows[1:]], "got two that differ"),
+        (lambda rows: [[5, 5, 5, 5], *rows[1:]], "a long axis of frame 6 .*, got two ends in one place"),
+        (lambda rows: [*rows[:5], [50, 57, 50, 57], *rows[5:]], "chords across the long axis of .*, got one without length"),
+        (lambda rows: [*rows[:5], [50, 40, 51, 70], *rows[5:]], "chords across the long axis of .*, got one along it"),
+        (lambda rows: rows[:2], "at least two chords"),
+        (lambda rows: rows[1:], "chords across|at least|along"),
+    ],
+)
+def test_tracings_that_contradict_themselves_are_refused(place: Path, refuses, change, says: str) -> None:
+    refuses(f"({says}).*: mend VolumeTracings.csv", trace, place, change(segments(ED)))
+
+
+@pytest.mark.parametrize("name", ["FileList.csv", "VolumeTracings.csv"])
+def test_tables_that_are_none_are_refused_by_name(place: Path, refuses, name: str) -> None:
+    path = place / name
+    whole = path.read_bytes()
+    path.write_bytes(b"\xef\xbb\xbf" + whole)  # with a byte order mark, as spreadsheets write it
+    assert echonet.studies(place)[0].ed_frame == ED
+    for content in (
+        b"",
+        whole.decode().encode("utf-16"),
+        whole.replace(b",", b";"),
+        whole + b"0X1A,1\n",
+        whole + b"0X1A" + b",1" * 30,
+        whole + b"\xe9",
+    ):
+        path.write_bytes(content)
+        refuses(f"in {name}, got .*: take the table as shipped", echonet.studies, place)
+    path.write_bytes(whole.replace(b",6\r\n", b",6.5\r\n") if name[0] == "V" else whole.replace(b"112,112", b"112.5,112", 1))
+    refuses(f"a whole number as .* in {name}", echonet.studies, place)
+    path.unlink()
+    path.mkdir()
+    refuses(f"{name} at {name} in .*, got a folder", echonet.studies, place)
+
+
+def test_a_video_in_two_splits_is_refused(place: Path, refuses) -> None:
+    edit(place / "FileList.csv", "0X2B,", "0X1A,", 1)
+    refuses("one row of 0X1A in FileList.csv, got 2", echonet.studies, place)

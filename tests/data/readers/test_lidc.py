@@ -1,5 +1,6 @@
 """LIDC-IDRI's folders, written in little with pydicom and as XML in the collection's namespace, and then broken in every way."""
 
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,16 @@ import pydicom
 import pytest
 import torch
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    MPEG2MPML,
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    JPEGLosslessSV1,
+    RLELossless,
+    generate_uid,
+)
 
 from coursekit.data import seeds
 from coursekit.data.ct import lidc as room
@@ -198,6 +208,124 @@ def test_slices_that_cannot_be_read_are_refused(place: Path, refuses) -> None:
         path.unlink()
     refuses("at least two .dcm files in .*, got 1", reader.series, place)
     refuses("the folder of a series", reader.series, place / "nowhere")
+
+
+SLICE = np.arange(-3, 17, dtype=np.int16).reshape(4, 5)
+
+
+def small(folder: Path) -> Path:
+    """Four small slices 2 mm apart."""
+    for k in range(4):
+        tags = {"ImagePositionPatient": [0.0, 0.0, 2.0 * k], "RescaleSlope": 1, "RescaleIntercept": 0}
+        write_slice(folder / f"{k}.dcm", SLICE, 0, "1.2", "p", **tags)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "says"),
+    [
+        ("RescaleSlope", None, "RescaleSlope in 1.dcm, got nothing"),
+        ("RescaleIntercept", None, "RescaleIntercept in 1.dcm, got nothing"),
+        ("RescaleSlope", 0, "a RescaleSlope other than 0 in 1.dcm"),
+        ("RescaleIntercept", float("nan"), "1 finite numbers as RescaleIntercept in 1.dcm"),
+        ("RescaleSlope", [1, 2], "1 finite numbers as RescaleSlope in 1.dcm"),
+        ("RescaleType", "US", "RescaleType HU in 1.dcm, got US"),
+        ("Modality", "MR", "Modality CT in 1.dcm, got MR"),
+        ("PhotometricInterpretation", "PALETTE COLOR", "PhotometricInterpretation MONOCHROME1 or MONOCHROME2 in 1.dcm"),
+        ("SamplesPerPixel", 3, "SamplesPerPixel 1 in 1.dcm, got 3"),
+        ("NumberOfFrames", 2, "NumberOfFrames 1 in 1.dcm, got 2"),
+        ("PixelSpacing", [0.7, 0.0], "PixelSpacing in 1.dcm"),
+        ("PixelSpacing", [0.7], "2 finite numbers as PixelSpacing in 1.dcm"),
+        ("ImagePositionPatient", [0, 0], "3 finite numbers as ImagePositionPatient in 1.dcm"),
+        ("ImageOrientationPatient", [1, 0, 0, 1, 0, 0], "two directions at right angles in 1.dcm"),
+        ("ImageOrientationPatient", [0, 0, 0, 0, 0, 0], "two directions at right angles in 1.dcm"),
+        ("ImagePositionPatient", [0.2, 0, 2], "slices on one line in .*, got slice 1 of 4 0.20 mm beside it"),
+        ("HighBit", 16, "a CT slice in HU, Explicit VR Little Endian, in 1.dcm"),
+        ("Rows", None, "Rows in 1.dcm, got nothing"),
+    ],
+)
+def test_header_values_are_looked_at(tmp_path: Path, refuses, tag: str, value: object, says: str) -> None:
+    rescale = {"RescaleSlope": 1, "RescaleIntercept": 0}
+    for k in range(4):
+        tags = {"ImagePositionPatient": [0.0, 0.0, 2.0 * k], **rescale} | ({tag: value} if k == 1 else {})
+        write_slice(tmp_path / f"{k}.dcm", SLICE, 0, "1.2", "p", **tags)
+    refuses(says, reader.series, tmp_path)
+
+
+def test_a_tilted_gantry_is_a_line(tmp_path: Path) -> None:
+    for k in range(4):
+        tags = {"ImagePositionPatient": [0.0, 0.7 * k, 2.0 * k], "RescaleSlope": 1, "RescaleIntercept": 0}
+        write_slice(tmp_path / f"{k}.dcm", SLICE, 0, "1.2", "p", **tags)
+    scan = reader.series(tmp_path)
+    np.testing.assert_allclose(scan.world(np.array([[3, 0, 0]]))[0], [0, -2.1, 6])
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+@pytest.mark.parametrize("shown", ["MONOCHROME1", "MONOCHROME2"])
+def test_the_bits_that_belong_to_a_value_are_read(tmp_path: Path, signed: int, shown: str) -> None:
+    """Twelve bits, with something else in the other four; bright or dark on the screen, HU are the same."""
+    values = np.array([[-1000, -5, 0, 3], [7, 900, 1500, 2000]]) + (0 if signed else 1000)
+    stored = ((values & 0xFFF) | 0xA000).astype(np.uint16)
+    for k in range(2):
+        bits = {"BitsStored": 12, "HighBit": 11, "PixelRepresentation": signed, "PhotometricInterpretation": shown}
+        place = {"ImagePositionPatient": [0.0, 0.0, 2.0 * k], "RescaleSlope": 1, "RescaleIntercept": 0 if signed else -1000}
+        write_slice(tmp_path / f"{k}.dcm", stored, 0, "1.2", "p", **bits, **place)
+    assert torch.equal(reader.series(tmp_path).values[0], torch.from_numpy(values - (0 if signed else 1000)).float())
+
+
+def test_padding_is_air(tmp_path: Path) -> None:
+    for k in range(2):
+        tags = {"ImagePositionPatient": [0.0, 0.0, 2.0 * k], "RescaleSlope": 1, "RescaleIntercept": 0, "PixelPaddingValue": 16}
+        write_slice(tmp_path / f"{k}.dcm", SLICE, 0, "1.2", "p", **tags)
+    assert reader.series(tmp_path).values[0].flatten()[-2:].tolist() == [15, -1024]
+
+
+def test_compression_is_named_with_what_decodes_it(tmp_path: Path, refuses) -> None:
+    for syntax, says in (
+        (JPEGLosslessSV1, r"compressed as JPEG Lossless.*: install gdcm.*pylibjpeg-libjpeg"),
+        (HTJ2KLossless, "compressed as High-Throughput JPEG 2000.*pylibjpeg-openjpeg"),
+        (MPEG2MPML, "compressed as MPEG2.*: decompress it with another program"),
+        (RLELossless, "a CT slice in HU, RLE Lossless, in 0.dcm"),
+    ):
+        for path in sorted(small(tmp_path).glob("*.dcm")):
+            one = pydicom.dcmread(path)
+            one.file_meta.TransferSyntaxUID, one.PixelData = syntax, encapsulate([b"\xff\xd8\xff\xc3" + bytes(40)])
+            one["PixelData"].is_undefined_length = True
+            one.save_as(path)
+        refuses(says, reader.series, tmp_path)
+
+
+@pytest.mark.parametrize("left", [0, 100, 200, -10])
+def test_a_file_cut_short_is_refused_by_name(tmp_path: Path, refuses, left: int) -> None:
+    path = small(tmp_path) / "1.dcm"
+    path.write_bytes(path.read_bytes()[:left])
+    (tmp_path / "._0.dcm").write_bytes(b"a Mac left this")
+    refuses("in 1.dcm", reader.series, tmp_path)
+
+
+def test_what_is_no_number_or_no_file_is_refused(tmp_path: Path, refuses) -> None:
+    path = small(tmp_path) / "1.dcm"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"0.7\\0.7 ", b"0.7\\abc "))
+    assert path.read_bytes() != whole
+    refuses("a DICOM file in 1.dcm", reader.series, tmp_path)
+    path.unlink()
+    path.mkdir()
+    refuses("a DICOM file in 1.dcm", reader.series, tmp_path)
+
+
+def test_xml_that_is_none_is_refused_by_name(tmp_path: Path, refuses) -> None:
+    path = tmp_path / "a.xml"
+    for content in (b"", b"\xff\xfe\x00", b'<?xml version="1.0" encoding="no-such"?><a/>', b"<a>\x00</a>"):
+        path.write_bytes(content)
+        refuses("an XML file in a.xml", reader.xml_readings, path)
+    path.unlink()
+    refuses("an XML file in a.xml", reader.xml_readings, path)
+    for old, new in (("<xCoord>", "<xCoord>" + "9" * 30), ("<xCoord>", "<xCoord>-"), ("<malignancy>", "<malignancy>" + "9" * 30)):
+        path.write_text(xml([drawn(0)]).replace(old, new, 1))
+        refuses("whole numbers in a.xml", reader.xml_readings, path)
+    path.write_text(re.sub("<imageZposition>[^<]*", "<imageZposition>nan", xml([drawn(0)])))
+    refuses("a number as imageZposition in a.xml, got 'nan'", reader.xml_readings, path)
 
 
 def test_broken_xml_is_refused(place: Path, refuses) -> None:

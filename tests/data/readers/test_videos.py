@@ -1,5 +1,7 @@
 """A folder of class-named folders of videos, written here as UCF-101 and HMDB-51 unpack; each file shows its number as its grey."""
 
+import struct
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -181,3 +183,79 @@ def test_a_video_without_or_with_too_few_frames_is_refused(tmp_path: Path, refus
             refuses(f"expected {what} in {name}, got", read, tmp_path / name)
     write(tmp_path / "three.avi", [5, 6, 7])
     refuses("6 frames in three.avi, got 1 of the 2 wanted", videos.decode, tmp_path / "three.avi", [0, 5])
+
+
+# --- what is shown ---------------------------------------------------------------------------------------------------------
+
+
+def remuxed(source: Path, target: Path, change: Callable[[int, bytes], bytes], *, earlier: Fraction = Fraction(0)) -> Path:
+    """The packets copied, changed, and put so many seconds before 0, which an MP4 hides by an edit list."""
+    options = {"avoid_negative_ts": "disabled"} if target.suffix == ".mp4" else {}
+    with av.open(str(source)) as inside, av.open(str(target), "w", options=options) as out:
+        stream = out.add_stream_from_template(inside.streams.video[0])
+        for k, packet in enumerate(p for p in inside.demux(video=0) if p.dts is not None):
+            copy = av.Packet(change(k, bytes(packet)))
+            back = int(earlier / packet.time_base)
+            copy.pts, copy.dts, copy.time_base, copy.is_keyframe = (
+                packet.pts - back,
+                packet.dts - back,
+                packet.time_base,
+                packet.is_keyframe,
+            )
+            copy.stream = stream
+            out.mux(copy)
+    return target
+
+
+def test_frames_are_those_that_are_shown(tmp_path: Path) -> None:
+    grays = [10 + 4 * k for k in range(48)]
+    write(tmp_path / "whole.mp4", grays)
+    cut = remuxed(tmp_path / "whole.mp4", tmp_path / "cut.mp4", lambda _, data: data, earlier=Fraction(30, 25))
+    assert videos.length_of(cut) == len(videos.decode(cut).frames) < 48
+    assert abs(float(videos.Clips((cut,), 1, 40, True)[0].mean()) * 255 - grays[30 + 9]) < 6  # the middle of the last eighteen
+    with av.open(str(tmp_path / "whole.webm"), "w") as container:
+        stream = container.add_stream("libvpx", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for gray in grays:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), gray, np.uint8), format="rgb24")))
+        container.mux(stream.encode())
+    hidden = remuxed(tmp_path / "whole.webm", tmp_path / "hidden.webm", lambda k, d: bytes([d[0] & ~0x10]) + d[1:] if k in (10, 47) else d)
+    assert videos.length_of(hidden) == len(videos.decode(hidden).frames) == 46
+
+
+def test_pictures_are_upright_and_of_square_pixels(tmp_path: Path, refuses) -> None:
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[:24] = 255  # bright above
+    frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+    for name, shape in (("square", Fraction(1)), ("wide", Fraction(2))):
+        with av.open(str(tmp_path / f"{name}.mp4"), "w") as container:
+            stream = container.add_stream("libx264", rate=25)
+            stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+            stream.codec_context.sample_aspect_ratio = shape
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+    assert videos.decode(tmp_path / "square.mp4").frames[0].shape == (48, 64, 3)
+    assert videos.decode(tmp_path / "wide.mp4").frames[0].shape == (48, 128, 3)
+    raw = (tmp_path / "square.mp4").read_bytes()
+    plain, turned = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 2**30), struct.pack(">9i", 0, 65536, 0, -65536, 0, 0, 0, 0, 2**30)
+    at = raw.rindex(b"tkhd")
+    (tmp_path / "turned.mp4").write_bytes(raw[:at] + raw[at:].replace(plain, turned, 1))
+    (seen,) = videos.decode(tmp_path / "turned.mp4").frames
+    assert seen.shape == (64, 48, 3)
+    assert seen[:, 30:].mean() > 200 > 50 > seen[:, :18].mean()  # a quarter clockwise, as players show it: what was above is right
+
+
+def test_a_film_that_ends_early_or_changes_size_or_is_deep_is_refused(tmp_path: Path, refuses) -> None:
+    write(tmp_path / "whole.avi", [9 + k for k in range(60)])
+    raw = (tmp_path / "whole.avi").read_bytes()
+    (tmp_path / "cut.avi").write_bytes(raw[: len(raw) * 2 // 3])
+    refuses("a video in cut.avi", videos.length_of, tmp_path / "cut.avi")
+    with av.open(str(tmp_path / "deep.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "gray16le"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64), 3007, np.uint16), format="gray16le")))
+        container.mux(stream.encode())
+    refuses("a video in deep.mkv, got ValueError .pixels as gray16le", videos.decode, tmp_path / "deep.mkv")
+    (tmp_path / "folder.mp4").mkdir()
+    refuses("the video at folder.mp4 in .*, got a folder", videos.decode, tmp_path / "folder.mp4")
+    refuses("the video at gone.mp4 in .*, got nothing there", videos.length_of, tmp_path / "gone.mp4")
