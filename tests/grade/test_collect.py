@@ -8,6 +8,7 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nbgrader.apps import NbGraderAPI
@@ -15,7 +16,8 @@ from traitlets.config import Config
 
 from coursekit.grade import collecting
 from coursekit.grade import unpack as unpacking
-from coursekit.grade.collecting import Collected, collect, safe_name
+from coursekit.grade.collecting import Collected, collect
+from coursekit.grade.people import read_origin, safe_name
 
 Members = dict[str, bytes | str]
 
@@ -25,6 +27,7 @@ def home(tmp_path: Path) -> Path:
     """A course directory."""
     root = tmp_path / "course"
     (root / "solutions" / "a1").mkdir(parents=True)
+    (root / "solutions" / "a1" / "a1.ipynb").touch()
     return root
 
 
@@ -135,7 +138,7 @@ BY_STUDENT: Members = {
             {
                 "de_la_cruzana_77": {"my_99_100_file.ipynb": "ana"},
                 "lovelaceada_12345": {"a1.ipynb": "ada"},
-                "noetheremmy_222": {"a1-1.ipynb": "emmy", "data.csv": "1"},
+                "noetheremmy_222": {"a1.ipynb": "emmy", "data.csv": "1"},
             },
         ),
         (
@@ -217,6 +220,83 @@ def test_two_of_one_folder_name_are_told_apart(home: Path, where: Path) -> None:
     assert told["Ada_L-2"] == "Ada_L and another student have the same folder name Ada_L: this one is kept as Ada_L-2."
 
 
+def test_two_of_one_name_stay_two(home: Path, where: Path) -> None:
+    """Also when one of them hands in again alone, and when there was one at first."""
+
+    def handed(*ids: int) -> list[str]:
+        members: Members = {f"Li Wei_{n}_assignsubmission_file_/a1.ipynb": f"of {n}" for n in ids}
+        return [c.student for c in collect(put(where / "-".join(map(str, ids)), members), "a1", home) if c.student]
+
+    assert handed(1) == ["Li_Wei"]
+    assert handed(1, 2) == ["Li_Wei", "Li_Wei_2"]
+    assert handed(2) == ["Li_Wei_2"]
+    assert handed(1) == ["Li_Wei"]
+    assert handed(3) == ["Li_Wei_3"]
+    assert {student: there(home, student)["a1.ipynb"] for student in ("Li_Wei", "Li_Wei_2", "Li_Wei_3")} == {
+        "Li_Wei": "of 1",
+        "Li_Wei_2": "of 2",
+        "Li_Wei_3": "of 3",
+    }
+
+
+def test_moodle_numbers_people_anew_in_each_assignment(home: Path, where: Path) -> None:
+    (home / "solutions" / "a2").mkdir()
+
+    members = {"Ada L_11": "ada", "Li Wei_12": "one", "Li Wei_13": "two"}
+    for assignment, plus in (("a1", 0), ("a2", 40)):
+        renumbered: Members = {}
+        for who, content in members.items():
+            name, _, number = who.rpartition("_")
+            renumbered[f"{name}_{int(number) + plus}_assignsubmission_file_/a1.ipynb"] = content
+        told = by_student(collect(put(where / f"{assignment}-all", renumbered), assignment, home))
+        if assignment == "a1":
+            assert told == {"Ada_L": "", "Li_Wei_12": "", "Li_Wei_13": ""}
+    assert set(told) == {"Ada_L", "Li_Wei_52", "Li_Wei_53"}
+    assert told["Li_Wei_52"].startswith("Which of Li_Wei_12, Li_Wei_13 this is, Moodle does not say")
+
+
+def test_one_folder_name_stays_with_one_student(home: Path, where: Path) -> None:
+    collect(put(where / "all", {"Ada L/a1.ipynb": "1", "Ada_L/a1.ipynb": "2"}), "a1", home)
+    collect(put(where / "second", {"Ada_L/a1.ipynb": "2 again", "x/a1.ipynb": ""}), "a1", home)
+    assert there(home, "Ada_L") == {"a1.ipynb": "1"}
+    assert there(home, "Ada_L-2") == {"a1.ipynb": "2 again"}
+
+
+def test_a_renamed_folder_stays_the_student_s(home: Path, where: Path) -> None:
+    collect(put(where / "a", {"lovelaceada_12_67_a1.ipynb": "1"}), "a1", home)
+    (home / "submitted" / "lovelaceada_12").rename(home / "submitted" / "ada")
+    (home / "solutions" / "a2").mkdir()
+    assert [c.student for c in collect(put(where / "b", {"lovelaceada_12_99_a2.ipynb": "2"}), "a2", home)] == ["ada"]
+
+
+def test_two_nameless_of_gradescope_are_two(home: Path, where: Path) -> None:
+    people = "".join(f"submission_{n}:\n  :submitters:\n  - :name: Kurt\n    :email: null\n" for n in (1, 2))
+    put(where, {"submission_metadata.yml": people, "submission_1/a1.ipynb": "one", "submission_2/a1.ipynb": "two"})
+    assert set(by_student(collect(where, "a1", home))) == {"Kurt_submission_1", "Kurt_submission_2"}
+
+
+def test_who_it_is_and_when_is_kept(home: Path, where: Path) -> None:
+    def kept(student: str) -> tuple[str, ...]:
+        origin = read_origin(home / "submitted" / student / "a1")
+        return origin.platform, origin.name, origin.id, origin.email, origin.handed_in[:16], "late" if origin.late else ""
+
+    collect(put(where / "c", CANVAS), "a1", home)
+    collect(put(where / "m", MOODLE), "a1", home)
+    collect(put(where / "g", GRADESCOPE), "a1", home)
+    collect(put(where / "e", EXCHANGE), "a1", home)
+    assert kept("noetheremmy_222") == ("canvas", "noetheremmy", "222", "", "", "late")
+    assert kept("Li_Wei_2") == ("moodle", "Li Wei", "2", "", "", "")
+    assert kept("ada@x.edu") == ("gradescope", "Ada Lovelace", "", "ada@x.edu", "2024-01-01T10:00", "")
+    assert kept("ada") == ("exchange", "ada", "", "", "2024-01-02T10:00", "")
+    collect(put(where / "again", {"noetheremmy_222_335_a1.ipynb": "emmy", "noetheremmy_222_335_data.csv": "1"}), "a1", home)
+    assert kept("noetheremmy_222")[-1] == "late", "the same files, which came late"
+
+
+def test_canvas_s_own_number_is_no_name(home: Path, where: Path) -> None:
+    collect(put(where, {"a_1_2_a1-3.ipynb": "", "b_2_3_a1-1.ipynb": "1", "b_2_3_a1.ipynb": "0", "c_3_4_notes-1.ipynb": ""}), "a1", home)
+    assert [sorted(there(home, who)) for who in ("a_1", "b_2", "c_3")] == [["a1.ipynb"], ["a1-1.ipynb", "a1.ipynb"], ["notes-1.ipynb"]]
+
+
 def test_an_earlier_submission_is_kept(home: Path, where: Path) -> None:
     for content in ("first", "second", "third"):
         found = collect(put(where, {"ada/a1.ipynb": content}), "a1", home)
@@ -242,9 +322,9 @@ def test_what_a_crash_would_leave_is_hidden(home: Path, where: Path, monkeypatch
     seen: list[str] = []
     stage = collecting._stage
 
-    def record(parts: list[collecting._Part], folder: Path) -> list[str]:
+    def record(*arguments: Any) -> list[str]:
         seen.extend(path.name for path in (home / "submitted").iterdir())
-        return stage(parts, folder)
+        return stage(*arguments)
 
     monkeypatch.setattr(collecting, "_stage", record)
     collect(put(where, {"ada/a1.ipynb": "work"}), "a1", home)
@@ -341,7 +421,7 @@ def test_names_that_lead_out(home: Path, tmp_path: Path, name: str) -> None:
     """HERE is the test's own folder: should the unpacker be broken, it still writes nowhere else."""
     found = collect(archive(tmp_path / "all.zip", (name.replace("HERE", str(tmp_path)), "canary"), GOOD), "a1", home)
     (note,) = notes(found)
-    assert note.endswith("was not unpacked: its name leads out of the archive.")
+    assert "was not unpacked: its name leads out of the archive; hand in the file itself." in note
     assert there(home, "ada") == {"a1.ipynb": "work"}
     assert not [p for p in tmp_path.rglob("*up.txt")]
 
@@ -356,7 +436,7 @@ def test_names_that_lead_out(home: Path, tmp_path: Path, name: str) -> None:
 )
 def test_members_that_are_refused(home: Path, tmp_path: Path, member: zipfile.ZipInfo, reason: str) -> None:
     found = collect(archive(tmp_path / "all.zip", (member, "target"), GOOD), "a1", home)
-    assert [note.endswith(f"was not unpacked: {reason}.") for note in notes(found)] == [True]
+    assert [f"was not unpacked: {reason}; hand" in note for note in notes(found)] == [True]
     assert there(home, "ada") == {"a1.ipynb": "work"}
 
 
@@ -383,7 +463,8 @@ def test_encrypted_and_strangely_packed(home: Path, tmp_path: Path, offset: int,
 
 def test_a_member_larger_than_it_says(home: Path, tmp_path: Path) -> None:
     path = patched(archive(tmp_path / "all.zip", ("emmy/a1.ipynb", bytes(1000)), GOOD), "emmy/a1.ipynb", 22, 10)
-    assert [note.endswith("it is damaged, or its name cannot be used here.") for note in notes(collect(path, "a1", home))] == [True]
+    (note,) = notes(collect(path, "a1", home))
+    assert "it is damaged, or its name cannot be used here; hand it in again." in note
     assert there(home, "ada") == {"a1.ipynb": "work"}
 
 
@@ -392,7 +473,8 @@ def test_a_damaged_member(home: Path, tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[200] ^= 0xFF
     path.write_bytes(data)
-    assert notes(collect(path, "a1", home)) == ["all.zip: emmy/a1.ipynb was not unpacked: it is damaged, or its name cannot be used here."]
+    (note,) = notes(collect(path, "a1", home))
+    assert note == "all.zip: emmy/a1.ipynb was not unpacked: it is damaged, or its name cannot be used here; hand it in again."
     assert there(home, "ada") == {"a1.ipynb": "work"}
     path.write_bytes(data[:100])
     assert notes(collect(path, "a1", home)) == ["all.zip is not a zip archive that can be opened: pack or download it again."]
@@ -408,19 +490,64 @@ def test_a_bomb(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(unpacking, "ALWAYS", 1_000_000)
     path = archive(tmp_path / "all.zip", ("emmy/zeros", bytes(20_000_000)), GOOD)
     found = collect(path, "a1", home)
-    assert notes(found) == ["all.zip: emmy/zeros was not unpacked: it grows too large when unpacked."]
+    (note,) = notes(found)
+    assert note.startswith("all.zip: emmy/zeros was not unpacked: it grows too large when unpacked; clear all outputs")
     assert there(home, "ada") == {"a1.ipynb": "work"}
 
 
 def test_a_bomb_of_many_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unpacking, "ALWAYS", 1_000_000)
     path = archive(tmp_path / "all.zip", *[(f"{n}", bytes(900_000)) for n in range(20)])
-    said = unpacking.unpack(path, tmp_path / "out")
+    said = {refusal.path for refusal in unpacking.unpack(path, tmp_path / "out")}
     written = sum(p.stat().st_size for p in (tmp_path / "out").rglob("*"))
     assert written <= max(1_000_000, unpacking.RATIO * path.stat().st_size)
     assert len(said) == 20 - written // 900_000 > 0
     monkeypatch.setattr(unpacking, "MOST_MEMBERS", 10)
-    assert unpacking.unpack(path, tmp_path / "none") == ["all.zip has 20 members, and at most 10 are unpacked."]
+    (refusal,) = unpacking.unpack(path, tmp_path / "none")
+    assert refusal.sentence == "all.zip has 20 members, and at most 10 are unpacked."
+
+
+REFUSED = {
+    "canvas": ("emmy_LATE_7_8_a1.ipynb", "emmy_7"),
+    "moodle": ("Emmy N_7_assignsubmission_file_/a1.ipynb", "Emmy_N"),
+    "moodle, flat": ("Emmy N_7_assignsubmission_file_a1.ipynb", "Emmy_N"),
+    "gradescope": ("export/submission_102/a1.ipynb", "Kurt"),
+    "by student": ("emmy/a1/a1.ipynb", "emmy"),
+    "a zip a student": ("emmy.zip", "emmy"),
+    "a long name": (f"emmy_7_8_{'n' * 260}.ipynb", "emmy_7"),
+    "out of the folder": ("emmy/../../a1.ipynb", "emmy"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_whoever_is_named_in_a_zip_is_there_afterwards(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr(unpacking, "ALWAYS", 1_000_000)
+    name, student = REFUSED[kind]
+    export = name.startswith("export")
+    good = "export/submission_101/a1.ipynb" if export else "ada_1_2_a1.ipynb" if name.startswith("emmy_") else GOOD[0]
+    more = [("export/submission_metadata.yml", METADATA)] if export else []
+    found = collect(archive(tmp_path / "all.zip", (name, bytes(20_000_000)), (good, "work"), *more), "a1", home)
+    assert student in by_student(found)
+    folder = home / "submitted" / student / "a1"
+    assert list(folder.iterdir()) == []
+    (sentence,) = read_origin(folder).left_out
+    assert " was not unpacked: it" in sentence
+    assert sentence in by_student(found)[student]
+    assert collect(tmp_path / "all.zip", "a1", home)[-1].student in by_student(found)
+
+
+def test_an_empty_folder_is_a_hand_in_too(home: Path, tmp_path: Path) -> None:
+    path = archive(tmp_path / "all.zip", ("emmy/", ""), GOOD)
+    assert by_student(collect(path, "a1", home)) == {"ada": "", "emmy": "There was no file in it."}
+    assert (home / "submitted" / "emmy" / "a1").is_dir()
+
+
+def test_a_refused_one_takes_the_place_of_an_earlier_one(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    collect(archive(tmp_path / "all.zip", GOOD), "a1", home)
+    monkeypatch.setattr(unpacking, "ALWAYS", 1_000_000)
+    collect(archive(tmp_path / "all.zip", (GOOD[0], bytes(20_000_000)), ("bob/a1.ipynb", "")), "a1", home)
+    assert there(home, "ada") == {}
+    assert len(list((home / "submitted" / "ada" / ".earlier").iterdir())) == 1
 
 
 def test_names_of_any_script_in_a_zip(home: Path, tmp_path: Path) -> None:
@@ -435,7 +562,7 @@ def test_a_student_s_own_zip(home: Path, where: Path) -> None:
     found = collect(put(where, {"xy_1_2_work.zip": inner, "zz_1_2_a1.ipynb": "plain"}), "a1", home)
     assert there(home, "xy_1")["hw/a1.ipynb"] == "inside"
     assert "work.zip" not in there(home, "xy_1")
-    assert by_student(found)["xy_1"] == "work.zip: ../up was not unpacked: its name leads out of the archive."
+    assert by_student(found)["xy_1"] == "work.zip: ../up was not unpacked: its name leads out of the archive; hand in the file itself."
     assert by_student(found)["zz_1"] == ""
 
 
