@@ -22,13 +22,13 @@ class Aligned:
     remarks: list[str] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
 
-    def say(self, text: str, names: Collection[str], *, flag: bool = False) -> None:
-        """Say something of cells, if there are any."""
+    def say(self, text: str, names: Collection[str], *, flag: str = "") -> None:
+        """Say something of cells to the student, and in other words to the instructor, if there are any."""
         if names:
             first = ", ".join(repr(name) for name in list(names)[:6])
             more = f" and {len(names) - 6} more" if len(names) > 6 else ""
             self.remarks.append(f"{text}: {first}{more}.")
-            self.flags += self.remarks[-1:] if flag else []
+            self.flags += [f"{flag}: {first}{more}."] if flag else []
 
 
 def align(cells: Sequence[Cell], source: Sequence[SourceCell], gone: Sequence[Cell] = ()) -> Aligned:
@@ -117,11 +117,15 @@ def _say_missing(aligned: Aligned, known: Mapping[str, SourceCell], there: Mappi
     defined = {name for step in aligned.steps if step.kind in ("own", "answer") for name in _names(step.source)}
     answers = [name for name, c in missing.items() if c.is_answer]
     elsewhere = [name for name in answers if known[name].step.defines and set(known[name].step.defines) <= defined]
-    aligned.say("No cell was found for these answers, but other cells define what they ask for, and that was graded", elsewhere, flag=True)
+    aligned.say(
+        "No cell was found for these answers, but other cells define what they ask for, and that was graded",
+        elsewhere,
+        flag="Answers without a cell of their own, graded by what other cells define",
+    )
     aligned.say(
         "No cell was found for these answers, so they count as empty; put them into the released notebook's own cells",
         [name for name in answers if name not in elsewhere],
-        flag=True,
+        flag="Answers that no cell was found for, which count as empty",
     )
     put_back = [name for name, c in missing.items() if not c.is_answer and not c.newer]
     aligned.say("Cells of the assignment that were missing and were put back", put_back)
@@ -130,7 +134,11 @@ def _say_missing(aligned: Aligned, known: Mapping[str, SourceCell], there: Mappi
 def _say_order(aligned: Aligned, cells: Sequence[Cell], places: Mapping[str, list[int]], order: list[int]) -> None:
     copied = {name: [cells[p].source for p in found] for name, found in places.items() if len(found) > 1}
     differ = [name for name, sources in copied.items() if len({plain(source) for source in sources}) > 1]
-    aligned.say("Cells that are there more than once, with different content, of which the last one counted", differ, flag=True)
+    aligned.say(
+        "Cells that are there more than once, with different content, of which the last one counted",
+        differ,
+        flag="Cells that were there more than once with different content, of which the last one counted",
+    )
     aligned.say("Cells that are there more than once, of which the last one counted", [name for name in copied if name not in differ])
     if order != sorted(order) and not copied:
         aligned.remarks.append("The cells were in another order than in the released notebook; they were run in the released order.")
@@ -141,7 +149,7 @@ def _say_changes(aligned: Aligned, known: Mapping[str, SourceCell], there: Mappi
     aligned.say(
         "Cells of the assignment that were changed; the original was used, so put what you added into a cell of your own",
         [n for n, c, cell in pairs if c.step.kind in ("given", "test") and plain(cell.source) not in c.given],
-        flag=True,
+        flag="Cells of the assignment that were changed, for which the original was used",
     )
     retyped = [(n, c) for n, c, cell in pairs if c.is_answer and c.cell.cell_type != cell.cell_type]
     aligned.say("Answers in code that had become text cells and were read as code", [n for n, c in retyped if c.step.kind == "answer"])
@@ -157,7 +165,11 @@ def _say_settings(aligned: Aligned, known: Mapping[str, SourceCell], named: Mapp
 
         return [n for n, cell in named.items() if all(differs(ours, cell) for ours in (known[n].cell, *known[n].released))]
 
-    aligned.say("Cells whose points or role were changed, which has no effect", changed("points", "grade", "solution", "task"), flag=True)
+    aligned.say(
+        "Cells whose points or role were changed, which has no effect",
+        changed("points", "grade", "solution", "task"),
+        flag="Cells whose points or role were changed, which has no effect",
+    )
     aligned.say("Cells whose lock or format version was changed, which has no effect", changed("locked", "schema_version"))
 
 

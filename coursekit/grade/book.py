@@ -11,9 +11,12 @@ from typing import Any
 
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.apps import NbGraderAPI
+from nbgrader.utils import parse_utc
 
 from coursekit.grade import autograded
 from coursekit.grade.journal import append_history, record_of, save_record
+from coursekit.grade.notebook import read_bytes
+from coursekit.grade.people import STAMP, read_origin
 from coursekit.grade.records import GRADED, PARTLY, CellResult, Job, Record, Result, Step, total
 
 NO_RESPONSE = "No response."  # nbgrader's own comment
@@ -61,9 +64,11 @@ def record_grades(
         raise ValueError(f"expected at least one notebook of {student}, got none: call void() for a submission that cannot be read")
     assignment = jobs[0].assignment
     ran = {job.notebook: (job, result) for job, result in zip(jobs, results, strict=True)}
+    handed_in = folder(api, "submitted", assignment, student)
+    timestamp = timestamp or _when(handed_in)
     with _opened(api, book) as book:
         book.update_or_create_student(student)
-        when = {} if timestamp is None else {"timestamp": timestamp}
+        when = {"timestamp": timestamp} if timestamp else {}
         with book.db.no_autoflush:  # nbgrader builds the entry before it adds it, which newer SQLAlchemy warns of
             entry = book.update_or_create_submission(assignment, student, **when)
         before = _points(entry)
@@ -85,6 +90,7 @@ def record_grades(
             submission=submission,
             source=source,
             graded=_now(),
+            late=_late(handed_in, entry.total_seconds_late),
         )
         _intend(api, assignment, record, run, before, _points(entry))
         book.db.commit()
@@ -109,8 +115,11 @@ def void(
     book: Gradebook | None = None,
 ) -> Record:
     """Record an unreadable or missing submission and take back its automatic marks; what was given by hand stays."""
-    record = Record(student, state, note, flags=tuple(flags), submission=submission, source=source, graded=_now())
+    handed_in = folder(api, "submitted", assignment, student)
     with _opened(api, book) as book:
+        due, when = book.find_assignment(assignment).duedate, _when(handed_in)
+        late = _late(handed_in, (when - due).total_seconds() if when and due else 0)
+        record = Record(student, state, note, flags=tuple(flags), submission=submission, source=source, graded=_now(), late=late)
         try:
             entry = book.find_submission(assignment, student)
         except MissingEntry:
@@ -204,6 +213,21 @@ def _why(last: Record | None, record: Record) -> str:
     return f"{' and '.join(changed)} changed" if changed else "graded again"
 
 
+def _when(handed_in: Path) -> datetime | None:
+    """When a submission came, as the platform or nbgrader's exchange says it."""
+    try:
+        return parse_utc(read_origin(handed_in).handed_in or read_bytes(handed_in / STAMP).decode())  # type: ignore[no-any-return]
+    except ValueError:
+        return None
+
+
+def _late(handed_in: Path, seconds: float) -> str:
+    """That it is late: the platform says so, or it came after the due date in the gradebook."""
+    minutes = round(seconds / 60)
+    by = f"{minutes // 1440} d {minutes % 1440 // 60} h" if minutes >= 1440 else f"{minutes // 60} h {minutes % 60} min"
+    return f"Handed in {by} late." if seconds > 0 else "Handed in late." if read_origin(handed_in).late else ""
+
+
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -217,8 +241,9 @@ def _set_marks(notebook: Any, came: tuple[Job, Result] | None, seen: Mapping[str
     released = {cell.name: cell for cell in notebook.notebook.source_cells}
     stubs = {cell.name: released[cell.name].source.strip() for cell in notebook.notebook.solution_cells}
     blank = {name for name, stub in stubs.items() if name not in ran or ran[name][0].blank or ran[name][0].source.strip() in ("", stub)}
+    by_hand = {grade.name for grade in notebook.grades}
     for comment in notebook.comments:
-        comment.auto_comment = NO_RESPONSE if comment.name in blank else None
+        comment.auto_comment = NO_RESPONSE if comment.name in blank & by_hand else None
     for grade in notebook.grades:
         step, cell = ran.get(grade.name, (Step("test", ""), CellResult(ok=False)))
         changed = step.by_hand and seen.get(grade.name) != autograded.shown(step.source, released[grade.name].cell_type)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from coursekit.grade.align import align
 from coursekit.grade.notebook import Unreadable, parse, read_bytes, shown
+from coursekit.grade.people import STAMP, Origin, read_origin
 from coursekit.grade.records import Job
 from coursekit.grade.source import Source
 
@@ -46,20 +47,34 @@ def read(folder: str | Path, source: Source, *, student: str) -> Reading:
     root = Path(folder)
     if problem := _closed(root):
         return Reading(problem=f"Nothing of {source.assignment} could be read, as {problem}.")
-    found = look(root)
-    jobs, remarks, problems = [], [], []
+    found, origin = look(root), read_origin(root)
+    jobs, remarks, problems, taken = [], list(origin.left_out), [], []
     flags = [f"There is a link among the files, which was not followed: {shown(n)}." for n in found.others if os.path.islink(root / n)]
     for name in source.notebooks:
         lead = f"{name}: " if len(source.notebooks) > 1 else ""
         try:
-            job, said, raised = _read_one(found, source, name, student)
+            file, said = _pick(found, name, list(source.notebooks))
+            taken.append(file)
+            job, more, raised = _read_one(found.root / file, file, source, name, student)
         except Unreadable as error:
             problems.append(str(error))
             continue
         jobs.append(job)
-        remarks += [lead + sentence for sentence in said]
-        flags += [lead + sentence for sentence in raised]
-    return Reading(tuple(jobs), tuple(remarks), tuple(flags), " ".join(problems), _sha(found))
+        remarks += [lead + sentence for sentence in (*said, *more)]
+        flags += [f"{sentence[:-1]} (in {name})." if lead else sentence for sentence in raised]
+    if beside := _beside(found, source, taken):
+        remarks.append(f"Beside the notebook you handed in {beside}, which was not read: put what your answers need into the notebook.")
+        flags.append(f"Other files were handed in beside the notebook and were not read: {beside}.")
+    if not jobs:
+        problems = [*origin.left_out, *(problems if found.files or not origin.left_out else ())]
+    return Reading(tuple(jobs), tuple(remarks), tuple(flags), " ".join(problems), _sha(found, origin))
+
+
+def _beside(found: Folder, source: Source, taken: list[str]) -> str:
+    """Files that are neither a notebook nor part of what was released."""
+    known = {*source.files, *taken, STAMP}
+    files = [file for file in found.files if file not in known and not file.endswith(".ipynb")]
+    return ", ".join(map(shown, files[:5])) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
 
 
 def _closed(root: Path) -> str:
@@ -70,14 +85,12 @@ def _closed(root: Path) -> str:
     return "" if os.access(root, os.R_OK | os.X_OK) else "its folder cannot be opened: ask your instructor to look at the permissions"
 
 
-def _read_one(found: Folder, source: Source, name: str, student: str) -> tuple[Job, list[str], list[str]]:
-    file, remarks = _pick(found, name, list(source.notebooks))
-    cells, said = parse(file, read_bytes(found.root / file))
+def _read_one(path: Path, file: str, source: Source, name: str, student: str) -> tuple[Job, list[str], list[str]]:
+    cells, said = parse(file, read_bytes(path))
     aligned = align(cells, source.notebooks[name], source.gone.get(name, ()))
     if not aligned.matched:
         raise Unreadable(f"{shown(file)} has none of the cells of {name}: hand in the released notebook with your answers in it.")
-    job = Job(source.assignment, name, student, aligned.steps, source.closed)
-    return job, remarks + said + aligned.remarks, aligned.flags
+    return Job(source.assignment, name, student, aligned.steps, source.closed), said + aligned.remarks, aligned.flags
 
 
 def look(root: Path) -> Folder:
@@ -145,9 +158,11 @@ def _nothing(found: Folder, right: str) -> str:
     return f"{right} is not there, but {', '.join(instead[:5])}: {how}."
 
 
-def _sha(found: Folder) -> str:
+def _sha(found: Folder, origin: Origin) -> str:
     """SHA-256 over names and contents; of what is beyond all limits, and of links, over the names alone."""
     digest, left = hashlib.sha256(), MOST_BYTES
+    if origin.late or origin.left_out:
+        digest.update(repr((origin.late, origin.left_out)).encode())
     for name in (*found.files, *found.others):
         digest.update(os.fsencode(name) + b"\0")
         try:

@@ -10,6 +10,8 @@ from pathlib import Path
 from coursekit.grade.notebook import shown
 from coursekit.grade.records import write_whole
 
+STAMP = "timestamp.txt"  # in which nbgrader's exchange keeps when something was handed in
+
 
 @dataclass(frozen=True)
 class Origin:

@@ -99,6 +99,7 @@ class Record:
     submission: str = ""  # SHA-256 of what was handed in
     source: str = ""  # SHA-256 of the notebooks in solutions/ it was graded against
     graded: str = ""  # when, UTC, ISO 8601
+    late: str = ""  # that it was handed in late, and by how much where that is known, in a sentence
 
 
 def to_json(record: Any) -> str:

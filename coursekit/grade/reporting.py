@@ -1,6 +1,7 @@
 """The instructor's page: marks, what failed how many, time, and what to look at."""
 
 import html
+import re
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,12 +17,15 @@ from coursekit.grade.exercises import graded_cells, title
 from coursekit.grade.journal import records
 from coursekit.grade.page import page, tag
 from coursekit.grade.records import GRADED, PARTLY, CellResult, Record, total, write_whole
-from coursekit.grade.similarity import similar
+from coursekit.grade.similarity import Group, groups, similar
 from coursekit.grade.source import SourceCell
 
 BINS = 10
 MESSAGES = 3  # shown of each cell
-PAIRS = 30
+GROUPS = 30
+LINES = 8  # of a message
+WHERE = re.compile(r"^(?:The answer \S+|A cell the student added \(cell \d+\)) ")
+LONGEST_LINE = 200
 
 
 def report(assignment: str, course_dir: str | Path = ".") -> Path:
@@ -37,7 +41,8 @@ def report(assignment: str, course_dir: str | Path = ".") -> Path:
         *_distribution([total(m.points for m in of.values()) for of in marks.values()], sum(c.step.points for c in cells.values())),
         *_cells(cells, graded, marks),
         *_time(graded),
-        *_list("To look at", ((r.student, flag) for r in kept.values() for flag in r.flags)),
+        *_flags(kept.values()),
+        *_list("Handed in late", ((r.student, r.late) for r in kept.values() if r.late)),
         *_list("Not graded", ((r.student, f"{r.state}: {r.note}") for r in kept.values() if r.student not in graded)),
         *_similar(api, assignment, graded, stub),
     ]
@@ -112,7 +117,12 @@ def _messages(came: Iterable[CellResult]) -> Iterator[str]:
     """What failing checks said most often; that of a hidden check is the instructor's own."""
     said = Counter(clean.output(cell.message).strip() or "(no message)" for cell in came if not cell.ok)
     for message, count in said.most_common(MESSAGES):
-        yield f"<p><strong>{count} ×</strong> {html.escape(clean.cut(message, 300))}</p>"
+        yield f"<p><strong>{count} ×</strong> {'<br>'.join(map(html.escape, _short(message)))}</p>"
+
+
+def _short(message: str) -> list[str]:
+    """A message whose call, expectation and result are each cut for themselves, so that none hides the next."""
+    return [line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…" for line in message.split("\n")[:LINES]]
 
 
 def _time(graded: Mapping[str, Record]) -> Iterator[str]:
@@ -133,17 +143,46 @@ def _list(heading: str, lines: Iterable[tuple[str, str]]) -> Iterator[str]:
         yield f'<div class="wide"><table><thead><tr><th>student</th><th>why</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
+def _flags(kept: Iterable[Record]) -> Iterator[str]:
+    """What to look at, a row a kind: how many students, and which."""
+    kinds: dict[str, dict[str, list[str]]] = {}
+    for record in kept:
+        for flag in dict.fromkeys(record.flags):
+            kind, _, detail = WHERE.sub("", flag).rstrip(".").partition(": ")
+            kinds.setdefault(kind[:1].upper() + kind[1:], {}).setdefault(detail, []).append(record.student)
+    if not kinds:
+        return
+    yield tag("h2", "To look at")
+    yield '<div class="wide"><table><thead><tr><th>what</th><th class="number">students</th><th>who</th></tr></thead><tbody>'
+    counted = {kind: {student for students in of.values() for student in students} for kind, of in kinds.items()}
+    for kind in sorted(kinds, key=lambda kind: -len(counted[kind])):
+        who = [
+            f"{detail}: {', '.join(dict.fromkeys(of))}" if detail else ", ".join(dict.fromkeys(of)) for detail, of in kinds[kind].items()
+        ]
+        yield f"<tr>{tag('td', kind)}{tag('td', len(counted[kind]), 'number')}<td>{''.join(tag('p', line) for line in who)}</td></tr>"
+    yield "</tbody></table></div>"
+
+
 def _similar(api: NbGraderAPI, assignment: str, graded: Iterable[str], stub: Mapping[str, str]) -> Iterator[str]:
     answers = {student: _answers(api, assignment, student, stub) for student in graded}
-    pairs = similar(answers, stub="\n".join(stub.values()))
-    rows = ((f"{pair.a} and {pair.b}", _alike(pair.share, pair.common)) for pair in pairs[:PAIRS])
-    yield from _list(f"Alike beyond the stub ({len(pairs)} pairs)", rows)
-    if pairs:
-        yield tag("p", "A list to look at, not a verdict: short answers to one question are often alike.", "quiet")
+    alike = groups(similar(answers, stub="\n".join(stub.values())))
+    if not alike:
+        return
+    yield tag("h2", f"Alike beyond the stub ({sum(len(group.students) for group in alike)} students in {len(alike)} groups)")
+    yield '<div class="wide"><table><thead><tr><th class="number">students</th><th>who</th><th>how much alike</th></tr></thead><tbody>'
+    for group in alike[:GROUPS]:
+        who = tag("td", ", ".join(group.students))
+        yield f"<tr>{tag('td', len(group.students), 'number')}{who}{tag('td', _alike(group))}</tr>"
+    yield "</tbody></table></div>"
+    if len(alike) > GROUPS:
+        yield tag("p", f"{len(alike) - GROUPS} smaller groups are not shown.")
+    yield tag("p", "A list to look at, not a verdict: short answers to one question are often alike.", "quiet")
 
 
-def _alike(share: float, common: int) -> str:
-    return f"{100 * share:.0f} % of the shorter of the two is in the other ({common} places)"
+def _alike(group: Group) -> str:
+    least, most = round(100 * group.least), round(100 * group.most)
+    share = f"{most} %" if least == most else f"{least} to {most} %"
+    return f"{share} of the shorter of two is in the other"
 
 
 def _answers(api: NbGraderAPI, assignment: str, student: str, stub: Mapping[str, str]) -> str:

@@ -20,6 +20,8 @@ from coursekit.grade.source import SourceCell, read_source
 LONGEST = 4_000  # characters of one output or message
 LOST = "The marks of this submission are not in the gradebook: tell your instructor, who can grade it again."
 
+EMPTY = "Left empty"
+
 
 @dataclass(frozen=True)
 class _Seen:
@@ -70,6 +72,7 @@ def _page(notebook: str, record: Record, parts: list[Exercise], seen: _Seen | No
     if seen is None:
         ended = record.state in (GRADED, PARTLY)
         body += [tag("p", "Not graded." if ended else f"Not graded: {record.state}.", "total"), tag("p", LOST if ended else record.note)]
+        body += [tag("p", record.late)] if record.late else []
     else:
         sections = (line for part, came in zip(parts, _by_exercise(parts, seen)) for line in _exercise(part, came, seen))
         body += [*_total(record, seen), *_remarks(record), *sections]
@@ -82,6 +85,8 @@ def _total(record: Record, seen: _Seen) -> Iterator[str]:
     yield tag("p", f"{points:g} of {most:g} points" + (" so far" if waiting else ""), "total")
     if waiting:
         yield tag("p", f"{waiting} {'answer waits' if waiting == 1 else 'answers wait'} for a grader.")
+    if record.late:
+        yield tag("p", record.late)
     if record.state == PARTLY:
         yield tag("p", "Your code broke off somewhere (see below); what does not depend on it was graded all the same.")
 
@@ -122,16 +127,23 @@ def _cell(source: SourceCell | None, cell: CellResult, seen: _Seen) -> Iterator[
     if source.step.kind == "test":
         yield _verdict("✓ Right" if cell.ok else "✗ Not yet", "right" if cell.ok else "wrong", title(source), mark)
     elif source.step.by_hand:
-        waits = mark is None or mark.waits
-        yield _verdict("… Waits for a grader" if waits else "Graded by hand", "quiet", title(source), mark)
-        yield tag("pre", _text(seen.answers.get(source.step.grade_id, "")))
+        yield _verdict(_by_hand(mark), "quiet", title(source), mark)
+        if _by_hand(mark) != EMPTY:
+            yield tag("pre", _text(seen.answers.get(source.step.grade_id, "")))
     elif not cell.ok:
         yield tag("strong", f"✗ Your cell {title(source)} stopped", "wrong")
     if not cell.ok:
-        yield tag("p", "A hidden check failed. Your instructor's hint:", "quiet") if cell.hidden else ""
         yield tag("pre", _text(cell.message))
-    if comment := seen.comments.get(source.step.grade_id):
+    comment = seen.comments.get(source.step.grade_id)
+    if comment and comment != book.NO_RESPONSE:
         yield tag("p", f"Comment: {comment}")
+
+
+def _by_hand(mark: book.Mark | None) -> str:
+    """How it stands with an answer that a person grades: what is empty has its 0 points without anybody having looked."""
+    if mark is None or mark.waits:
+        return "… Waits for a grader"
+    return EMPTY if mark.manual is None else "Graded by hand"
 
 
 def _verdict(word: str, kind: str, name: str, mark: book.Mark | None) -> str:

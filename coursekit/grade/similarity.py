@@ -1,4 +1,4 @@
-"""Pairs of submissions that are alike beyond what the released stub explains: a list to look at, never a verdict.
+"""Submissions that are alike beyond what the released stub explains, in pairs and groups: a list to look at, never a verdict.
 
 Winnowing (Schleimer, Wilkerson and Aiken, SIGMOD 2003) over normalised tokens, with what much of the class shares counting little.
 """
@@ -9,7 +9,7 @@ import re
 import tokenize
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 GRAM = 12  # tokens that have to agree in a row
@@ -42,6 +42,28 @@ def similar(answers: Mapping[str, str], *, stub: str = "", threshold: float = 0.
     weights = {mark: _weight(count, len(prints)) for mark, count in spread.items()}
     pairs = [_pair(a, b, prints, weights) for a, b in _candidates(prints, weights, spread)]
     return sorted((pair for pair in pairs if pair.share >= threshold), key=lambda pair: (-pair.share, -pair.common, pair.a, pair.b))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Students of whom each is alike to another of the group, and from which to which share."""
+
+    students: tuple[str, ...]
+    least: float
+    most: float
+
+
+def groups(pairs: Iterable[Pair]) -> list[Group]:
+    """Pairs that hang together, the largest and most alike first."""
+    together: list[list[Pair]] = []
+    for pair in pairs:
+        touching = [group for group in together if any({pair.a, pair.b} & {other.a, other.b} for other in group)]
+        together = [group for group in together if group not in touching]
+        together.append([pair, *(other for group in touching for other in group)])
+    shares = [[pair.share for pair in group] for group in together]
+    names = [tuple(sorted({name for pair in group for name in (pair.a, pair.b)})) for group in together]
+    grouped = [Group(students, min(of), max(of)) for students, of in zip(names, shares)]
+    return sorted(grouped, key=lambda group: (-len(group.students), -group.most, group.students))
 
 
 def tokens(code: str) -> list[str]:

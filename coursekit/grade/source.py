@@ -52,6 +52,7 @@ class Source:
     closed: tuple[str, ...]  # what ``CLOSED = (...)`` in a locked cell lists
     sha: str  # SHA-256 of the notebook files
     gone: dict[str, tuple[Cell, ...]] = field(default_factory=dict)  # by notebook, what was released once and is no longer in it
+    files: tuple[str, ...] = ()  # what students are given beside the notebooks
 
 
 def read_source(course_dir: str | Path, assignment: str) -> Source:
@@ -69,8 +70,9 @@ def read_source(course_dir: str | Path, assignment: str) -> Source:
         notebooks[path.stem] = tuple(_with_releases(cell, releases) for cell in cells)
         names = {cell.step.grade_id for cell in cells}
         gone[path.stem] = tuple(cell for release in releases for name, cell in release.items() if name not in names)
+    files = tuple(str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file() and path not in paths)
     given = [c.cell.source for cells in notebooks.values() for c in cells if c.step.kind == "given"]
-    return Source(assignment, notebooks, tuple(name for text in given for name in _closed(text)), digest.hexdigest(), gone)
+    return Source(assignment, notebooks, tuple(name for text in given for name in _closed(text)), digest.hexdigest(), gone, files)
 
 
 def _parse(path: Path, data: bytes) -> list[Cell]:

@@ -38,7 +38,7 @@ def test_an_answer_waits_for_a_grader_unless_there_is_none(course_of_one) -> Non
     assert (record.open, record.note) == (1, "70 of 100 points so far; 1 to be graded by hand.")
     with book.gradebook(course_of_one.api) as gradebook:
         comments = {name: gradebook.find_comment(name, "a1", "a1", "ada").comment for name in ("area", "written", "drawn")}
-    assert comments == {"area": "No response.", "written": "No response.", "drawn": None}
+    assert comments == {"area": None, "written": "No response.", "drawn": None}
 
 
 def test_what_was_given_by_hand_stays(course_of_one) -> None:

