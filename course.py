@@ -109,7 +109,7 @@ def lab(options: list) -> None:
     """Install, fetch the data, open JupyterLab on the first page. Options go on to JupyterLab."""
     install("lab", "grade")
     if run("-m", "coursekit", "data", "fetch"):
-        say("going on without: a page that misses its data shows a phantom, labelled as such, until `coursekit data fetch` succeeds")
+        say("going on without: a page fetches what it reads, and where it cannot, shows a phantom, labelled as such")
     options = [f"--ServerApp.root_dir={ROOT}", f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}", "--log-level=WARN", *options]
     if getattr(os, "geteuid", lambda: 1)() == 0:
         options.append("--allow-root")

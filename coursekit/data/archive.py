@@ -107,7 +107,9 @@ def _show(bar: tqdm, lines: list[str], folder: Path) -> None:
     sizes = re.findall(r"(?:Downloading|Using cached) \S+ \(([\d.]+) (\w+)\)", "".join(lines))
     if sizes:
         bar.total = int(float(sizes[-1][0]) * UNITS[sizes[-1][1]])
-    bar.update(max(0, min(_size(folder), bar.total or 0) - bar.n))
+    come = min(_size(folder), bar.total or 0) - bar.n
+    if come > 0:  # each update is a line in a notebook's file
+        bar.update(come)
 
 
 def _size(folder: Path) -> int:

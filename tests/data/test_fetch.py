@@ -500,14 +500,14 @@ def test_only_at_first_use_is_pip_in_a_hurry(
     assert [("--timeout" in command, "--retries" in command) for command in commands] == [(hurried, hurried)]
 
 
-def test_an_interrupt_ends_pip(tmp_path: Path) -> None:
-    class Interrupted(tqdm):
-        def update(self, n: float | None = 1) -> bool | None:
-            raise KeyboardInterrupt
+def test_an_interrupt_ends_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
 
+    monkeypatch.setattr(archive, "_show", interrupted)
     sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
     with pytest.raises(KeyboardInterrupt):
-        archive._watched(sleeper, dict(os.environ), tmp_path, Interrupted(disable=True))
+        archive._watched(sleeper, dict(os.environ), tmp_path, tqdm(disable=True))
 
 
 def test_the_bar_counts_what_has_come_of_the_size_pip_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -527,6 +527,7 @@ def test_the_bar_counts_what_has_come_of_the_size_pip_names(tmp_path: Path, monk
     with tqdm(file=io.StringIO()) as bar:
         archive._show(bar, [], tmp_path)
         assert (bar.n, bar.total) == (0, None)
+        assert len(bar.fp.getvalue().split("\r")) == 2  # the bar as it began: waiting writes nothing
         archive._show(bar, said, tmp_path)
         assert (bar.n, bar.total) == (500_000, 1_200_000)
         (tmp_path / "rest").write_bytes(bytes(900_000))
