@@ -89,8 +89,9 @@ def _grade_commands(grade: argparse.ArgumentParser) -> None:
     export = command("export", "marks as a table", grade_export)
     export.add_argument("name", metavar="ASSIGNMENT")
     export.add_argument("--layout", choices=("plain", "canvas", "moodle", "json"), default="plain")
-    selftest = command("selftest", "does the solution score full, and the stub nothing?", grade_selftest)
+    selftest = command("selftest", "do right answers score full, and does each planted mistake lose the test about it?", grade_selftest)
     selftest.add_argument("names", nargs="*", metavar="ASSIGNMENT", help="all if none is named")
+    selftest.add_argument("--json", type=Path, metavar="FILE", help="also write the counts here")
     command("doctor", "which sandbox works here, or what to do", grade_doctor)
 
 
@@ -184,10 +185,18 @@ def grade_export(options: argparse.Namespace) -> None:
 
 
 def grade_selftest(options: argparse.Namespace) -> int:
-    """1 if an assignment is not fit to be graded."""
+    """Try the graders; 1 if an assignment is not fit to be graded."""
     from . import grade
 
-    return int(not grade.selftest(options.names))
+    tried = grade.selftest(options.names)
+    counts = ("planted", "caught", "right", "accepted")
+    if options.json is not None:
+        rows = {one.assignment: {count: getattr(one, count) for count in counts} for one in tried}
+        options.json.write_text(json.dumps({"assignments": rows}, indent=1) + "\n", encoding="utf-8")
+    show({key: value for key, value in asdict(one).items() if key != "missed"} | {"fit": "yes" if one.fit else "NO"} for one in tried)
+    for sentence in (sentence for one in tried for sentence in one.sentences):
+        print(sentence)
+    return int(not all(one.fit for one in tried))
 
 
 def grade_doctor(_: argparse.Namespace) -> int:

@@ -48,7 +48,7 @@ def run(
     """
     api, source = course(course_dir), read_source(course_dir, assignment)
     _is_released(api, source)
-    kind = "none" if unsafe else "" if scheduler else _sandbox()
+    kind = "none" if unsafe else "" if scheduler else sandbox_kind()
     chosen = _chosen(api, assignment, only)
     with _alone(Path(course_dir)):
         grading = _Run(api, source, uuid.uuid4().hex[:12], len(chosen), report)
@@ -133,7 +133,7 @@ def limited(reading: Reading, limits: Limits) -> Reading:
     return replace(reading, jobs=tuple(replace(job, limits=limits) for job in reading.jobs))
 
 
-def _sandbox() -> str:
+def sandbox_kind() -> str:
     """The kind of sandbox that works here."""
     if sys.platform == "win32":
         raise ValueError("expected Linux to grade on, got Windows: grade in the container of deploy/grader")

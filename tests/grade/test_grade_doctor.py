@@ -1,14 +1,18 @@
 """What the doctor of grading says, system by system; an assignment's fitness; the bench's own arithmetic."""
 
+import dataclasses
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from coursekit import grade
+from coursekit import cli, grade
 from coursekit.bench import grade as bench
 from coursekit.grade import doctor
+from coursekit.grade.cases import FOLDER
+from coursekit.grade.fitness import Fitness
 from coursekit.grade.worker import sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -62,14 +66,42 @@ def test_elsewhere_the_container_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     assert "deploy/grader" in line
 
 
-def test_an_assignment_is_fit_or_not(released: Path, tmp_path: Path) -> None:
-    root, said = Path(shutil.copytree(released, tmp_path / "course")), []
-    assert grade.selftest(course_dir=root, report=said.append)
-    assert said == ["a1: the solution scores 70 of 70, the stub 0: ok"]
+CASES = """WRONG = [
+    ("area", "area_rectangle", "sides may be fractions", [("whole sides", "return width", "return int(width)")]),
+    ("area", "area_rectangle", "other words", [("halved", "return", "return 0.5 *")]),
+    ("area", "area_zero", "AssertionError", [("at least 1", "return", "return 1 + 0 *"), ("the same", "return", "return 1 *")]),
+]"""
+
+
+def test_without_cases_solution_and_stub_are_tried(released: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(released, tmp_path / "course"))
     path = root / "solutions" / "a1" / "a1.ipynb"
     path.write_text(path.read_text().replace("area(0, 3) == 0", "area(0, 3) == 1"))
-    assert not grade.selftest(["a1"], root, report=said.append)
-    assert said[1].endswith("scores 60 of 70, the stub 0: NOT FIT")
+    (one,) = grade.selftest(course_dir=root, progress=False)
+    assert one == Fitness("a1", points=70, solution=60, stub=0, planted=0, caught=0, right=0, accepted=0, missed=())
+    assert not one.fit
+    assert dataclasses.replace(one, solution=70).fit
+    assert not dataclasses.replace(one, solution=70, stub=10).fit
+    assert one.sentences == ["a1: no planted and no right answers were tried: they lie in tests/grading/cases/a1 of the checkout."]
+
+
+def test_selftest_counts_and_tells_what_is_missed(
+    released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = Path(shutil.copytree(released, tmp_path / "course"))
+    right, file = root / FOLDER / "a1" / "right", tmp_path / "counts.json"
+    right.mkdir(parents=True)
+    (right.parent / "wrong.py").write_text(CASES)
+    (right / "lambda.py").write_text("# %% area\narea = lambda width, height: height * width\n")
+    (right / "doubtful.py").write_text("# %% area\ndef area(w, h):\n    return min(w * h, 20)\n")
+    monkeypatch.chdir(root)
+    assert cli.main(["grade", "selftest", "--json", str(file)]) == 1
+    assert json.loads(file.read_text()) == {"assignments": {"a1": {"planted": 4, "caught": 2, "right": 2, "accepted": 1}}}
+    table, bar = capsys.readouterr()
+    assert "a1: area: halved: loses area_rectangle without 'other words': AssertionError" in table
+    assert "a1: area: the same: keeps area_zero, which is about it." in table
+    assert "a1: doubtful: a right answer loses area_rectangle: A hidden check failed. Hint: sides may be fractions" in table
+    assert "/8" in bar  # with the solution and the stub
 
 
 def test_what_cannot_be_graded_is_not_released(released: Path, tmp_path: Path, refuses: Callable[..., None]) -> None:

@@ -1,6 +1,7 @@
 """assignments/ is what solutions/ builds, holds no solution and no hidden test, and its graded cells end in an assertion."""
 
 import ast
+import builtins
 import filecmp
 import os
 import re
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
+from coursekit.grade.source import read_source
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.name for path in (ROOT / "solutions").iterdir() if path.is_dir())
@@ -85,6 +88,57 @@ def test_graded_cells_end_in_an_assertion(path: Path) -> None:
     assert len(graded) >= 5
     for cell in graded:
         assert isinstance(ast.parse(cell.source).body[-1], ast.Assert), cell.metadata.nbgrader.grade_id
+
+
+def hints(source: str) -> dict[int, str]:
+    """The hint of each check of a test cell, by its line: the constant itself, or the last one a name got before."""
+    told, hinted = {}, {}
+    for node in sorted((n for n in ast.walk(ast.parse(source)) if hasattr(n, "lineno")), key=lambda n: n.lineno):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str(text))):
+                told[name] = text
+            case ast.Call(func=ast.Name(id="check"), keywords=keywords):
+                (hint,) = [k.value for k in keywords if k.arg == "hint"]
+                hinted[node.lineno] = hint.value if isinstance(hint, ast.Constant) else told.get(hint.id, "")
+    return hinted
+
+
+def used_but_not_defined(source: str, defined: set[str]) -> set[str]:
+    """The names that a piece of code reads and that neither it nor what runs before it defines."""
+    nodes = list(ast.walk(ast.parse(source)))
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    stored = {node.id for node in names if isinstance(node.ctx, ast.Store)} | {node.arg for node in nodes if isinstance(node, ast.arg)}
+    stored |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    stored |= {a.asname or a.name.partition(".")[0] for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for a in node.names}
+    return {node.id for node in names if isinstance(node.ctx, ast.Load)} - stored - defined - {*dir(builtins)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_hidden_check_says_its_own_words(name: str) -> None:
+    """They stand in the hidden part, since that is all that is told, and give no number that a student was not shown."""
+    read = read_source(ROOT, name)
+    cells = [cell for notebook in read.notebooks.values() for cell in notebook]
+    shown = "".join(cell.visible for cell in cells)
+    told = [hint for cell in cells if cell.step.kind == "test" for hint in hints(cell.hidden).values()]
+    assert all(len(hint) > 20 for hint in told)
+    assert len(set(told)) == len(told)
+    assert not {*told} & {hint for cell in cells if cell.step.kind == "test" for hint in hints(cell.visible).values()}
+    numbers = re.compile(r"[-−]?\d+(?:\.\d+)?")
+    for hint in told:
+        assert {*numbers.findall(hint)} <= {*numbers.findall(shown)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hidden_parts_stand_on_their_own(name: str) -> None:
+    """They run in a pass of their own, in which no visible check has run."""
+    for cells in read_source(ROOT, name).notebooks.values():
+        defined: set[str] = set()
+        for cell in cells:
+            if cell.step.kind == "test":
+                assert not used_but_not_defined(cell.hidden, defined), cell.step.grade_id
+            elif cell.cell.cell_type == "code":
+                names = [node for node in ast.walk(ast.parse(cell.cell.source)) if isinstance(node, ast.Name | ast.FunctionDef | ast.alias)]
+                defined |= {getattr(node, "id", "") or getattr(node, "asname", "") or getattr(node, "name", "") for node in names}
 
 
 @pytest.mark.parametrize("path", notebooks("solutions"), ids=lambda path: path.stem)

@@ -166,7 +166,7 @@ SUBMISSIONS: dict[Callable[[Submission], None], tuple[str, float | None]] = {
     three: ("graded", 15 + 15 + 20),
     no_shift: ("graded", 85 - 6 - 3),  # a small aligned box is shifted, too
     mean_pool: ("graded", 85 - 20),
-    floor: ("graded", 85 - 8 - 10),
+    floor: ("graded", 85 - 8 - 6 - 10),
     no_border: ("graded", 85 - 7 - 4),
     crash: ("partly graded", 85 - 20),
     syntax_error: ("graded", 85 - 20),

@@ -1,0 +1,70 @@
+"""The grader of an assignment is software: right answers score full, each misconception loses the test that is about it.
+
+The cases of an assignment are in ``cases/ASSIGNMENT``; ``coursekit grade selftest`` hands the same ones in to the real grader.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from coursekit.grade.cases import Case, read_cases
+
+ROOT = Path(__file__).parents[2]
+NAMES = sorted(path.name for path in (ROOT / "solutions").iterdir() if path.is_dir())
+CASES = {name: read_cases(ROOT, name) for name in NAMES}
+PLANTED = [(name, case) for name in NAMES for case in CASES[name] if case.test]
+RIGHT = [(name, case) for name in NAMES for case in CASES[name] if not case.test]
+Read = Callable[[str], object]
+
+
+def called(value: object) -> str:
+    return value.name if isinstance(value, Case) else str(value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_solution_scores_full_and_stub_nothing(assignment: Read, name: str) -> None:
+    it = assignment(name)
+    assert it.lost({}) == set()
+    assert it.lost(it.stubs) == set(it.points)
+
+
+@pytest.mark.parametrize(("name", "case"), RIGHT, ids=called)
+def test_written_differently_scores_full(assignment: Read, name: str, case: Case) -> None:
+    assert set(case.answers) == set(assignment(name).answers)
+    assert assignment(name).messages(case.answers) == {}
+
+
+@pytest.mark.parametrize(("name", "case"), PLANTED, ids=called)
+def test_misconception_loses_the_test_about_it(assignment: Read, name: str, case: Case) -> None:
+    assert case.says in assignment(name).messages(case.answers)[case.test]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cases_are_enough_and_each_is_one(assignment: Read, name: str) -> None:
+    planted = [case for case in CASES[name] if case.test]
+    assert len({case.name for case in planted}) == len(planted)
+    assert all(case.says for case in planted)
+    tests = Counter(case.test for case in planted)
+    assert set(tests) == set(assignment(name).points), "each test is about a misconception"
+    exercises = Counter(answer for case in planted for answer in case.answers)
+    assert min(exercises[answer] for answer in assignment(name).answers) >= 6
+    assert len(CASES[name]) - len(planted) >= 3
+
+
+@pytest.mark.parametrize(
+    ("planted", "says"),
+    [
+        ("('bilinear', 'mark', 'says', [('typo', 'not there', 'x')])", "to plant 'typo' there, got none"),
+        ("('trilinear', 'mark', 'says', [('own', 'x')])", "got ['mark', 'trilinear'] in the case 'trilinear: own'"),
+        ("('bilinear', 'mark', 'says', [('own', 'x')])", "got ['mark'] in the case 'bilinear: own'"),
+    ],
+)
+def test_a_case_that_is_out_of_date_is_refused(tmp_path: Path, refuses: Callable[..., None], planted: str, says: str) -> None:
+    folder = tmp_path / "tests" / "grading" / "cases" / "a9"
+    folder.mkdir(parents=True)
+    (folder / "wrong.py").write_text(f"WRONG = [{planted}]")
+    shutil.copytree(ROOT / "solutions" / "a1_roi", tmp_path / "solutions" / "a9")
+    refuses(says, read_cases, tmp_path, "a9")
