@@ -6,7 +6,8 @@ from coursekit.claims import Claim, Scores
 
 
 def complete(claim: Claim, scores: Scores) -> None:
-    """Every measure and arm that is compared, and the baseline, has a score, and all scores are finite."""
-    for measure, *arms in [*claim.comparisons, claim.baseline]:
-        assert {*arms} <= scores[measure].keys()
+    """Every arm that is compared has a score, what learns nothing in each measure that is compared, and all scores are finite."""
+    for measure, *arms in claim.comparisons:
+        assert {*arms, *claim.baseline[1:]} <= scores[measure].keys()
+    assert claim.baseline[0] in scores
     assert all(math.isfinite(value) for arms in scores.values() for value in arms.values())

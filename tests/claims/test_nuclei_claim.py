@@ -7,6 +7,7 @@ from scored import complete
 from coursekit import claims
 from coursekit.claims import nuclei as claim
 from coursekit.data import nuclei
+from coursekit.metrics import overlap
 
 
 def two_disks(gap: float) -> torch.Tensor:
@@ -51,6 +52,45 @@ def test_the_score_of_a_nucleus_is_its_mean_probability() -> None:
 def test_otsu_parts_bright_from_dark() -> None:
     disks = two_disks(4)
     assert torch.equal(claim.otsu(torch.where(disks, 0.8, 0.1)[None]), disks)
+
+
+def test_the_most_convex_piece_comes_first_and_specks_are_none() -> None:
+    labels = torch.zeros(40, 40, dtype=torch.int64)
+    labels[2:12, 2:12], labels[20:30, 20:30], labels[36:38, 2:5] = 1, 2, 3
+    labels[2:7, 2:7] = 0  # an L
+    found = claim.convex_first(labels)
+    assert found.boxes.tolist() == [[20, 20, 30, 30], [2, 2, 12, 12]]
+    assert found.scores[0] == 1
+    assert 0.75 < found.scores[1] < 0.9  # 75 pixels of a hull that cuts off half of the missing 25
+
+
+def dim_beside_bright() -> tuple[torch.Tensor, torch.Tensor]:
+    """Two disks of radius 8 on black, one a third as bright; and which pixels are theirs (2, 40, 60)."""
+    masks = nuclei.masks(claim.components(two_disks(3)))
+    return (masks[0] + 0.297 * masks[1])[None], masks
+
+
+def test_the_local_threshold_finds_what_is_dim_beside_what_is_bright() -> None:
+    image, (bright, dim) = dim_beside_bright()
+    found = claim.unlearnt(image)
+    assert set(found) == {claim.COMPONENTS, claim.WATERSHED, claim.LOCAL} == {*claim.CLAIMS[0].baseline[1:]}
+    assert torch.equal(claim.otsu(image), bright)
+    assert [len(found[arm].boxes) for arm in (claim.COMPONENTS, claim.WATERSHED, claim.LOCAL)] == [1, 1, 2]
+    best = overlap.mask_iou(torch.stack([bright, dim]), found[claim.LOCAL].masks).amax(1)
+    assert (best > 0.5).all()
+
+
+def test_in_a_box_the_watershed_takes_one_piece_and_the_threshold_all() -> None:
+    image, (left, right) = dim_beside_bright()
+    image[0, right] = 1
+    boxes = torch.tensor([[11.6, 11.7, 34.4, 28.2], [-4.0, -4.0, 20.0, 20.0], [0.0, 0.0, 6.0, 6.0]])  # with a rim; a quarter; nothing
+    masks = claim.unlearnt_in_boxes(image, boxes)
+    piece, bright = masks["watershed in the box"], masks["local threshold in the box"]
+    assert not (piece[0] & right).any()
+    assert (bright[0] & right).any()
+    assert float(overlap.mask_iou(left[None], piece[:1])) > 0.8
+    assert torch.equal(bright[1], claim.locally_bright(image) & (torch.arange(40)[:, None] < 20) & (torch.arange(60) < 20))
+    assert not piece[2].any()
 
 
 def test_tiles_come_of_the_training_part_and_of_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
