@@ -59,6 +59,17 @@ def test_blur_and_threshold_solves_what_brightness_solves() -> None:
     assert claim.threshold(*lit) > 0.97
 
 
+def test_what_a_plane_encloses_is_filled_and_no_more() -> None:
+    box = torch.zeros(3, 8, 8, dtype=torch.bool)
+    box[:, 1:7, 1:7] = True
+    rim = box.clone()
+    rim[:, 2:6, 2:6] = False
+    assert torch.equal(claim.filled(rim), box)
+    rim[1, 1, 3] = False  # open in one plane
+    assert torch.equal(claim.filled(rim)[[0, 2]], box[[0, 2]])
+    assert torch.equal(claim.filled(rim)[1], rim[1])
+
+
 class Constant(nn.Module):
     """Says the same of every voxel, whatever it sees."""
 
@@ -91,6 +102,7 @@ def test_the_teacher_is_the_running_mean_and_speaks_of_unlabelled_voxels_alone(m
 
 
 @pytest.mark.parametrize("one", claim.CLAIMS, ids=lambda c: c.name)
-def test_every_score_that_is_compared_is_measured(one) -> None:
+def test_every_score_that_is_compared_is_measured(one, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claim, "SIGMAS", (2.0,))
     scores = one.experiment(0, steps=4)
     complete(one, scores)
