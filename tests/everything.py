@@ -44,7 +44,7 @@ def closing(total: dict[str, int], seconds: float) -> str:
     """One line in the form in which pytest ends."""
     passed = total["tests"] - total["failures"] - total["errors"] - total["skipped"]
     parts = {"failed": total["failures"], "passed": passed, "skipped": total["skipped"], "errors": total["errors"]}
-    return f"=== {', '.join(f'{n} {name}' for name, n in parts.items() if n)} in {seconds:.2f}s ==="
+    return f"=== {', '.join(f'{n} {name}' for name, n in parts.items() if n) or 'no tests ran'} in {seconds:.2f}s ==="
 
 
 def run_all(stages: dict[str, list[str]], options: list[str]) -> int:
