@@ -224,6 +224,6 @@ def read_scan(values: np.ndarray, affine: np.ndarray, unit: str, path: Path) -> 
         raise _check.refuse(f"real numbers of at most 64 bits in {path.name}", values.dtype.name, "convert it first")
     if not values.size:
         raise _check.refuse(f"voxels in {path.name}", f"a shape of {values.shape}", "copy it again from its source")
-    native = {"u2": np.dtype(np.int32), "u4": np.dtype(np.int64), "u8": np.dtype(np.int64)}.get(kind, values.dtype.newbyteorder("="))
+    native: str = {"u2": "i4", "u4": "i8", "u8": "i8"}.get(kind, kind)
     with _check.reading("a place in the world", path):
         return Scan(torch.from_numpy(np.array(values, native, order="C")), affine, unit)

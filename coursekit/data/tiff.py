@@ -24,4 +24,5 @@ def read(path: Path, *, axes: int) -> np.ndarray:
         raise _check.refuse(
             f"grey values, 0 for black, in {path.name}", f"{', '.join(sorted(meant))} of {values.dtype}", "convert it first"
         )
-    return values
+    grey: np.ndarray = values
+    return grey
