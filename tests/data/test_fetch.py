@@ -524,7 +524,7 @@ def test_the_bar_counts_what_has_come_of_the_size_pip_names(tmp_path: Path, monk
 
     monkeypatch.setattr(os, "scandir", late)
     said = ["  Downloading toy_data-1.0-py3-none-any.whl.metadata (8.4 kB)\n", "  Downloading toy_data-1.0-py3-none-any.whl (1.2 MB)\n"]
-    with tqdm(file=io.StringIO()) as bar:
+    with tqdm(file=io.StringIO(), mininterval=0) as bar:
         archive._show(bar, [], tmp_path)
         assert (bar.n, bar.total) == (0, None)
         assert len(bar.fp.getvalue().split("\r")) == 2  # the bar as it began: waiting writes nothing
