@@ -23,6 +23,7 @@ NEEDLESS = (
 INSIDES = ("__subclasses__", "__globals__", "__code__", "__closure__", "__builtins__", "gi_frame", "tb_frame", "f_back")
 PLACES = ("/proc/", "/dev/shm", ".pyc", "gradebook.db", "solutions/", "sitecustomize")
 BUILT = ("eval", "exec", "compile")
+CLOSES = ", which the assignment closes."
 MOST = 20
 
 
@@ -32,8 +33,16 @@ def look(job: Job) -> list[str]:
     for k, step in enumerate(job.steps):
         if step.kind in ("answer", "own"):
             where = f"The answer {step.grade_id}" if step.kind == "answer" else f"A cell the student added (cell {k + 1})"
-            found += [f"{where} {what}" for what in dict.fromkeys(_in_cell(step, job.closed))]
+            said = list(dict.fromkeys(_in_cell(step, job.closed)))
+            found += [f"{where} {what}" for what in (said if step.kind == "answer" else _kindly(said))]
     return found[:MOST]
+
+
+def _kindly(said: list[str]) -> list[str]:
+    """What is said of a cell beside the answers: that it compares with what is closed is one remark, and no offence."""
+    closed = sorted({sentence.split()[1].rstrip(",") for sentence in said if sentence.endswith(CLOSES)})
+    kind = "compares with what the assignment closes, which is no offence unless an answer calls it"
+    return [sentence for sentence in said if not sentence.endswith(CLOSES)] + ([f"{kind}: {', '.join(closed)}."] if closed else [])
 
 
 def _in_cell(step: Step, closed: tuple[str, ...]) -> Iterator[str]:
@@ -46,7 +55,7 @@ def _in_cell(step: Step, closed: tuple[str, ...]) -> Iterator[str]:
         if needless := _under(name, NEEDLESS):
             yield f"uses {needless}: no exercise needs it."
         if _under(name, closed):
-            yield f"names {name}, which the assignment closes."
+            yield f"names {name}{CLOSES}"
     for node in ast.walk(tree):
         yield from _odd(node)
 
