@@ -13,7 +13,7 @@ from .. import _check
 from ..data import fetch, readers
 from ..data.registry import FILES
 
-PACKAGES = ("coursekit", "torch", "torchvision", "numpy", "scipy", "scikit-image")
+PACKAGES = ("coursekit", "torchvision", "numpy", "scipy", "scikit-image")
 HOME = Path(__file__).parents[2]
 
 
@@ -33,9 +33,9 @@ def provenance() -> dict[str, Any]:
     return {
         "data": data(),
         "code": code(),
-        "machine": f"{platform.system()} {platform.machine()}, {train.device().type}",
+        "machine": f"{platform.system()} {platform.machine()} {torch.backends.cpu.get_cpu_capability()}, {train.device().type}",
         "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version(), "torch": torch.__version__} | {name: metadata.version(name) for name in PACKAGES},
     }
 
 

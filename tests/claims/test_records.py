@@ -1,7 +1,9 @@
 """Every claim has its record, and the record is of this claim: its statement, its comparisons, fresh seeds, its own arithmetic."""
 
 import importlib
+import json
 import math
+import re
 
 import pytest
 
@@ -22,7 +24,6 @@ UNNAMED = dict.fromkeys(  # none of this can be added afterwards: measured anew,
         "nodule_views",
         "pet_lesions",
         "roi_align_vs_roi_pool",
-        "second_stage",
         "semi_supervised",
         "sparse_annotation",
         "style_augmentation",
@@ -37,7 +38,6 @@ WEAKER = dict.fromkeys(
         "instances_vs_components",
         "mask_rcnn_roi_op",
         "roi_align_vs_roi_pool",
-        "second_stage",
         "semi_supervised",
         "sparse_annotation",
         "style_augmentation",
@@ -96,3 +96,13 @@ def test_what_is_said_to_lead_by_more_does_in_intervals_that_do_not_meet(name: s
     arms = [record["effects"][0][key] for key in ("better", "worse")]
     more, less = ([e for e in record["effects"] if [e["measure"], e["better"], e["worse"]] == [m, *arms]] for m in measures)
     assert more[0]["low"] > less[0]["high"]
+
+
+def test_a_claim_that_a_lecture_quotes_is_worded_as_it_is_recorded() -> None:
+    lectures = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(claims.RECORDS.parent.glob("*.ipynb"))]
+    cells = ["".join(cell["source"]) for lecture in lectures for cell in lecture["cells"] if cell["cell_type"] == "markdown"]
+    quoted = [
+        line for cell in cells for line in re.findall(r"^> \*(.+)\*$", cell, re.MULTILINE)
+    ]
+    assert quoted
+    assert set(quoted) <= {claim.statement for claim in claims.claims().values()}
