@@ -101,8 +101,6 @@ def test_what_is_said_to_lead_by_more_does_in_intervals_that_do_not_meet(name: s
 def test_a_claim_that_a_lecture_quotes_is_worded_as_it_is_recorded() -> None:
     lectures = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(claims.RECORDS.parent.glob("*.ipynb"))]
     cells = ["".join(cell["source"]) for lecture in lectures for cell in lecture["cells"] if cell["cell_type"] == "markdown"]
-    quoted = [
-        line for cell in cells for line in re.findall(r"^> \*(.+)\*$", cell, re.MULTILINE)
-    ]
+    quoted = [line for cell in cells for line in re.findall(r"^> \*(.+)\*$", cell, re.MULTILINE)]
     assert quoted
     assert set(quoted) <= {claim.statement for claim in claims.claims().values()}
