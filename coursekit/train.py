@@ -4,6 +4,7 @@ The same script trains on one process or, started by ``torchrun --nproc-per-node
 every batch and the gradients are averaged (lightning-fabric does the talking). Batch norm then counts on each share alone.
 """
 
+import hashlib
 import itertools
 import logging
 import os
@@ -17,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 from tqdm.auto import tqdm
 
 from . import _check
@@ -89,19 +91,26 @@ def fit(
 
     ``loss_of(model, batch)`` gives the scalar to minimise, a mean over the batch, which comes to the model's device. ``clip`` bounds the
     gradient's norm. ``evaluate(model)`` is asked in ``eval`` mode every ``every`` steps and at the end; ``checkpoint`` is written as often.
-    If that file is there, training goes on from it: the batches already seen are drawn again and skipped, so give the same stream, and the
-    result is the one of a run never stopped. Raises ``FloatingPointError`` naming the batch whose loss is not finite, and
-    ``ValueError`` if ``batches`` ends early or the checkpoint is of another run.
+    If that file is there, training goes on from it: the batches already seen are drawn again and skipped, so give the same stream, from its
+    beginning, and the result is the one of a run never stopped. What is drawn from the global generators of torch, NumPy and Python comes
+    back as it was, on two tracks: one for the stream (the order of ``DataLoader(shuffle=True)``), one for the rest. What ``loss_of`` keeps
+    itself (a second network, a generator of its own) does not. Raises ``FloatingPointError`` naming the batch whose loss is not finite,
+    and ``ValueError`` if ``batches`` ends early, or the checkpoint is of another run, network or stream.
     """
     fabric = _fabric(next(model.parameters()).device, precision)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=lr, total_steps=steps)
     net, optimizer = fabric.setup(model, optimizer)
     run = {"steps": steps, "lr": lr, "weight_decay": weight_decay, "clip": clip, "precision": precision}
-    history = _resume(checkpoint, run, model, optimizer, schedule)
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "precision": fabric.strategy.precision}
+    history, seeds, last, randomness = _resume(checkpoint, run, parts)
+    stream = _skip(_drawn(batches, seeds), len(history), last)
+    _set_randomness(randomness)  # last of all: nothing but the steps may draw from it
     start = time.monotonic() - (history[-1]["seconds"] if history else 0.0)
-    todo = itertools.islice(_skip(batches, history), steps - len(history))
+    todo = itertools.islice(stream, steps - len(history))
     for batch in progress(todo, total=steps, done=len(history), label=label, show=show and first_process()):
+        due = (len(history) + 1) % every == 0 or len(history) + 1 == steps
+        last = _mark(batch) if due and checkpoint is not None else ""  # now: ``loss_of`` may write into it
         net.train()
         loss = loss_of(net, fabric.to_device(share(batch, fabric.global_rank, fabric.world_size)))
         mean = float(fabric.all_reduce(loss.detach()))
@@ -114,9 +123,9 @@ def fit(
         optimizer.step()
         history.append({"step": len(history), "loss": mean, "lr": float(schedule.get_last_lr()[0]), "seconds": time.monotonic() - start})
         schedule.step()
-        if len(history) % every == 0 or len(history) == steps:
+        if due:
             history[-1] |= evaluate(model.eval()) if evaluate is not None else {}
-            _save(checkpoint, run, model, optimizer, schedule, history)
+            _save(checkpoint, run, parts, {"history": history, "seeds": seeds, "last": last})
     if len(history) < steps:
         raise ValueError(f"expected {steps} batches, got {len(history)}: ask for fewer steps or give an endless stream")
     return history
@@ -154,47 +163,100 @@ def share(batch: Batch, rank: int, world: int) -> Batch:
     return batch[rank::world]
 
 
-def _skip(batches: Iterable[Batch], history: History) -> Iterator[Batch]:
-    """The batches that ``history`` has not seen; torch's own randomness is left as if none had been drawn."""
-    state, stream = torch.get_rng_state(), iter(batches)
-    for _ in itertools.islice(stream, len(history)):
-        pass
-    if history:
-        torch.set_rng_state(state)
+def _randomness() -> dict[str, Any]:
+    """The state of the global generators, in what a checkpoint may hold."""
+    state: Any = np.random.get_state()  # noqa: NPY002 - third-party code may draw from it
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"torch": torch.get_rng_state(), "cuda": cuda, "numpy": (state[0], state[1].tolist(), *state[2:]), "python": random.getstate()}
+
+
+def _set_randomness(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    np.random.set_state(state["numpy"])  # noqa: NPY002
+    random.setstate(state["python"])
+
+
+def _track_seeds() -> list[int]:
+    """A seed for each global generator's second track, told by its state, from which nothing is drawn."""
+    state = _randomness()
+    texts = [state["torch"].numpy().tobytes(), repr(state["numpy"]).encode(), repr(state["python"]).encode()]
+    return [int.from_bytes(hashlib.sha256(text).digest()[:4], "big") for text in texts]
+
+
+def _drawn(batches: Iterable[Batch], seeds: list[int]) -> Iterator[Batch]:
+    """The batches, drawn on a track of randomness of their own: neither changes what the other draws."""
+    outside = _randomness()
+    torch.manual_seed(seeds[0])
+    np.random.seed(seeds[1])  # noqa: NPY002
+    random.seed(seeds[2])
+    stream, some = iter(batches), True
+    while some:
+        batch = next(stream, _END)
+        own, some = _randomness(), batch is not _END
+        _set_randomness(outside)
+        if some:
+            yield batch
+            outside = _randomness()
+            _set_randomness(own)
+
+
+_END = object()
+
+
+def _mark(batch: Batch) -> str:
+    """A short text that tells one batch from another by its numbers and texts."""
+    text = hashlib.sha256()
+    for leaf in tree_leaves(batch):
+        if isinstance(leaf, Tensor):
+            leaf = leaf.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+        text.update(
+            leaf.tobytes() if isinstance(leaf, np.ndarray) else repr(leaf).encode() if isinstance(leaf, int | float | str) else b"?"
+        )
+    return text.hexdigest()
+
+
+def _skip(stream: Iterator[Batch], count: int, last: str) -> Iterator[Batch]:
+    """The stream without its first ``count`` batches, refused if the last of them is not the one that ``last`` marks."""
+    mark = ""
+    for number, batch in enumerate(itertools.islice(stream, count), start=1):
+        mark = _mark(batch) if number == count else ""
+    if mark != last:
+        advice = "give the stream from its beginning, with its generators seeded as in the first run, or remove the checkpoint"
+        raise _check.refuse(f"the stream of the run to go on with, up to batch {count - 1}", "another batch there", advice)
     return stream
 
 
-def _save(place: Path | None, run: dict[str, Any], model: nn.Module, optimizer: Any, schedule: Any, history: History) -> None:
+def _save(place: Path | None, run: dict[str, Any], parts: dict[str, Any], rest: dict[str, Any]) -> None:
     """Write a checkpoint beside its place and move it there in one step: a kill leaves the last one whole."""
     if place is None or not first_process():
         return
-    parts = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     place.parent.mkdir(parents=True, exist_ok=True)
     part = place.with_name(f"{place.name}.part")
-    torch.save({**parts, "run": run, "history": history, "rng": torch.get_rng_state(), "cuda_rng": cuda}, part)
+    torch.save({"run": run, "parts": {name: p.state_dict() for name, p in parts.items()}, "randomness": _randomness(), **rest}, part)
     os.replace(part, place)
 
 
-def _resume(place: Path | None, run: dict[str, Any], model: nn.Module, optimizer: Any, schedule: Any) -> History:
-    """Load what ``_save`` wrote, if it is there; the rows so far."""
+def _resume(place: Path | None, run: dict[str, Any], parts: dict[str, Any]) -> tuple[History, list[int], str, dict[str, Any]]:
+    """Load what ``_save`` wrote, if it is there: the rows, the seeds of the stream's track, the last batch's mark, the randomness."""
     if place is None or not place.exists():
-        return []
+        return [], _track_seeds(), "", _randomness()
     try:
         saved = torch.load(place, map_location="cpu", weights_only=True)
-        same = saved["run"] == run
+        same, states = saved["run"] == run, saved["parts"]
+        rest = (saved["history"], saved["seeds"], saved["last"], saved["randomness"])
     except Exception as error:
         raise _check.refuse(f"a checkpoint in {place.name}", f"{type(error).__name__}", "remove the file to start anew") from error
     if not same:
         raise _check.refuse(f"a checkpoint of this run ({run})", f"one of {saved['run']}", f"remove {place.name} or name another file")
-    model.load_state_dict(saved["model"])
-    optimizer.load_state_dict(saved["optimizer"])
-    schedule.load_state_dict(saved["schedule"])
-    torch.set_rng_state(saved["rng"])
-    if saved["cuda_rng"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(saved["cuda_rng"])
-    history: History = saved["history"]
-    return history
+    try:
+        for name, part in parts.items():
+            part.load_state_dict(states[name])
+    except (RuntimeError, ValueError, KeyError) as error:
+        advice = f"remove {place.name} or name another file"
+        raise _check.refuse("a checkpoint of this network", f"one of another ({str(error).splitlines()[0]})", advice) from error
+    return rest
 
 
 @torch.no_grad()

@@ -2,14 +2,18 @@
 
 import itertools
 import os
+import random
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
 
 from coursekit import train
 
@@ -242,3 +246,76 @@ def test_predict_is_the_model_in_eval_mode_in_parts() -> None:
     x = torch.rand(7, 3)
     torch.testing.assert_close(train.predict(model, x, size=3), model[0](x))
     assert not train.predict(model, x).requires_grad
+
+
+class Killed(Exception):
+    pass
+
+
+def noisy_run(place: Path, make: Callable[[], Iterable[object]], noise: Callable[[], float], stop: int = -1) -> float:
+    """The weight after 12 steps with a checkpoint every 5, killed before step ``stop``."""
+    train.seed_everything(0)
+    model, steps = nn.Linear(1, 1), itertools.count()
+
+    def loss_of(net: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
+        if next(steps) == stop:
+            raise Killed
+        return (net(batch[0]) + noise() - 1).square().mean()
+
+    train.fit(model, make(), loss_of, steps=12, lr=0.1, every=5, checkpoint=place, show=False)
+    return model.weight.item()
+
+
+class Noisy(Dataset[tuple[Tensor]]):
+    """Augments with all three global generators."""
+
+    def __len__(self) -> int:
+        return 16
+
+    def __getitem__(self, index: int) -> tuple[Tensor]:
+        return (torch.full((1,), index / 16) + 0.1 * torch.randn(1) + 0.1 * np.random.randn() + 0.1 * random.random(),)  # noqa: NPY002
+
+
+def again_and_again(**knobs: object) -> Iterator[object]:
+    """Three epochs and more: each draws its order anew."""
+    while True:
+        yield from DataLoader(Noisy(), 4, **knobs)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "noise", [lambda: torch.randn(()).item(), np.random.randn, lambda: random.gauss(0, 1)], ids=["torch", "numpy", "python"]
+)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: again_and_again(shuffle=True),
+        lambda: again_and_again(sampler=WeightedRandomSampler([1.0] * 16, 16)),
+        lambda: again_and_again(shuffle=True, generator=torch.Generator().manual_seed(3)),
+    ],
+    ids=["shuffle", "sampler", "own generator"],
+)
+def test_resumed_in_any_epoch_is_never_stopped(tmp_path: Path, make: Callable[[], Iterable[object]], noise: Callable[[], float]) -> None:
+    whole = noisy_run(tmp_path / "a", make, noise)
+    with pytest.raises(Killed):
+        noisy_run(tmp_path / "b", make, noise, stop=8)
+    assert noisy_run(tmp_path / "b", make, noise) == whole
+
+
+def test_a_stream_that_is_not_the_first_runs_is_refused(tmp_path: Path, refuses) -> None:
+    generator = torch.Generator().manual_seed(3)
+
+    def make() -> Iterator[object]:
+        return train.shuffled(torch.rand(16, 1), size=4, generator=generator)
+
+    with pytest.raises(Killed):
+        noisy_run(tmp_path / "a", make, float, stop=8)
+    refuses("up to batch 4", noisy_run, tmp_path / "a", make, float)  # the generator went on
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, refuses) -> None:
+    def fit(model: nn.Module) -> object:
+        batches = line_batches(train.seed_everything(0))
+        return train.fit(model, batches, squared_error, steps=2, checkpoint=tmp_path / "a", show=False)
+
+    fit(nn.Linear(1, 1))
+    refuses("a checkpoint of this network", fit, nn.Sequential(nn.Linear(1, 1)))
