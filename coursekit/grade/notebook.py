@@ -35,6 +35,13 @@ class Cell:
         return name if isinstance(name, str) else ""
 
 
+def pieces(source: str) -> list[str]:
+    """A cell's text in pieces that begin at the left margin, a statement each; decorators and ``else:`` stay with what they belong to."""
+    starts = [m.start() for m in re.finditer(r"^(?![#)\]}]|(?:else|elif|except|finally)\b)\S", source, flags=re.MULTILINE)]
+    starts = [at for at, before in zip(starts, [-1, *starts[:-1]]) if before < 0 or source[before] != "@"]
+    return [source[start:end] for start, end in zip([0, *starts[1:]], [*starts[1:], len(source)])]
+
+
 def shown(name: str) -> str:
     """A file's name as it can stand in a sentence."""
     plain = "".join(c if c.isprintable() else "?" for c in name)

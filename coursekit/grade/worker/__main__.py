@@ -17,7 +17,7 @@ from functools import partial
 from ..records import CellResult, Job, Result, job_from
 from . import checks, sandbox
 from .remote import Box
-from .suspicion import MAGIC
+from .suspicion import tree
 
 GRACE_S = 60.0  # beyond what a submission may take, for the checks' own work
 MOST_MEMORY = 4 << 30  # of the checks of one submission: a student's answers are bounded one by one
@@ -30,7 +30,7 @@ def main(kind: str) -> None:
     box: Box | None = None
     for line in sys.stdin:
         job = job_from(json.loads(line))
-        if box is None or box.closed != job.closed:
+        if box is None or (box.closed, box.private) != (job.closed, job.private):
             box = renewed(box, kind, job)
         load(job)
         text = forked(partial(graded, job, box), job.limits.total_s * 2 + GRACE_S)
@@ -51,8 +51,7 @@ def load(job: Job) -> None:
     import torch
 
     torch.set_num_threads(1)
-    trees = [ast.parse(MAGIC.sub("", step.source)) for step in job.steps if step.kind in ("given", "test")]
-    for node in (node for tree in trees for node in ast.walk(tree)):
+    for node in (node for step in job.steps if step.kind in ("given", "test") for node in ast.walk(tree(step.source))):
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module] if isinstance(node, ast.ImportFrom) else []
         for name in filter(None, names):
             with contextlib.suppress(ImportError):
@@ -63,7 +62,7 @@ def renewed(box: Box | None, kind: str, job: Job) -> Box:
     """A new warm start in place of the old."""
     if box is not None:
         box.close()
-    return Box(kind, closed=job.closed)
+    return Box(kind, closed=job.closed, private=job.private)
 
 
 def forked(work: Callable[[], str], seconds: float) -> str:

@@ -1,7 +1,8 @@
 """The trusted side: runs the instructor's cells with stand-ins for the student's functions, and words what came.
 
-First the whole notebook in its order, with the visible checks; what is printed then is the student's to see. Then the hidden checks, each
-on what the names were at its place; what is printed then is nobody's, and of what fails only the instructor's words are told.
+First the whole notebook in its order, with the visible checks; what is printed then is the student's to see. Then, in a new process that
+knows nothing of the first, the notebook again with the hidden checks, each where it stands; what is printed then is nobody's, and of what
+fails only the instructor's words are told. Where a visible check was given objects of the student's, it runs again too: they are gone.
 """
 
 import ast
@@ -15,18 +16,19 @@ from typing import Any
 from ..records import CellResult, Job, Result, Step, parts
 from . import suspicion
 from .remote import Box, Ended, Remote, names_of
-from .standins import Absent
 from .student import seed
-from .suspicion import MAGIC
 
 LONGEST = 4000  # of a message
-GONE = "the process with the student's code does not come up"
 ENDED = {
     "crashed": "ended its process",
     "timed out": "took too long",
     "flooded": "printed too much",
     "out of memory": "took too much memory",
 }
+CHANGED = (
+    "The visible part held when the notebook ran first and failed when it ran again for the hidden checks: "
+    "make your code independent of chance, of time and of earlier calls."
+)
 
 
 @dataclass
@@ -35,10 +37,11 @@ class Grading:
 
     job: Job
     remote: Remote
-    namespace: dict[str, Any] = field(default_factory=lambda: {"__name__": "__main__"})
+    namespace: dict[str, Any] = field(default_factory=dict)
     results: list[CellResult] = field(default_factory=list)
-    kept: dict[int, dict[str, Any]] = field(default_factory=dict)  # the names as a visible check left them, for its hidden part
+    kept: dict[int, dict[str, Any]] = field(default_factory=dict)  # what the checks know after a visible part that holds
     why: dict[str, str] = field(default_factory=dict)  # why a name may be absent
+    ended: set[int] = field(default_factory=set)  # the steps in which the process ended
 
     # --- the student's process ---
 
@@ -46,8 +49,8 @@ class Grading:
         """See that there is a process that has run the cells before ``upto``; false if none comes up."""
         if self.remote.alive:
             return True
-        self.remote.start()
         try:
+            self.remote.start()
             for k, step in enumerate(self.job.steps[:upto]):
                 self._again(k, step)
         except Ended:
@@ -61,7 +64,7 @@ class Grading:
         try:
             if step.kind == "test":
                 self.remote.request("take", k, self._names_before(k))
-            elif self._runs(step) and not (k < len(self.results) and self.results[k].fatal):
+            elif self._runs(step) and k not in self.ended:
                 self.remote.request("cell", step.source)
         except Ended:
             raise
@@ -75,81 +78,118 @@ class Grading:
     def _names_before(self, k: int) -> list[str]:
         return list(dict.fromkeys(name for step in self.job.steps[:k] for name in step.defines))
 
-    # --- one step after the other ---
+    def _gone(self) -> str:
+        """Why no process comes up."""
+        return self.remote.used_up() if self.remote.is_over() else "the cells before it end the Python process each time"
+
+    # --- the notebook, the first time ---
 
     def visible(self) -> None:
         """Every cell, every visible check."""
+        self._begin()
         for k, step in enumerate(self.job.steps):
             start = time.monotonic()
             result = self._step(k, step)
             self.results.append(replace(result, output=self.remote.take_output(), seconds=round(time.monotonic() - start, 3)))
 
+    def _begin(self) -> None:
+        self.remote.end()
+        self.namespace = {"__name__": "__main__"}
+        seed()
+
     def _step(self, k: int, step: Step) -> CellResult:
         if step.kind == "test":
-            return self._check(k, step)
+            message = self._take(k) or self._run(parts(step.source)[0], step)
+            self.kept[k] = dict(self.namespace)
+            return CellResult(not message, message[:LONGEST], fatal=self._fatal(k))
         if step.kind == "given":
             self._given(step)
         if not self._runs(step):
             return CellResult()
         if not self.alive(k):
-            return CellResult(False, "It did not run: the cells before it end the Python process each time.")
+            return CellResult(False, f"It did not run: {self._gone()}.")
         try:
             self.remote.request("cell", step.source)
             return CellResult()
         except Exception as error:
             said = say(error)
             self.why |= {name: f"its cell stops with {said}" for name in step.defines}
-            return CellResult(False, said, fatal=self.remote.fatal)
+            return CellResult(False, said, fatal=self._fatal(k))
+
+    def _fatal(self, k: int) -> str:
+        """How the process ended in this step, if it did."""
+        if self.remote.alive:
+            return ""
+        self.ended.add(k)
+        return self.remote.fatal
 
     def _given(self, step: Step) -> None:
         """The instructor's own code, on this side too. A statement that needs a student's name fails here, and only that one."""
-        for statement in ast.parse(MAGIC.sub("", step.source)).body:
+        for statement in suspicion.tree(step.source).body:
             code = compile(ast.Module([statement], []), step.grade_id or "given", "exec")
             with contextlib.suppress(Exception), _silence():
                 exec(code, self.namespace)
 
-    def _check(self, k: int, step: Step) -> CellResult:
-        """The visible part of a test cell."""
-        names = self._names_before(k)
-        found: dict[str, Any] = {name: Absent(name, self.why.get(name, GONE)) for name in names}
+    def _take(self, k: int) -> str:
+        """Stand-ins for the student's names as they are now; if that fails, why."""
+        if not (names := self._names_before(k)):
+            return ""
+        if not self.alive(k):
+            return f"It did not run: {self._gone()}."
         try:
-            found |= names_of(self.remote, k, names, self.why) if self.alive(k) else {}
+            self.namespace |= names_of(self.remote, k, names, self.why)
         except Exception as error:
-            found = {name: Absent(name, say(error)) for name in names}
-        self.namespace |= found
-        visible, hidden = parts(step.source)
-        message = self._run(visible, step)
-        if hidden and not message:
-            self.kept[k] = dict(self.namespace)
-        return CellResult(not message, message, fatal=self.remote.fatal if not self.remote.alive else "")
-
-    def _run(self, source: str, step: Step, *, hidden: bool = False) -> str:
-        """Run checks here; what they say, or nothing if they hold. Of a hidden one the instructor's words alone."""
-        code = compile(source, step.grade_id or "check", "exec")
-        try:
-            with _silence():
-                exec(code, self.namespace)
-        except Exception as error:
-            if hidden:
-                return instructors_words(error, source)
-            return (str(error) if isinstance(error, AssertionError) and str(error) else say(error))[:LONGEST]
+            return say(error)
         return ""
 
+    def _run(self, source: str, step: Step) -> str:
+        """Run checks here; what they say, or nothing if they hold."""
+        error = self._error(source, step)
+        return "" if error is None else str(error) if isinstance(error, AssertionError) and str(error) else say(error)
+
+    def _error(self, source: str, step: Step) -> Exception | None:
+        try:
+            with _silence():
+                exec(compile(source, step.grade_id or "check", "exec"), self.namespace)
+        except Exception as error:
+            return error
+        return None
+
+    # --- and again, with what is hidden ---
+
     def hidden(self) -> None:
-        """The hidden part of every test cell whose visible part holds."""
-        for k, step in enumerate(self.job.steps):
-            if k not in self.kept:
-                continue
-            self.namespace = self.kept[k]
-            if not self.alive(len(self.job.steps)):
-                message = "A hidden check could not run: the cells end the Python process each time."
-            else:
-                message = self._run(parts(step.source)[1], step, hidden=True)
+        """The hidden part of every test cell whose visible part holds, each where it stands."""
+        steps = self.job.steps
+        due = [k for k, step in enumerate(steps) if step.kind == "test" and self.results[k].ok and parts(step.source)[1]]
+        if not due:
+            return
+        whole = self.remote.gave_objects
+        self._begin()
+        for k, step in enumerate(steps[: due[-1] + 1]):
+            if k in due:
+                message = self._hidden(k, step, whole=whole)
+                if message:  # how long it took is not told either: a student's code could count it out in seconds
+                    self.results[k] = replace(self.results[k], ok=False, message=message, hidden=True, fatal=self._fatal(k))
+            elif k not in self.ended and (whole or step.kind != "test"):
+                self._step(k, step)
             self.remote.take_output()
-            if message:  # how long it took is not told either: a student's code could count it out in seconds
-                fatal = "" if self.remote.alive else self.remote.fatal
-                said = f"A hidden check failed: the code {ENDED[fatal]}." if fatal else message
-                self.results[k] = replace(self.results[k], ok=False, message=said, hidden=True, fatal=fatal)
+
+    def _hidden(self, k: int, step: Step, *, whole: bool) -> str:
+        """The hidden part of a test cell, or both; what to say if it fails."""
+        visible, hidden = parts(step.source)
+        kept, unlike = self.kept[k], self._take(k)
+        if whole:
+            unlike = unlike or self._run(visible, step)
+        else:
+            self.namespace = kept
+        error = None if unlike else self._error(hidden, step)
+        if not unlike and error is None:
+            return ""
+        if self.remote.is_over():
+            return f"A hidden check could not run: {self.remote.used_up()}."
+        if not self.remote.alive:
+            return f"A hidden check failed: the code {ENDED[self.remote.fatal]}."
+        return CHANGED if error is None else instructors_words(error, step.source)
 
 
 @contextlib.contextmanager
@@ -191,7 +231,6 @@ def _messages(source: str) -> set[str]:
 def grade(job: Job, box: Box) -> Result:
     """Everything of one job. Never raises for what a student wrote."""
     start, own = time.monotonic(), time.process_time()
-    seed()
     remote = Remote(box, job.limits)
     grading = Grading(job, remote)
     try:

@@ -16,19 +16,24 @@ from typing import Any, NoReturn
 from ..records import Limits
 from . import wire
 from .box import Box
-from .standins import Absent, RemoteObject, stand_in
+from .standins import Absent, RemoteObject, kind_of, stand_in
 
 FLOOD = 32 << 20  # bytes of output in one call
 MOST_BYTES = 1 << 30  # of all answers of a submission
 LONGEST_WORDS = 2000  # of an error
-SLACK_S = 5.0  # of the system's own, on a loaded machine
+HUNG_SHARE = 2  # hanging calls may take one in so many seconds of a submission at full length each; after that
+HUNG_CALL = 4  # a function that has hung before gets one in so many seconds of a call
 __all__ = ["Box", "Ended", "Remote", "names_of"]
 
 
 class Ended(RuntimeError):
-    """A student's process ended, or was ended, in this call."""
+    """A student's process ended, or was ended, in this call. ``coursekit.testing.check`` reads ``did``: what it did, without a subject."""
 
     fatal = "crashed"
+
+    def __init__(self, did: str) -> None:
+        super().__init__(f"it {did}")
+        self.did = did
 
 
 class TimedOut(Ended):
@@ -86,18 +91,30 @@ class Remote:
         self.callbacks: list[Callable[..., Any]] = []
         self.alive, self.fatal, self.starts, self.over, self.received = False, "", 0, "", 0
         self.flags: list[str] = []
-        self.call_s = limits.call_s
+        self.gave_objects, self.takes = False, False  # to checks, beside the names that they take
+        self.hung: set[str] = set()  # the functions that have, by name
+        self.hung_s = 0.0
         self.connection: socket.socket | None = None
         self.output = -1
 
     def start(self) -> None:
-        """A fresh process that knows nothing."""
+        """A fresh process that knows nothing; TimedOut if the submission has had its time."""
         self.end()
+        if self.is_over():
+            raise TimedOut(f"did not run: {self.used_up()}")
         self.connection, self.output = self.box.start(self.limits)
         self.connection.setblocking(False)
         os.set_blocking(self.output, False)
         self.alive, self.fatal = True, ""
         self.starts += 1
+
+    def is_over(self) -> bool:
+        """Whether the submission has had its time."""
+        return time.monotonic() >= self.deadline
+
+    def used_up(self) -> str:
+        """A sentence's end for what comes after that."""
+        return f"the {self.limits.total_s:g} s of the whole submission are used up"
 
     def end(self) -> None:
         """Stop the process, if there is one."""
@@ -114,11 +131,17 @@ class Remote:
     def request(self, *message: Any) -> Any:
         """Ask, answer what is asked back, and return the value, or raise what was raised there."""
         if not self.alive:
-            raise Ended("the process had ended before")
+            raise Ended("did not run: its process had ended before")
         sent: Any = message
-        until = min(time.monotonic() + self.call_s, self.deadline + SLACK_S)
+        name, start = _called(message), time.monotonic()
+        seconds, self.takes = self._allowance(name), message[0] == "take"
         while True:
-            answer = self._exchange(wire.encode(sent, handle=self._handle), until)
+            try:
+                answer = self._exchange(wire.encode(sent, handle=self._handle), seconds, min(start + seconds, self.deadline))
+            except TimedOut:
+                self.hung.add(name)
+                self.hung_s += time.monotonic() - start
+                raise
             if isinstance(answer, tuple) and len(answer) == 3 and answer[0] == "back":
                 sent = self._call_back(*answer[1:])
                 continue
@@ -127,6 +150,11 @@ class Remote:
             if isinstance(answer, tuple) and len(answer) == 4 and answer[0] == "raised" and all(type(x) is str for x in answer[1:3]):
                 raise self._raised(*answer[1:], may_stop=message[:2] == ("do", "next"))
             self._forged("what is no answer")
+
+    def _allowance(self, name: str) -> float:
+        """Seconds for one call: who hangs again and again leaves the other functions their time."""
+        spent = name in self.hung and self.hung_s > self.limits.total_s / HUNG_SHARE
+        return self.limits.call_s / HUNG_CALL if spent else self.limits.call_s
 
     def _raised(self, name: str, text: str, line: Any, *, may_stop: bool) -> Exception:
         """What a student's code raised, marked as such: none of its words are the instructor's."""
@@ -145,7 +173,7 @@ class Remote:
     def _forged(self, what: str) -> NoReturn:
         """Only code that meddles with the wire gets here."""
         self.flag(f"The code writes on the grader's own wire: its process sent {what}.")
-        self._fail(Ended, f"its process sent {what}")
+        self._fail(Ended, f"sent {what} on the grader's own wire")
 
     def _call_back(self, number: Any, arguments: Any) -> tuple[bool, Any]:
         if type(number) is not int or not 0 < number <= len(self.callbacks) or not isinstance(arguments, list):
@@ -159,7 +187,7 @@ class Remote:
         """What goes over: an object of theirs, or a function of ours."""
         if isinstance(x, RemoteObject):
             if x._starts != self.starts:
-                raise Ended("what is passed in belongs to a process that has ended")
+                raise Ended("was passed an object of a process that has ended")
             return ["handle", x._number, ""]
         if not callable(x):
             raise TypeError(f"expected plain data or a function to pass to a student's code, got {type(x).__name__}")
@@ -169,10 +197,11 @@ class Remote:
     def _lookup(self, number: int, what: str) -> RemoteObject:
         if number < 0:
             raise wire.Malformed("a handle of no object")
-        return RemoteObject(self, number, what)
+        self.gave_objects |= not self.takes
+        return kind_of(what)(self, number, what)
 
-    def _exchange(self, frame: bytes, until: float) -> Any:
-        """Send one frame and wait for one, within the limits."""
+    def _exchange(self, frame: bytes, seconds: float, until: float) -> Any:
+        """Send one frame and wait for one, within the limits; ``until`` is the end of the ``seconds`` of the whole call."""
         assert self.connection is not None
         to_send, got = memoryview(frame), bytearray()
         with selectors.DefaultSelector() as selector:
@@ -181,9 +210,7 @@ class Remote:
             while True:
                 left = until - time.monotonic()
                 if left <= 0:
-                    whole = self.deadline < time.monotonic()
-                    allowed = f"all {self.limits.total_s:g} s of this submission" if whole else f"the {self.call_s:g} s of one call"
-                    self._fail(TimedOut, f"it took more than {allowed}: is there a loop that never ends?")
+                    self._fail(TimedOut, f"was stopped: {self.used_up()}" if self.is_over() else f"took longer than {seconds:g} s: {LOOP}")
                 for key, events in selector.select(left):
                     if key.fd == self.output:
                         self._listen(selector)
@@ -216,7 +243,7 @@ class Remote:
             got += chunk
             self.received += len(chunk)
             if self.received > MOST_BYTES:
-                self._fail(OutOfMemory, f"its answers are more than {MOST_BYTES >> 20} MB in all")
+                self._fail(OutOfMemory, f"answered with more than {MOST_BYTES >> 20} MB in all")
         if len(got) < wire.HEADER.size:
             return False
         try:
@@ -239,23 +266,19 @@ class Remote:
             while chunk := os.read(self.output, 1 << 16):
                 self.printed.add(chunk)
                 if self.printed.total > FLOOD:
-                    self._fail(Flooded, f"it printed more than {FLOOD >> 20} MB: is there a print in a loop that never ends?")
+                    self._fail(Flooded, f"printed more than {FLOOD >> 20} MB: look for a print in a loop that does not end")
             if self.output in selector.get_map():
                 selector.unregister(self.output)
 
-    def _fail(self, kind: type[Ended], sentence: str) -> NoReturn:
+    def _fail(self, kind: type[Ended], did: str) -> NoReturn:
         """End the process and say why."""
         self.end()
         if self.over:
             kind = OutOfMemory
             most = {"out of memory": f"{self.limits.memory_mb} MB of memory", "too many processes": f"{self.limits.processes} processes"}
-            sentence = f"it took more than {most.get(self.over, 'its share of the disk')}"
+            did = f"took more than {most.get(self.over, 'its share of the disk')}"
         self.fatal = kind.fatal
-        if kind is TimedOut:
-            self.call_s = min(
-                self.call_s, max(self.limits.call_s / 4, 1.0)
-            )  # who hangs once will hang again, and there is a budget for all
-        raise kind(sentence)
+        raise kind(did)
 
     def take_output(self) -> str:
         """What was printed since the last time."""
@@ -263,7 +286,14 @@ class Remote:
         return text
 
 
-CRASHED = "it ended the Python process (a crash, os._exit, or too little memory)"
+CRASHED = "ended the Python process (a crash, os._exit, or too little memory)"
+LOOP = "look for a loop that does not end"
+
+
+def _called(message: tuple[Any, ...]) -> str:
+    """Which function a request calls, by its name or what it belongs to; ``cell`` for all cells."""
+    target = message[2] if message[0] == "do" else message[0]
+    return str(target[1] if isinstance(target, tuple) else vars(target)["_what"] if isinstance(target, RemoteObject) else target)
 
 
 def _is_dotted(name: str) -> bool:
@@ -282,7 +312,8 @@ def raised(name: str, text: str, line: Any, *, may_stop: bool = False) -> Except
         kind = RuntimeError
     text = text[:LONGEST_WORDS]
     said = text if kind.__name__ == name else f"{name[:60]}: {text}"
-    where = f" (line {line} of the cell)" if type(line) is int and 0 < line < 1e6 else ""
+    stub = kind is NotImplementedError and not text  # as released: where it stands says nothing
+    where = f" (line {line} of the cell)" if type(line) is int and 0 < line < 1e6 and not stub else ""
     try:
         return kind(said + where)  # type: ignore[no-any-return]
     except TypeError:  # UnicodeDecodeError and the like want more

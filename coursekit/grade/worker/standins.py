@@ -1,5 +1,6 @@
 """Stand-ins, outside the box, for what a student's notebook defines: what is done to them is done in the student's process."""
 
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,12 @@ class RemoteObject:
 
     def __repr__(self) -> str:
         return f"<{self._what} of the student>"
+
+
+@functools.lru_cache(64)
+def kind_of(what: str) -> type[RemoteObject]:
+    """A class for the objects of one kind: ``type(x).__name__`` says what the student returned."""
+    return type(what, (RemoteObject,), {}) if what.isidentifier() else RemoteObject
 
 
 class Absent:

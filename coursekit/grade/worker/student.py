@@ -3,16 +3,23 @@
 Nothing here is trusted: a student's code may change all of it. It can then say what it likes, and only ever about its own values.
 """
 
+import ast
 import functools
+import importlib
 import os
 import random
+import re
 import socket
 import sys
 import traceback
 from collections.abc import Callable
 from typing import Any
 
+from ..notebook import pieces
 from . import wire
+
+QUIET = re.compile(r"\A\s*%%(?:time|capture)\b.*\n")  # magics that would keep what is under them from going on after an error
+MOST_ERRORS = 20  # of a cell, after which it is left
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "call": lambda f, *a, **k: f(*a, **k),
@@ -41,11 +48,29 @@ class Student:
         return actions[action](*rest)
 
     def cell(self, source: str) -> None:
-        """Run a cell as a notebook does, magics and all."""
-        ran = self.shell.run_cell(source, store_history=False)
-        error = ran.error_before_exec or ran.error_in_exec
-        if error is not None:
-            raise error
+        """Run a cell as a notebook does, magics and all. After a statement that fails the others run too; the first error is raised."""
+        importlib.invalidate_caches()  # a module that %%writefile has just written is found
+        rest, errors = QUIET.sub("", source), list[BaseException]()
+        while rest.strip() and len(errors) < MOST_ERRORS:
+            ran = self.shell.run_cell(rest, store_history=False)
+            if ran.success:
+                break
+            errors.append(ran.error_before_exec or ran.error_in_exec)
+            rest = self.rest(self.shell.transform_cell(rest), ran)
+            if rest.strip() and len(errors) == 1:
+                errors[0].add_note("What follows in the cell was run all the same")
+        if errors:
+            raise errors[0]
+
+    @staticmethod
+    def rest(source: str, ran: Any) -> str:
+        """What is left of a cell, on the lines it stood on: behind the statement that failed, or what of it is Python."""
+        if ran.error_before_exec:
+            return "".join(piece if _is_python(piece) else "\n" * piece.count("\n") for piece in pieces(source))
+        lines, failed = source.split("\n"), _line(ran.error_in_exec, outermost=True)
+        ends = (statement.end_lineno or 0 for statement in ast.parse(source).body)
+        end = next((end for end in ends if end >= failed > 0), len(lines))
+        return "\n" * end + "\n".join(lines[end:])
 
     def take(self, number: int, names: list[str]) -> dict[str, Any]:
         """Hold on to what these names are now, for the check of this number: plain data is sent, the rest stays here."""
@@ -92,9 +117,18 @@ def shell() -> Any:
     return made
 
 
+def _is_python(source: str) -> bool:
+    try:
+        compile(source, "", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
 def serve(connection: socket.socket) -> None:
     """Answer until the wire closes."""
     seed()
+    sys.path.insert(0, "")  # as in a notebook: modules lie beside it
     student, alone = Student(connection), os.getpid()
     while True:
         request = receive(connection, student.find)
@@ -131,15 +165,15 @@ def told(error: BaseException) -> tuple[Any, ...]:
 
 def _text(error: BaseException) -> str:
     """An error's own words; a syntax error's with its line."""
-    if isinstance(error, SyntaxError):
-        return f"{error.msg} (line {error.lineno}: {(error.text or '').strip()})"
-    return str(error)[:2000]
+    words = f"{error.msg} (line {error.lineno}: {(error.text or '').strip()})" if isinstance(error, SyntaxError) else str(error)
+    return ". ".join([words[:2000], *getattr(error, "__notes__", [])])
 
 
-def _line(error: BaseException) -> int:
-    """Where in the student's cell it was raised, or 0."""
-    frames = traceback.extract_tb(error.__traceback__, limit=-50)
-    return next((frame.lineno or 0 for frame in reversed(frames) if frame.filename.startswith(("<ipython", "/tmp/ipykernel"))), 0)
+def _line(error: BaseException, *, outermost: bool = False) -> int:
+    """Where in the student's cell it was raised, or in which line of its own that began; 0 for nowhere."""
+    frames = traceback.extract_tb(error.__traceback__, limit=50 if outermost else -50)
+    lines = [frame.lineno or 0 for frame in frames if frame.filename.startswith(("<ipython", "/tmp/ipykernel"))]
+    return lines[0 if outermost else -1] if lines else 0
 
 
 def _flush() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ..records import Job, Step
 
-MAGIC = re.compile(r"^[ \t]*[%!].*$", re.MULTILINE)
+MAGIC = re.compile(r"^[ \t]*[%!].*$", re.MULTILINE)  # in a cell that is no plain Python; in one that is, a line of a text
 NEEDLESS = (
     *("ctypes", "cffi", "subprocess", "socket", "pty", "_posixsubprocess", "_thread", "marshal"),
     *(f"os.{name}" for name in ("fork", "forkpty", "kill", "killpg", "_exit", "abort", "system", "popen", "environ", "getenv")),
@@ -23,8 +23,15 @@ NEEDLESS = (
 INSIDES = ("__subclasses__", "__globals__", "__code__", "__closure__", "__builtins__", "gi_frame", "tb_frame", "f_back")
 PLACES = ("/proc/", "/dev/shm", ".pyc", "gradebook.db", "solutions/", "sitecustomize")
 BUILT = ("eval", "exec", "compile")
-CLOSES = ", which the assignment closes."
 MOST = 20
+
+
+def tree(source: str) -> ast.Module:
+    """A cell's statements, without magics."""
+    try:
+        return ast.parse(source)
+    except SyntaxError:
+        return ast.parse(MAGIC.sub("", source))
 
 
 def look(job: Job) -> list[str]:
@@ -33,30 +40,22 @@ def look(job: Job) -> list[str]:
     for k, step in enumerate(job.steps):
         if step.kind in ("answer", "own"):
             where = f"The answer {step.grade_id}" if step.kind == "answer" else f"A cell the student added (cell {k + 1})"
-            said = list(dict.fromkeys(_in_cell(step, job.closed)))
-            found += [f"{where} {what}" for what in (said if step.kind == "answer" else _kindly(said))]
+            found += [f"{where} {what}" for what in dict.fromkeys(_in_cell(step, job.closed))]
     return found[:MOST]
-
-
-def _kindly(said: list[str]) -> list[str]:
-    """What is said of a cell beside the answers: that it compares with what is closed is one remark, and no offence."""
-    closed = sorted({sentence.split()[1].rstrip(",") for sentence in said if sentence.endswith(CLOSES)})
-    kind = "compares with what the assignment closes, which is no offence unless an answer calls it"
-    return [sentence for sentence in said if not sentence.endswith(CLOSES)] + ([f"{kind}: {', '.join(closed)}."] if closed else [])
 
 
 def _in_cell(step: Step, closed: tuple[str, ...]) -> Iterator[str]:
     try:
-        tree = ast.parse(MAGIC.sub("", step.source))
+        parsed = tree(step.source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
-    known = dict(_imports(tree))
-    for name in [*_imported(tree), *(name for node in ast.walk(tree) for name in _named(node, known))]:
+    known = dict(_imports(parsed))
+    for name in [*_imported(parsed), *(name for node in ast.walk(parsed) for name in _named(node, known))]:
         if needless := _under(name, NEEDLESS):
             yield f"uses {needless}: no exercise needs it."
         if _under(name, closed):
-            yield f"names {name}{CLOSES}"
-    for node in ast.walk(tree):
+            yield f"names {name}, which the assignment closes."
+    for node in ast.walk(parsed):
         yield from _odd(node)
 
 
@@ -64,18 +63,18 @@ def _under(name: str, names: tuple[str, ...]) -> str:
     return next((n for n in names if name == n or name.startswith(f"{n}.")), "")
 
 
-def _imported(tree: ast.AST) -> Iterator[str]:
+def _imported(parsed: ast.AST) -> Iterator[str]:
     """Modules and names that are imported, as dotted names."""
-    for node in ast.walk(tree):
+    for node in ast.walk(parsed):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
+def _imports(parsed: ast.AST) -> Iterator[tuple[str, str]]:
     """What a name means after the imports of this cell."""
-    for node in ast.walk(tree):
+    for node in ast.walk(parsed):
         if isinstance(node, ast.Import):
             yield from (
                 (alias.asname or alias.name.partition(".")[0], alias.name if alias.asname else alias.name.partition(".")[0])

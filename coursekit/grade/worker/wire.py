@@ -26,7 +26,8 @@ import torch
 
 HEADER = struct.Struct("!4sIQ")
 MAGIC = b"CK\x00\x01"
-LONGEST_TEXT, LONGEST_BUFFERS, DEEPEST = 8 << 20, 256 << 20, 40
+LONGEST_TEXT, LONGEST_BUFFERS, DEEPEST = 4 << 20, 256 << 20, 40
+MOST_VALUES = 100_000  # that stand in lists one by one, of a frame: each costs the checks a while
 MOST_KEYS, MOST_RECORDS, MOST_BITS = 10_000, 64, 4096  # of a frame: keys whose hashes collide, classes, and huge numbers cost time
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 NUMBERS = ("bool", *INTEGERS, "float16", "float32", "float64", "complex64", "complex128")
@@ -57,12 +58,15 @@ def encode(value: Any, *, handle: Handle | None = None) -> bytes:
 
 class _Writer:
     def __init__(self, handle: Handle | None) -> None:
-        self.handle, self.keys = handle, 0
+        self.handle, self.keys, self.values = handle, 0, 0
         self.buffers: list[bytes] = []
 
     def node(self, x: Any, depth: int) -> Any:
+        self.values += 1
         if depth > DEEPEST:
             raise ValueError(f"expected data nested at most {DEEPEST} deep, got more")
+        if self.values > MOST_VALUES:
+            raise ValueError(f"expected at most {MOST_VALUES:,} values in lists, tuples and dicts, got more: return a tensor or an array")
         if x is None or isinstance(x, bool):
             return x
         if isinstance(x, str):
@@ -128,7 +132,7 @@ class _Writer:
         if isinstance(x, complex):
             return ["complex", x.real, x.imag]
         if isinstance(x, range):
-            return ["list", *x]
+            return ["list", *(self.node(k, 1) for k in x)]
         if isinstance(x, torch.dtype):
             return ["dtype", str(x).removeprefix("torch.")]
         if self.handle is None:
@@ -175,12 +179,13 @@ class _Reader:
         if not isinstance(lengths, list) or not all(type(n) is int and n >= 0 for n in lengths) or sum(lengths) != len(body):
             raise Malformed("lengths that do not add up")
         self.body, self.lengths, self.lookup = body, lengths, lookup
-        self.used, self.start, self.keys = 0, 0, 0
+        self.used, self.start, self.keys, self.values = 0, 0, 0, 0
         self.kinds: dict[tuple[str, ...], Any] = {}
 
     def value(self, node: Any, depth: int) -> Any:
-        if depth > DEEPEST:
-            raise Malformed("data nested too deep")
+        self.values += 1
+        if depth > DEEPEST or self.values > MOST_VALUES:
+            raise Malformed("data nested too deep, or too many values")
         if isinstance(node, str):
             return node.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair would break whoever prints it
         if isinstance(node, list):

@@ -45,6 +45,7 @@ def grade(box: Box, request: pytest.FixtureRequest) -> Grade:
         request.node.user_properties.append(("attack", f"{box.kind:<11} {case:<70} {found.outcome()}"))  # tests/conftest.py prints it
         return found
 
+    graded.box = box  # type: ignore[attr-defined]
     return graded
 
 
