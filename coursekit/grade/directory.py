@@ -14,12 +14,15 @@ from nbgrader.api import MissingEntry
 from nbgrader.apps import NbGraderAPI
 from nbgrader.converters import GenerateAssignment
 from nbgrader.utils import capture_log, is_grade, is_locked, is_solution, is_task, temp_attrs
+from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from traitlets.config import Config, PyFileConfigLoader
 
 from .book import gradebook
 from .journal import keep_release
 from .source import lint, read_source
+
+STEPS = ("source", "release", "submitted", "autograded", "feedback")  # nbgrader's folders
 
 
 def course(course_dir: str | Path = ".") -> NbGraderAPI:
@@ -38,6 +41,15 @@ def course(course_dir: str | Path = ".") -> NbGraderAPI:
     log.propagate = False
     log.handlers = log.handlers or [logging.NullHandler()]
     return NbGraderAPI(config=config, log=log)
+
+
+def places(api: NbGraderAPI) -> tuple[str, ...]:
+    """Where the course, what it keeps elsewhere, and its gradebook lie: all that a student's code must not read."""
+    directory = api.coursedir
+    steps = (directory.format_path(getattr(directory, f"{step}_directory"), ".", ".") for step in STEPS)
+    database = make_url(directory.db_url)
+    file = [Path(database.database).parent] if database.drivername.startswith("sqlite") and database.database else []
+    return tuple(sorted({str(Path(place).resolve()) for place in (directory.root, Path(directory.root, "marks"), *steps, *file)}))
 
 
 def release(assignment: str, course_dir: str | Path = ".") -> Path:

@@ -25,9 +25,11 @@ def check() -> tuple[bool, list[str]]:
             f"sandbox: none on {sys.platform}. Grade in the container of deploy/grader, or on a Linux computer. Learning, Validate and the "
             "visible checks work here; `coursekit grade run --unsafe` runs students' code with your own rights."
         ]
+    from .directory import course, places
     from .worker import sandbox  # Unix alone
 
-    reasons = {kind: sandbox.works(kind) for kind in ("bubblewrap", "landlock")}
+    private = places(course()) if Path("nbgrader_config.py").is_file() else ()
+    reasons = {kind: sandbox.works(kind, private) for kind in ("bubblewrap", "landlock")}
     lines = [f"{kind}: {reason or 'works'}" for kind, reason in reasons.items()]
     usable = [kind for kind, reason in reasons.items() if not reason]
     if usable:

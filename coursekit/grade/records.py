@@ -58,6 +58,7 @@ class Job:
     steps: tuple[Step, ...]
     closed: tuple[str, ...] = ()  # names a student's code may not call
     limits: Limits = Limits()
+    private: tuple[str, ...] = ()  # folders of the course and its gradebook: no student's code sees them
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,9 @@ def to_json(record: Any) -> str:
 def job_from(data: dict[str, Any]) -> Job:
     """A job back from ``asdict``."""
     steps = tuple(Step(**{**step, "defines": tuple(step["defines"])}) for step in data["steps"])
-    return Job(**{**data, "steps": steps, "closed": tuple(data["closed"]), "limits": Limits(**data["limits"])})
+    return Job(
+        **{**data, "steps": steps, "closed": tuple(data["closed"]), "private": tuple(data["private"]), "limits": Limits(**data["limits"])}
+    )
 
 
 def result_from(data: dict[str, Any]) -> Result:

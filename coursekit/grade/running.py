@@ -13,7 +13,7 @@ from nbgrader.apps import NbGraderAPI
 
 from . import pool
 from .book import folder, gradebook, record_grades, void
-from .directory import course
+from .directory import course, places
 from .intake import Reading, read
 from .journal import record_of
 from .records import MISSING, PARTLY, UNREADABLE, Job, Limits, Record, Result
@@ -48,13 +48,14 @@ def run(
     """
     api, source = course(course_dir), read_source(course_dir, assignment)
     _is_released(api, source)
-    kind = "none" if unsafe else "" if scheduler else sandbox_kind()
+    private = places(api)
+    kind = "none" if unsafe else "" if scheduler else sandbox_kind(private)
     chosen = _chosen(api, assignment, only)
     with _alone(Path(course_dir)):
         grading = _Run(api, source, uuid.uuid4().hex[:12], len(chosen), report)
         ready = grading.read(chosen, again=again, limits=limits or Limits())
         if ready:
-            everything = [job for reading in ready.values() for job in reading.jobs]
+            everything = [replace(job, private=private) for reading in ready.values() for job in reading.jobs]
             ran = (
                 pool.distributed(everything, kind=kind, scheduler=scheduler)
                 if scheduler
@@ -133,13 +134,13 @@ def limited(reading: Reading, limits: Limits) -> Reading:
     return replace(reading, jobs=tuple(replace(job, limits=limits) for job in reading.jobs))
 
 
-def sandbox_kind() -> str:
-    """The kind of sandbox that works here."""
+def sandbox_kind(private: Iterable[str] = ()) -> str:
+    """The kind of sandbox that works here and shows nothing of these places."""
     if sys.platform == "win32":
         raise ValueError("expected Linux to grade on, got Windows: grade in the container of deploy/grader")
     from .worker.sandbox import choose
 
-    return choose()
+    return choose(tuple(private))
 
 
 def _chosen(api: NbGraderAPI, assignment: str, only: Iterable[str] | None) -> list[str]:

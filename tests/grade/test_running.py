@@ -104,7 +104,7 @@ def test_without_a_sandbox_nothing_runs_unless_told(root: Path, refuses: Callabl
     from coursekit.grade.worker import sandbox
 
     submit(root, "ada", "right")
-    monkeypatch.setattr(sandbox, "works", lambda kind: f"{kind} is not there")
+    monkeypatch.setattr(sandbox, "works", lambda kind, _: f"{kind} is not there")
     refuses("expected a sandbox to run students' code in, got none", lambda: grade.run(NAME, root, **QUIET))
     assert records(root, NAME) == {}
     (record,) = grade.run(NAME, root, unsafe=True, **QUIET)

@@ -18,13 +18,13 @@ from . import sandbox
 class Box:
     """A warm start in its outer box; one student's process at a time. ``kind`` is bubblewrap, landlock, or none."""
 
-    def __init__(self, kind: str, *, closed: Sequence[str] = ()) -> None:
-        self.kind, self.closed = kind, tuple(closed)
+    def __init__(self, kind: str, *, closed: Sequence[str] = (), private: Sequence[str] = ()) -> None:
+        self.kind, self.closed, self.private = kind, tuple(closed), tuple(private)
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.home = None if kind == "bubblewrap" else tempfile.TemporaryDirectory(prefix="warm", ignore_cleanup_errors=True)
         homes = dict.fromkeys(sandbox.HOMES, self.home.name) if self.home else {}
         command = [sys.executable, "-m", "coursekit.grade.worker.warm", str(theirs.fileno())]
-        line = sandbox.bubblewrap(command, closed=closed) if kind == "bubblewrap" else command
+        line = sandbox.bubblewrap(command, closed=closed, private=private) if kind == "bubblewrap" else command
         self.process = subprocess.Popen(
             line, pass_fds=[theirs.fileno()], env=sandbox.environment() | homes, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, cwd=self.home.name if self.home else None,
@@ -32,7 +32,7 @@ class Box:
         theirs.close()
         answer = b""
         with contextlib.suppress(ConnectionError):
-            self.control.send(json.dumps({"kind": kind, "closed": self.closed}).encode())
+            self.control.send(json.dumps({"kind": kind, "closed": self.closed, "private": self.private}).encode())
             answer = self.control.recv(1 << 16)
         if not answer:
             reason = (self.process.communicate()[1].decode().strip().splitlines() or ["no reason given"])[-1]

@@ -17,17 +17,22 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x8000000, 0x10000000, 0x20000000
 CLONE_NEW_ANY = 0x7E020080
 MS_NOSUID_NODEV_NOEXEC = 2 | 4 | 8
+LIBRARY = Path(__file__).parents[2]
+MOST_PROBES = 200  # of one folder
 MS_BIND_ALL = 0x1000 | 0x4000
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 36, 38
 LANDLOCK_FROM = 6  # the first interface that also keeps signals in
-SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/fonts", "/etc/ssl")
+SYSTEM = (
+    *("/usr/bin", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share/fonts", "/usr/share/zoneinfo", "/bin", "/lib", "/lib64"),
+    *("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/fonts", "/etc/ssl"),
+)
 PROC = ("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/filesystems", "/proc/loadavg", "/proc/uptime")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 SCRATCH_MB, SHARED_MB = 64, 512
@@ -56,9 +61,59 @@ def called(result: int, what: str) -> int:
 
 
 def readable() -> list[Path]:
-    """This environment, its Python and this library."""
-    places = {sys.prefix, sys.base_prefix, sysconfig.get_path("purelib"), str(Path(__file__).parents[2])}
-    return [Path(p) for p in sorted(places)]
+    """The folders that this environment's Python needs, and this library: never the prefix, in which a course may lie."""
+    paths = sysconfig.get_paths()
+    places = {paths[name] for name in ("stdlib", "purelib", "platlib")}
+    places |= {f"{sys.base_prefix}/lib", str(LIBRARY)}
+    return sorted({path for place in places for path in (Path(place), Path(place).resolve()) if path.is_dir()})
+
+
+def programs() -> list[Path]:
+    """Python itself, each link on the way to it, and what tells it its environment."""
+    path = Path(sys.executable)
+    steps = [path, Path(sys.prefix, "pyvenv.cfg")]
+    while path.is_symlink():
+        path = path.parent / path.readlink()
+        steps.append(path)
+    return [step for step in steps if step.exists()]
+
+
+def closed_off(private: Sequence[str]) -> list[Path]:
+    """The private places; ValueError where one of them is itself what a student's code needs."""
+    seen = [place.resolve() for place in (*map(Path, SYSTEM), *readable())]
+    places = sorted({Path(path).resolve() for path in private})
+    if needed := [str(place) for place in places if place in seen]:
+        raise ValueError(
+            f"expected the course and its gradebook beside what Python needs, got {needed[0]}, which students' code must be able to read: "
+            "move the course, or make the environment elsewhere"
+        )
+    return [place for place in places if place.exists()]
+
+
+def covered(closed: Sequence[str], private: Sequence[str]) -> set[Path]:
+    """Every path at which something closed or private would be seen in what is readable: a folder may be reached by links too."""
+    away = [path.resolve() for path in (*hidden(closed), *closed_off(private))]
+    near = [(place, place.resolve()) for place in (*map(Path, SYSTEM), *readable())]
+    return {place / path.relative_to(real) for path in away for place, real in near if real in path.parents}
+
+
+def probes(private: Sequence[str]) -> list[str]:
+    """Files and folders that a box around a student's code must not show: what lies in the private places, and is not needed."""
+    needed = [path for place in (*readable(), *programs()) for path in (place, place.resolve())]
+    inner = [path for place in map(Path, private) for path in (sorted(place.iterdir())[:MOST_PROBES] if place.is_dir() else [place])]
+    return [str(p) for p in inner if not any(p == n or p in n.parents or n in p.parents for n in needed) and os.access(p, os.R_OK)]
+
+
+def shown(path: str) -> bool:
+    """Whether this process can read a file, or see what is in a folder."""
+    try:
+        if os.path.isdir(path):
+            os.listdir(path)
+        else:
+            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
 
 
 def hidden(closed: Sequence[str]) -> list[Path]:
@@ -81,31 +136,44 @@ def environment() -> dict[str, str]:
     path = os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/bin"])
     plain = {"PATH": path, "USER": "student", "LANG": "C.UTF-8", "MPLBACKEND": "agg"}
     python = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1", "PYTHONSAFEPATH": "1"}
+    if str(LIBRARY.parent) not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        python["PYTHONPATH"] = str(LIBRARY.parent)  # the library that grades, not another that is installed
     return plain | python | threads | dict.fromkeys(HOMES, "/tmp")
 
 
 # --- the outer box ---
 
 
-def bubblewrap(command: Sequence[str], *, closed: Sequence[str] = ()) -> list[str]:
-    """The command line that runs ``command`` in bubblewrap: no network, nothing writable but a scratch in memory."""
+def bubblewrap(command: Sequence[str], *, closed: Sequence[str] = (), private: Sequence[str] = ()) -> list[str]:
+    """The command line that runs ``command`` in bubblewrap: no network, nothing writable but a scratch in memory.
+
+    Of places in each other the inner one decides: an environment in a course is seen, a course in an environment is not.
+    """
     line = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000"]
     line += ["--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     line += ["--size", str(SCRATCH_MB << 20), "--tmpfs", "/tmp"]  # first: the environment itself may lie in /tmp
-    for place in SYSTEM:
-        line += ["--ro-bind-try", place, place]
-    for path in readable():
-        line += ["--ro-bind", str(path), str(path)]
-    for path in hidden(closed):
-        line += ["--tmpfs", str(path), "--remount-ro", str(path)] if path.is_dir() else ["--ro-bind", "/dev/null", str(path)]
+    away = covered(closed, private)
+    places = {path: ["--ro-bind-try", str(path), str(path)] for path in (*map(Path, SYSTEM), *readable())}
+    places |= {path: ["--tmpfs", str(path)] if path.is_dir() else ["--ro-bind", "/dev/null", str(path)] for path in away}
+    for path in sorted(places, key=lambda path: len(path.parts)):
+        line += places[path]
+    for path in programs():
+        if not any(path.is_relative_to(place) for place in map(Path, SYSTEM)):
+            line += ["--symlink", os.readlink(path), str(path)] if path.is_symlink() else ["--ro-bind", str(path), str(path)]
     line += ["--proc", "/proc", "--dev", "/dev", "--chdir", "/tmp"]
-    line += ["--remount-ro", "/dev", "--remount-ro", "/"]  # else one student leaves files there for the next
+    for path in (*(path for path in away if path.is_dir()), Path("/dev"), Path("/")):
+        line += ["--remount-ro", str(path)]  # else one student leaves files there for the next
     return [*line, "--", *command]
 
 
-def works(kind: str) -> str:
-    """Why a kind of box does not work here, in a phrase; empty if it does. It is tried, not guessed."""
-    command = [sys.executable, "-c", f"from coursekit.grade.worker.sandbox import tried; tried({kind!r})"]
+def works(kind: str, private: Sequence[str] = ()) -> str:
+    """Why a kind of box does not work here, in a phrase; empty if it does. It is tried, not guessed, and looked into."""
+    try:
+        closed_off(private)
+    except ValueError as error:
+        return str(error)
+    what = (kind, list(map(str, private)), probes(private))
+    command = [sys.executable, "-c", f"from coursekit.grade.worker.sandbox import tried; tried(*{what!r})"]
     if kind == "landlock":
         version = libc.syscall(444, None, ctypes.c_size_t(0), 1) if sys.platform == "linux" else -1
         if version < LANDLOCK_FROM:
@@ -113,24 +181,27 @@ def works(kind: str) -> str:
     elif shutil.which("bwrap") is None:
         return "bubblewrap (bwrap) is not installed"
     else:
-        command = bubblewrap(command)
+        command = bubblewrap(command, private=private)
     ended = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=60)
     return "" if ended.returncode == 0 else f"{kind} fails: {(ended.stderr.strip().splitlines() or ['no reason given'])[-1][:200]}"
 
 
-def tried(kind: str) -> NoReturn:
-    """Close a box around nothing."""
+def tried(kind: str, private: Sequence[str], unseen: Sequence[str]) -> NoReturn:
+    """Close a box around nothing, and look whether it shows what must stay unseen."""
     with tempfile.TemporaryDirectory() if kind == "landlock" else contextlib.nullcontext("/tmp") as scratch:
         if (child := os.fork()) == 0:
-            enter(kind, memory_mb=256, scratch=Path(scratch))
-            os._exit(0)
+            enter(kind, memory_mb=256, scratch=Path(scratch), private=private)
+            if seen := next(filter(shown, unseen), ""):
+                os.write(2, f"students' code could read {seen}\n".encode())
+            os._exit(bool(seen))
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     raise SystemExit(code)
 
 
-def choose() -> str:
-    """The kind of box that works here, ``bubblewrap`` before ``landlock``."""
-    reasons = {kind: works(kind) for kind in ("bubblewrap", "landlock")}
+def choose(private: Sequence[str] = ()) -> str:
+    """The kind of box that works here and shows nothing private, ``bubblewrap`` before ``landlock``."""
+    closed_off(private)
+    reasons = {kind: works(kind, private) for kind in ("bubblewrap", "landlock")}
     for kind, reason in reasons.items():
         if not reason:
             return kind
@@ -143,14 +214,22 @@ def choose() -> str:
 # --- the inner box, one a submission ---
 
 
-def enter(kind: str, *, memory_mb: int, scratch: Path = Path("/tmp"), closed: Sequence[str] = (), processes: int = 64) -> None:
+def enter(
+    kind: str,
+    *,
+    memory_mb: int,
+    scratch: Path = Path("/tmp"),
+    closed: Sequence[str] = (),
+    private: Sequence[str] = (),
+    processes: int = 64,
+) -> None:
     """Close the box around this process. In bubblewrap it comes back in a grandchild, and SIGTERM to who waits for that ends the box."""
     if kind == "bubblewrap":
         _namespaces()
     called(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")
     limit(memory_mb, processes)
     if kind == "landlock":
-        _landlock(scratch, closed)
+        _landlock(scratch, covered(closed, private))
         _drop_capabilities()
     if kind != "none":
         _seccomp(sockets=kind == "bubblewrap")
@@ -231,7 +310,7 @@ def _drop_capabilities() -> None:
     called(libc.capset(struct.pack("Ii", 0x20080522, 0), bytes(24)), "drop capabilities")
 
 
-def _allowed(place: Path, closed: Sequence[Path]) -> Iterator[Path]:
+def _allowed(place: Path, closed: Collection[Path]) -> Iterator[Path]:
     """``place``, or what lies in it where something under it is closed; a link there would lead around that."""
     if place in closed:
         return
@@ -243,12 +322,11 @@ def _allowed(place: Path, closed: Sequence[Path]) -> Iterator[Path]:
         yield place
 
 
-def _landlock(scratch: Path, closed: Sequence[str]) -> None:
+def _landlock(scratch: Path, away: Collection[Path]) -> None:
     """Reading of the environment, writing of the scratch, no TCP, no signal and no abstract socket to the outside."""
     read, everything = 0b1101, (1 << 16) - 1
     attributes = struct.pack("QQQ", everything, 0b11, 0b11)
     ruleset = called(libc.syscall(444, attributes, ctypes.c_size_t(len(attributes)), 0), "Landlock")
-    away = [path.resolve() for path in hidden(closed)]
     places = [p for place in (*map(Path, (*SYSTEM, *PROC)), *readable()) for p in _allowed(place.resolve(), away)]
     for path, rights in [*((p, read) for p in places), *((Path(p), 0b110) for p in DEVICES), (scratch, everything)]:
         if not path.exists():

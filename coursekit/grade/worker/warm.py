@@ -5,6 +5,7 @@ a student's end of the wire and the end of the pipe its prints go to; ``null`` s
 """
 
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -55,6 +56,9 @@ def prepare(closed: Sequence[str]) -> None:
     torch.set_num_threads(1)
     student.shell().run_cell("1", store_history=False)
     closing.close(closed)
+    student.seed()  # it imports, the first time
+    gc.collect()
+    gc.freeze()  # what stays is not copied for each student by looking at it
     threads = len(os.listdir("/proc/self/task"))
     if threads != 1:
         raise RuntimeError(f"expected one thread to fork from, got {threads}")
@@ -78,7 +82,7 @@ class Running:
         self.pid = os.fork()
         if self.pid == 0:
             control.close()
-            _become_student(kind, limits, settings["closed"], descriptors, self.scratch or Path("/tmp"))
+            _become_student(settings, limits, descriptors, self.scratch or Path("/tmp"))
 
     def look(self) -> None:
         """End what has grown too large or too many."""
@@ -156,9 +160,9 @@ def filled_mb(folder: Path) -> float:
     return blocks / 2048
 
 
-def _become_student(kind: str, limits: dict[str, Any], closed: Sequence[str], descriptors: Sequence[int], scratch: Path) -> None:
+def _become_student(settings: dict[str, Any], limits: dict[str, Any], descriptors: Sequence[int], scratch: Path) -> None:
     """Never returns."""
-    code = 70
+    kind, code = settings["kind"], 70
     try:
         wire, output = (os.dup(descriptor) for descriptor in descriptors)
         silence = os.open(os.devnull, os.O_RDONLY)
@@ -169,9 +173,13 @@ def _become_student(kind: str, limits: dict[str, Any], closed: Sequence[str], de
             os.setsid()
             os.environ |= dict.fromkeys(sandbox.HOMES, str(scratch))
             tempfile.tempdir = None
+            os.chdir(scratch)
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000")  # if memory runs out, this goes first
-        sandbox.enter(kind, memory_mb=limits["memory_mb"], scratch=scratch, closed=closed, processes=limits["processes"])
+        sandbox.enter(
+            kind, memory_mb=limits["memory_mb"], scratch=scratch, closed=settings["closed"], private=settings["private"],
+            processes=limits["processes"],
+        )  # fmt: skip
         resource.setrlimit(resource.RLIMIT_CPU, (int(limits["cpu_s"]) + 1, int(limits["cpu_s"]) + 2))
         student.serve(socket.socket(fileno=3))
         code = 0
