@@ -6,7 +6,6 @@ the network, files but for the environment's own and a scratch folder, other pro
 
 import contextlib
 import ctypes
-import importlib.util
 import os
 import resource
 import shutil
@@ -21,18 +20,14 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from .layout import LIBRARY, SYSTEM, closed_off, covered, probes, programs, readable, shown
+
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x8000000, 0x10000000, 0x20000000
 CLONE_NEW_ANY = 0x7E020080
 MS_NOSUID_NODEV_NOEXEC = 2 | 4 | 8
-LIBRARY = Path(__file__).parents[2]
-MOST_PROBES = 200  # of one folder
 MS_BIND_ALL = 0x1000 | 0x4000
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 36, 38
 LANDLOCK_FROM = 6  # the first interface that also keeps signals in
-SYSTEM = (
-    *("/usr/bin", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share/fonts", "/usr/share/zoneinfo", "/bin", "/lib", "/lib64"),
-    *("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/fonts", "/etc/ssl"),
-)
 PROC = ("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/filesystems", "/proc/loadavg", "/proc/uptime")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 SCRATCH_MB, SHARED_MB = 64, 512
@@ -55,79 +50,6 @@ def called(result: int, what: str) -> int:
     if result < 0:
         raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
     return result
-
-
-# --- what may be read ---
-
-
-def readable() -> list[Path]:
-    """The folders that this environment's Python needs, and this library: never the prefix, in which a course may lie."""
-    paths = sysconfig.get_paths()
-    places = {paths[name] for name in ("stdlib", "purelib", "platlib")}
-    places |= {f"{sys.base_prefix}/lib", str(LIBRARY)}
-    return sorted({path for place in places for path in (Path(place), Path(place).resolve()) if path.is_dir()})
-
-
-def programs() -> list[Path]:
-    """Python itself, each link on the way to it, and what tells it its environment."""
-    path = Path(sys.executable)
-    steps = [path, Path(sys.prefix, "pyvenv.cfg")]
-    while path.is_symlink():
-        path = path.parent / path.readlink()
-        steps.append(path)
-    return [step for step in steps if step.exists()]
-
-
-def closed_off(private: Sequence[str]) -> list[Path]:
-    """The private places; ValueError where one of them is itself what a student's code needs."""
-    seen = [place.resolve() for place in (*map(Path, SYSTEM), *readable())]
-    places = sorted({Path(path).resolve() for path in private})
-    if needed := [str(place) for place in places if place in seen]:
-        raise ValueError(
-            f"expected the course and its gradebook beside what Python needs, got {needed[0]}, which students' code must be able to read: "
-            "move the course, or make the environment elsewhere"
-        )
-    return [place for place in places if place.exists()]
-
-
-def covered(closed: Sequence[str], private: Sequence[str]) -> set[Path]:
-    """Every path at which something closed or private would be seen in what is readable: a folder may be reached by links too."""
-    away = [path.resolve() for path in (*hidden(closed), *closed_off(private))]
-    near = [(place, place.resolve()) for place in (*map(Path, SYSTEM), *readable())]
-    return {place / path.relative_to(real) for path in away for place, real in near if real in path.parents}
-
-
-def probes(private: Sequence[str]) -> list[str]:
-    """Files and folders that a box around a student's code must not show: what lies in the private places, and is not needed."""
-    needed = [path for place in (*readable(), *programs()) for path in (place, place.resolve())]
-    inner = [path for place in map(Path, private) for path in (sorted(place.iterdir())[:MOST_PROBES] if place.is_dir() else [place])]
-    return [str(p) for p in inner if not any(p == n or p in n.parents or n in p.parents for n in needed) and os.access(p, os.R_OK)]
-
-
-def shown(path: str) -> bool:
-    """Whether this process can read a file, or see what is in a folder."""
-    try:
-        if os.path.isdir(path):
-            os.listdir(path)
-        else:
-            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
-    except OSError:
-        return False
-    return True
-
-
-def hidden(closed: Sequence[str]) -> list[Path]:
-    """The files of the modules that an assignment closes."""
-    found = []
-    for name in closed:
-        top, *parts = name.split(".")
-        spec = None if top == "torch" else importlib.util.find_spec(top)
-        if spec is None or spec.origin is None:
-            continue
-        base = Path(spec.origin).parent if spec.submodule_search_locations else Path(spec.origin).with_suffix("")
-        place = base.joinpath(*parts)
-        found += [p for p in (place, place.with_suffix(".py"), *place.parent.glob(f"__pycache__/{place.name}.*.pyc")) if p.exists()]
-    return found
 
 
 def environment() -> dict[str, str]:

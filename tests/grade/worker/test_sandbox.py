@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from small_assignment import Grade, processes
 
-from coursekit.grade.worker import sandbox
+from coursekit.grade.worker import layout, sandbox
 from coursekit.grade.worker.remote import Box
 
 TRY = """
@@ -66,7 +66,7 @@ def test_writes_nothing_but_its_scratch(harmless: Grade, canary: Path) -> None:
         Path(sandbox.__file__).parent,
         Path(sandbox.__file__).parents[2] / "ops/roi",
     ]
-    places += sandbox.hidden(("torchvision.ops",))
+    places += layout.hidden(("torchvision.ops",))
     places += [Path(p) for p in ("/", "/dev", "/usr", "/etc", "/proc", "/var/tmp", "/run", "/home", "/sys")]
     came = harmless(
         own=TRY
