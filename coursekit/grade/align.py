@@ -70,9 +70,14 @@ def _steps(cells: Sequence[Cell], known: Mapping[str, SourceCell], place: Mappin
     yield from behind[""]
     for name, theirs in known.items():
         answer = cells[place[name]].source if name in place else ""
-        blank = plain(answer) in {"", *theirs.given}
+        blank, own = plain(answer) in {"", *theirs.given}, behind.get(name, [])
+        if theirs.step.by_hand and blank:  # what stands in a cell of its own under an untouched stub is the answer
+            kind = "text" if theirs.step.kind == "text" else "own"
+            written = [step.source for step in own if step.kind == kind and plain(step.source)]
+            answer, blank = "\n\n".join(written) or answer, not written
+            own = [step for step in own if step.kind != kind]
         yield replace(theirs.step, source=answer, blank=blank) if theirs.is_answer else theirs.step
-        yield from behind.get(name, ())
+        yield from own
 
 
 def _recognise(cells: Sequence[Cell], source: Sequence[SourceCell], named: Mapping[str, int]) -> dict[str, int]:

@@ -634,3 +634,14 @@ def test_files_that_were_released_are_no_addition(tmp_path: Path, folder: Path) 
     write(folder / "a1.ipynb", handed())
     (folder / "data.csv").write_text("1")
     assert look(folder, read_source(tmp_path, "a1")).flags == ()
+
+
+@pytest.mark.parametrize(("name", "kind"), [("why", "markdown"), ("plot", "code")])
+def test_an_answer_in_a_cell_of_its_own_under_an_empty_one_waits_for_a_person(
+    submit: Callable[[Cells], Reading], name: str, kind: str
+) -> None:
+    cells = handed()
+    at(cells, name)["source"] = ""
+    cells.insert(cells.index(at(cells, name)) + 1, own("Mine.", kind))
+    (step,) = [step for step in steps(submit(cells)) if step.grade_id == name]
+    assert (step.source, step.blank) == ("Mine.", False)
