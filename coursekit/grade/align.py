@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from coursekit.grade.notebook import Cell, plain
+from coursekit.grade.notebook import Cell, pieces, plain
 from coursekit.grade.records import Step
 from coursekit.grade.source import SourceCell
 
@@ -77,7 +77,17 @@ def _steps(cells: Sequence[Cell], known: Mapping[str, SourceCell], place: Mappin
             answer, blank = "\n\n".join(written) or answer, not written
             own = [step for step in own if step.kind != kind]
         yield replace(theirs.step, source=answer, blank=blank) if theirs.is_answer else theirs.step
+        if theirs.step.kind == "given" and name in place and (added := _added(cells[place[name]], theirs)):
+            yield Step("own", added)
         yield from own
+
+
+def _added(cell: Cell, theirs: SourceCell) -> str:
+    """What a student added to a locked cell: pieces that are not in it and give no name of its another meaning."""
+    known = {plain(piece) for text in (theirs.visible, *(c.source for c in theirs.released)) for piece in pieces(text)}
+    names = {match[1] or match[2] for match in map(DEFINITION.match, pieces(theirs.visible)) if match}
+    new = [piece for piece in pieces(cell.source) if plain(piece) not in known]
+    return "".join(piece for piece in new if not ((match := DEFINITION.match(piece)) and (match[1] or match[2]) in names)).strip()
 
 
 def _recognise(cells: Sequence[Cell], source: Sequence[SourceCell], named: Mapping[str, int]) -> dict[str, int]:

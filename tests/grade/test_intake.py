@@ -645,3 +645,12 @@ def test_an_answer_in_a_cell_of_its_own_under_an_empty_one_waits_for_a_person(
     cells.insert(cells.index(at(cells, name)) + 1, own("Mine.", kind))
     (step,) = [step for step in steps(submit(cells)) if step.grade_id == name]
     assert (step.source, step.blank) == ("Mine.", False)
+
+
+def test_what_was_added_to_a_locked_cell_runs_behind_it(submit: Callable[[Cells], Reading]) -> None:
+    cells = handed()
+    at(cells, "setup")["source"] = "import math\nimport numpy as np\nCLOSED = ()\n\n\ndef f():\n    return np.ones(1)"
+    ran = steps(submit(cells))
+    (k,) = [k for k, step in enumerate(ran) if step.grade_id == "setup"]
+    assert (ran[k].source, ran[k + 1].kind) == (CELLS[1]["source"], "own")
+    assert ran[k + 1].source.split() == ["import", "numpy", "as", "np", "def", "f():", "return", "np.ones(1)"]
