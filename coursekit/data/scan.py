@@ -140,9 +140,14 @@ def cropped(scan: Scan, start: tuple[int, int, int], size: tuple[int, int, int])
 
 
 def to_nifti(scan: Scan, path: Path) -> None:
-    """Write ``.nii`` or ``.nii.gz``: NIfTI's first axis is our last, so a viewer sees (W, H, D); ``unit`` goes into ``descrip``."""
-    values: np.ndarray = scan.values.numpy()
-    values = values.astype(np.uint8) if values.dtype == np.bool_ else values
+    """Write ``.nii`` or ``.nii.gz``: NIfTI's first axis is our last, so a viewer sees (W, H, D); ``unit`` goes into ``descrip``.
+
+    NIfTI has neither bool, written as uint8, nor half precision, written as float32.
+    """
+    if not path.name.endswith((".nii", ".nii.gz")):
+        raise _check.refuse("a name that ends in .nii or .nii.gz", path.name, "rename it")
+    wider = {torch.bool: torch.uint8, torch.float16: torch.float32, torch.bfloat16: torch.float32}
+    values: np.ndarray = scan.values.detach().to(wider.get(scan.values.dtype, scan.values.dtype)).numpy()
     image = nib.Nifti1Image(values.transpose(2, 1, 0), scan.affine[:, [2, 1, 0, 3]], dtype=values.dtype)
     image.header.set_xyzt_units("mm")
     image.header["descrip"] = scan.unit.encode()
@@ -175,11 +180,18 @@ def _opened(path: Path) -> tuple[Any, np.ndarray]:
     """The image and its scaled values, every file of it read to its end: there a compressed one has its checksum."""
     if path.suffix in (".mgh", ".mgz"):
         with ImageOpener(path) as stream:  # nibabel would leave it open
+            if int.from_bytes(stream.read(30)[28:], "big") != 1:
+                raise ValueError("no orientation, goodRASFlag is not 1")  # nibabel would make one up
+            stream.seek(0)
             image = nib.MGHImage.from_stream(stream.fobj)
             values = np.asanyarray(image.dataobj)
             _read_on(stream)
         return image, values
+    with ImageOpener(path) as stream:  # first: of a damaged one nibabel says that it is no image
+        _read_on(stream)
     image = nib.load(path)
+    if isinstance(image, nib.Nifti1Image) and image.dataobj.offset < image.header.single_vox_offset:
+        raise ValueError(f"voxels that begin in the header, at byte {image.dataobj.offset}")
     values = np.asanyarray(image.dataobj)
     for part in image.file_map.values():
         with ImageOpener(part.filename) as stream:
@@ -194,8 +206,10 @@ def _read_on(stream: ImageOpener) -> None:
 
 def _mm(image: Any, path: Path) -> float:
     """The unit of length in the header, in mm."""
-    with _check.reading("a unit of length", path):
-        return {"mm": 1.0, "unknown": 1.0, "micron": 1e-3, "meter": 1e3}[image.header.get_xyzt_units()[0]]
+    code, known = int(image.header["xyzt_units"]) & 7, {0: 1.0, 1: 1e3, 2: 1.0, 3: 1e-3}  # none, m, mm, µm
+    if code not in known:
+        raise _check.refuse(f"m, mm or µm as the unit of length in {path.name}", f"code {code}", "mend xyzt_units in its header")
+    return known[code]
 
 
 def _known_place(image: Any, path: Path) -> None:
@@ -205,13 +219,21 @@ def _known_place(image: Any, path: Path) -> None:
         if 1 < (length := np.linalg.norm(quaternion)) < 1.01:  # by rounding; NIfTI's own library scales it so too
             for part, value in zip("bcd", quaternion / length):
                 image.header[f"quatern_{part}"] = value
-        placed = [("sform", *image.get_sform(coded=True)), ("qform", *image.get_qform(coded=True))]
-        axes = {name: "".join(map(str, nib.aff2axcodes(affine))) for name, affine, code in placed if code}
+        placed = {"sform": image.get_sform(coded=True), **({"qform": image.get_qform(coded=True)} if _steps(image) else {})}
+        axes = {name: "".join(map(str, nib.aff2axcodes(affine))) for name, (affine, code) in placed.items() if code}
     if not axes:
-        raise _check.refuse(f"{path.name} to say its orientation", "no sform and no qform", "write the affine into its header first")
+        got = "a qform without the pixdim it needs" if image.header["qform_code"] else "no sform and no qform"
+        raise _check.refuse(f"{path.name} to say its orientation", got, "write the affine into its header first")
     if len(set(axes.values())) > 1:
         got = ", ".join(f"{name} {letters}" for name, letters in axes.items())
         raise _check.refuse(f"one orientation in {path.name}", got, "keep the one that is true and set the other to it")
+
+
+def _steps(image: Any) -> bool:
+    """Whether the header gives the spacing that a qform needs, above 0; nibabel's own copy has 1 for 0, and no signs."""
+    with ImageOpener(image.file_map["header" if "header" in image.file_map else "image"].filename) as stream:
+        steps = type(image.header).from_fileobj(stream, check=False)["pixdim"][1:4]
+    return bool((np.isfinite(steps) & (steps > 0)).all())
 
 
 def read_scan(values: np.ndarray, affine: np.ndarray, unit: str, path: Path) -> Scan:

@@ -68,7 +68,7 @@ def test_lengths_are_in_the_unit_of_the_header(tmp_path: Path, unit: str, step: 
 
 
 def test_an_unknown_unit_is_refused_and_microscopy_is_no_broken_affine(tmp_path: Path, refuses: Refuses) -> None:
-    refuses("a unit of length in a.nii", from_nifti, patched(write(tmp_path / "a.nii"), 123, "<B", 7))
+    refuses("m, mm or µm as the unit of length in a.nii, got code 7", from_nifti, patched(write(tmp_path / "a.nii"), 123, "<B", 7))
     fine = spaced(torch.zeros(2, 3, 4), (2.9e-4, 2.6e-4, 2.6e-4))
     to_nifti(fine, tmp_path / "fine.nii")
     np.testing.assert_allclose(from_nifti(tmp_path / "fine.nii").spacing_mm, fine.spacing_mm, rtol=1e-6)
@@ -114,6 +114,38 @@ def test_a_flipped_bit_or_a_missing_end_of_what_is_compressed_is_seen(tmp_path: 
     for left in (0, 1, 20, len(raw) // 2, len(raw) - 9, len(raw) - 2):
         path.write_bytes(raw[:left])
         refuses(f"a NIfTI volume in {name}", from_nifti, path)
+
+
+def test_a_volume_as_small_as_the_first_look_names_its_damage(tmp_path: Path, refuses: Refuses) -> None:
+    raw = write(tmp_path / "a.nii.gz").read_bytes()
+    (tmp_path / "a.nii.gz").write_bytes(raw[:-8])
+    refuses("in a.nii.gz, got EOFError", from_nifti, tmp_path / "a.nii.gz")
+
+
+def test_voxels_do_not_begin_in_the_header(tmp_path: Path, refuses: Refuses) -> None:
+    for k, (kind, place, form) in enumerate([(nib.Nifti1Image, 108, "<f"), (nib.Nifti2Image, 168, "<q")]):
+        path = patched(write(tmp_path / f"{k}.nii", kind=kind), place, form, 0)
+        refuses(f"a NIfTI volume in {k}.nii, got ValueError .voxels that begin in the header", from_nifti, path)
+
+
+@pytest.mark.parametrize("step", [0.0, -2.0, np.nan])
+def test_a_qform_needs_its_spacing_and_is_left_out_beside_a_sound_sform(tmp_path: Path, refuses: Refuses, step: float) -> None:
+    path = patched(write(tmp_path / "a.nii"), 80, "<f", step)
+    holds(path)
+    refuses("a.nii to say its orientation, got a qform without the pixdim", from_nifti, patched(path, 254, "<h", 0))
+
+
+def test_mgh_without_an_orientation_is_refused(tmp_path: Path, refuses: Refuses) -> None:
+    path = patched(write(tmp_path / "a.mgh", kind=nib.MGHImage), 28, ">h", 0)
+    refuses("in a.mgh, got ValueError .no orientation", from_nifti, path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_written_as_single(tmp_path: Path, refuses: Refuses, dtype: torch.dtype) -> None:
+    half = spaced(torch.rand(2, 3, 4).to(dtype).requires_grad_(), (1.0, 1.0, 1.0))
+    to_nifti(half, tmp_path / "a.nii")
+    assert torch.equal(from_nifti(tmp_path / "a.nii").values, half.values.detach().float())
+    refuses("a name that ends in .nii or .nii.gz", to_nifti, half, tmp_path / "a.png")
 
 
 def test_what_is_no_volume_is_refused_by_name(tmp_path: Path, refuses: Refuses) -> None:
