@@ -14,7 +14,7 @@ from .scan import Scan, read_scan
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 BLANK = re.compile(rb"\n\r?\n")  # ends NRRD's header
 META = re.compile(rb"^ElementDataFile[ \t]*=.*(\n|$)", re.MULTILINE)  # the last line of MetaImage's header
-MM = {"": 1.0, "?": 1.0, "mm": 1.0, "millimeter": 1.0, "cm": 10.0, "m": 1e3, "um": 1e-3, "µm": 1e-3, "micron": 1e-3, "microns": 1e-3}
+MM = {"": 1.0, "?": 1.0, "mm": 1.0, "millimeter": 1.0, "cm": 10.0, "m": 1e3, "meter": 1e3, "um": 1e-3, "micron": 1e-3, "micrometer": 1e-3}
 
 
 def read(path: Path, *, unit: str = "") -> Scan:
@@ -24,7 +24,7 @@ def read(path: Path, *, unit: str = "") -> Scan:
     spacing, no orientation, or a scaling of its values, which ITK would pass over.
     """
     header, rest = _header(path)
-    _sound(path, header, rest)
+    inflated = _sound(path, header, rest)
     mm = _mm(path, header)
     with _check.reading("a volume that ITK reads", path):
         image = sitk.ReadImage(str(path))
@@ -34,9 +34,10 @@ def read(path: Path, *, unit: str = "") -> Scan:
     space = image.GetMetaData("NRRD_space") if image.HasMetaDataKey("NRRD_space") else "none"  # ITK turns right-anterior … to this one
     if "encoding" in header and space != "left-posterior-superior":
         raise _check.refuse(f"an anatomical space in {path.name}", space, "write one such as left-posterior-superior")
-    return read_scan(
-        sitk.GetArrayFromImage(image), np.diag([mm, mm, mm, 1]) @ _affine(image), unit, path
-    )  # (D, H, W): ITK's last axis first
+    values = sitk.GetArrayFromImage(image)  # (D, H, W): ITK's last axis first
+    if inflated is not None and inflated < values.nbytes:
+        raise _check.refuse(f"{values.nbytes} bytes of voxels in {path.name}", inflated, "copy it again from its source")
+    return read_scan(values, np.diag([mm, mm, mm, 1]) @ _affine(image), unit, path)
 
 
 def _affine(image: sitk.Image) -> np.ndarray:
@@ -61,16 +62,27 @@ def _header(path: Path) -> tuple[dict[str, str], bytes]:
     return {name.strip().lower(): value.strip() for name, _, value in lines}, content[cut:]
 
 
-def _sound(path: Path, header: dict[str, str], rest: bytes) -> None:
-    """Refuse missing voxels, and compressed ones that are damaged or end before their checksum: ITK does not always look."""
+def _sound(path: Path, header: dict[str, str], rest: bytes) -> int | None:
+    """Refuse missing voxels, and compressed ones that are damaged or end before their checksum: ITK does not always look.
+
+    Returns how many bytes those of a compressed MetaImage are, which ITK fills up with nought where they are too few.
+    """
     name = next((header[field] for field in ("elementdatafile", "data file", "datafile") if field in header), "LOCAL")
     voxels = path if name.upper() == "LOCAL" else entry(path.parent / (name or "?"), f"the voxels of {path.name}")
-    if header.get("encoding") in ("gz", "gzip") or header.get("compresseddata", "").lower() == "true":
+    if voxels == path and int(header.get("headersize", "0")) > 0:
+        raise _check.refuse(f"no HeaderSize in {path.name}, which holds its own voxels", header["headersize"], "take that line out")
+    if header.get("encoding", "").lower() in ("gz", "gzip") or header.get("compresseddata", "").lower() == "true":
         with _check.reading("compressed voxels", voxels):
             inflating = zlib.decompressobj(47)  # zlib's own frame or gzip's
-            inflating.decompress(rest if voxels == path else voxels.read_bytes())
+            stored = rest if voxels == path else voxels.read_bytes()
+            skipped = int(header.get("line skip", "0"))
+            inflated = inflating.decompress(stored.split(b"\n", skipped)[-1] if skipped else stored)
             if not inflating.eof:
                 raise EOFError("cut short")
+            if int(header.get("compresseddatasize", len(stored))) != len(stored):
+                raise ValueError(f"{len(stored)} bytes where CompressedDataSize is {header['compresseddatasize']}")
+        return len(inflated) if "compresseddata" in header else None
+    return None
 
 
 def _mm(path: Path, header: dict[str, str]) -> float:
@@ -79,10 +91,14 @@ def _mm(path: Path, header: dict[str, str]) -> float:
     steps = header.get("space directions" if nrrd else "elementspacing", "none")
     if "none" in steps:
         raise _check.refuse(f"{'space directions' if nrrd else 'ElementSpacing'} in {path.name}", steps, "write them into its header first")
+    if not nrrd and not {"transformmatrix", "rotation", "orientation"} & set(header):
+        raise _check.refuse(f"a TransformMatrix in {path.name}", "none", "write its directions into its header first")
     scaling = [header.get(f"elementtointensityfunction{part}", usual) for part, usual in (("slope", "1"), ("offset", "0"))]
     units = set(re.findall(r'"([^"]*)"', header.get("space units", ""))) or {header.get("distanceunits", "mm")}
     with _check.reading("a unit of length and voxels stored without scaling", path, "convert it first"):
         if [float(part) for part in scaling] != [1, 0]:
             raise ValueError(f"a scaling by {scaling[0]} and {scaling[1]}")
-        (unit,) = units
-        return MM[unit]
+        known = [MM.get(re.sub("[µμ]", "u", re.sub("(meter|micron)s$", r"\1", unit.lower()))) for unit in units]
+        if len(known) > 1 or known[0] is None:
+            raise ValueError(f"lengths in {' and '.join(sorted(units))}")
+        return known[0]
