@@ -139,11 +139,13 @@ def series(place: Path) -> Scan:
 
 
 def _headers(place: Path, *, pixels: bool = False) -> list[Dataset]:
-    files = sorted(entry(place, "the folder of a series", is_folder=True).glob("[!.]*.dcm"))
+    listed = entry(place, "the folder of a series", is_folder=True).glob("[!.]*")
+    files = sorted(path for path in listed if path.suffix.lower() == ".dcm")
     if len(files) < 2:
         raise _check.refuse(f"at least two .dcm files in {place.name}", len(files), AGAIN)
     slices = [_header(path, pixels) for path in files]
     _alike(place, "series", [str(one.SeriesInstanceUID) for one in slices])
+    _alike(place, "patient", [str(one.PatientID) for one in slices])
     _alike(place, "pixel spacing", [tuple(map(float, one.PixelSpacing)) for one in slices])
     _alike(place, "orientation", [tuple(round(float(part), 4) for part in one.ImageOrientationPatient) for one in slices])
     if pixels:
@@ -220,15 +222,20 @@ def _on_a_line(corner: np.ndarray, affine: np.ndarray, place: Path) -> None:
 def _hu(one: Dataset, place: Path) -> np.ndarray:
     """The slice in HU."""
     file, syntax = place / Path(one.filename).name, one.file_meta.get("TransferSyntaxUID")
-    if syntax is not None and syntax.is_compressed:
+    if syntax is not None and syntax.is_transfer_syntax and not syntax.is_private and syntax.is_compressed:
         _decodable(syntax, file)
     with _check.reading(f"a CT slice in HU, {syntax.name if syntax else 'of no known transfer syntax'},", file, AGAIN):
         if one.HighBit != one.BitsStored - 1:  # pydicom takes the lowest bits
             raise ValueError(f"{one.BitsStored} bits up to bit {one.HighBit}")
         stored = one.pixel_array
+        if stored.shape != (one.Rows, one.Columns):
+            raise ValueError(f"pixels of shape {stored.shape} where {one.Rows} × {one.Columns} are announced")
         hu: np.ndarray = stored.astype(np.float32) * np.float32(one.RescaleSlope) + np.float32(one.RescaleIntercept)
         padding = one.get("PixelPaddingValue")
-        return hu if padding in (None, "") else np.where(stored == int(padding), np.float32(AIR), hu)
+        if padding in (None, ""):
+            return hu
+        ends = sorted((int(padding), int(one.get("PixelPaddingRangeLimit") or padding)))  # all between is padding too
+        return np.where((stored >= ends[0]) & (stored <= ends[1]), np.float32(AIR), hu)
 
 
 def _decodable(syntax: UID, file: Path) -> None:

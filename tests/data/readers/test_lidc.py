@@ -14,6 +14,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     MPEG2MPML,
+    UID,
     CTImageStorage,
     ExplicitVRLittleEndian,
     HTJ2KLossless,
@@ -242,8 +243,11 @@ def small(folder: Path) -> Path:
         ("ImagePositionPatient", [0.2, 0, 2], "slices on one line in .*, got slice 1 of 4 0.20 mm beside it"),
         ("HighBit", 16, "a CT slice in HU, Explicit VR Little Endian, in 1.dcm"),
         ("Rows", None, "Rows in 1.dcm, got nothing"),
+        ("PixelData", SLICE.tobytes() * 3, "in 1.dcm, got ValueError .pixels of shape"),
+        ("PatientID", "q", "one patient in"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:The number of bytes of pixel data is sufficient")
 def test_header_values_are_looked_at(tmp_path: Path, refuses, tag: str, value: object, says: str) -> None:
     rescale = {"RescaleSlope": 1, "RescaleIntercept": 0}
     for k in range(4):
@@ -278,6 +282,19 @@ def test_padding_is_air(tmp_path: Path) -> None:
         tags = {"ImagePositionPatient": [0.0, 0.0, 2.0 * k], "RescaleSlope": 1, "RescaleIntercept": 0, "PixelPaddingValue": 16}
         write_slice(tmp_path / f"{k}.dcm", SLICE, 0, "1.2", "p", **tags)
     assert reader.series(tmp_path).values[0].flatten()[-2:].tolist() == [15, -1024]
+    for k in range(2):
+        one = pydicom.dcmread(tmp_path / f"{k}.dcm")
+        one.PixelPaddingValue = 15
+        one.add_new("PixelPaddingRangeLimit", "SS", 13)
+        one.save_as(tmp_path / f"{k}.dcm")
+    assert reader.series(tmp_path).values[0].flatten()[-5:].tolist() == [12, -1024, -1024, -1024, 16]
+
+
+def test_no_slice_is_lost_for_the_letters_of_its_name(tmp_path: Path) -> None:
+    whole = reader.series(small(tmp_path)).values
+    last = max(tmp_path.glob("*.dcm"))
+    last.rename(last.with_suffix(".DCM"))
+    assert torch.equal(reader.series(tmp_path).values, whole)
 
 
 def test_compression_is_named_with_what_decodes_it(tmp_path: Path, refuses) -> None:
@@ -285,6 +302,8 @@ def test_compression_is_named_with_what_decodes_it(tmp_path: Path, refuses) -> N
         (JPEGLosslessSV1, r"compressed as JPEG Lossless.*: install gdcm.*pylibjpeg-libjpeg"),
         (HTJ2KLossless, "compressed as High-Throughput JPEG 2000.*pylibjpeg-openjpeg"),
         (MPEG2MPML, "compressed as MPEG2.*: decompress it with another program"),
+        (UID("1.2.840.113619.5.2"), "a CT slice in HU, 1.2.840.113619.5.2, in 0.dcm"),
+        (UID("1.2.3"), "a CT slice in HU, 1.2.3, in 0.dcm"),
         (RLELossless, "a CT slice in HU, RLE Lossless, in 0.dcm"),
     ):
         for path in sorted(small(tmp_path).glob("*.dcm")):
