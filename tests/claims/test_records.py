@@ -12,7 +12,6 @@ from coursekit import claims
 BEFORE = "measured before records named their data, code and threads"
 UNNAMED = dict.fromkeys(  # none of this can be added afterwards: measured anew, a record leaves the list
     (
-        "boundary_refinement",
         "cnn_rnn_joint",
         "ef_video_vs_frame",
         "flow_methods",
@@ -33,7 +32,6 @@ UNNAMED = dict.fromkeys(  # none of this can be added afterwards: measured anew,
 # what today's claim compares and these did not measure, so that their comparisons and baseline are those of their day
 WEAKER = dict.fromkeys(
     (
-        "boundary_refinement",
         "instances_vs_components",
         "mask_rcnn_roi_op",
         "roi_align_vs_roi_pool",
