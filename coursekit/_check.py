@@ -146,8 +146,9 @@ def reading(what: str, place: Path, advice: str = "copy it again from its source
     try:
         yield
     except Exception as error:
-        reason = " ".join(str(error).split())
-        raise refuse(f"{what} in {place.name}", f"{type(error).__name__} ({reason})", advice) from error
+        plain = {FileNotFoundError: "no file", IsADirectoryError: "a folder", PermissionError: "one that you may not read"}
+        got = plain.get(type(error)) or f"{type(error).__name__} ({' '.join(str(error).split())})"
+        raise refuse(f"{what} in {place.name}", got, advice) from error
 
 
 def one_of(name: str, value: object, choices: Sequence[object]) -> None:

@@ -86,3 +86,9 @@ def test_what_a_library_says_of_a_file_becomes_one_sentence(tmp_path: Path) -> N
     ):
         raise OSError("two\nlines")
     assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_what_the_system_refuses_is_said_in_plain_words(tmp_path: Path) -> None:
+    for place, got in ((tmp_path / "none.nrrd", "no file"), (tmp_path, "a folder")):
+        with pytest.raises(ValueError, match=f"expected a table in .*, got {got}: copy it"), _check.reading("a table", place):
+            place.read_bytes()

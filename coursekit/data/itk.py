@@ -59,7 +59,10 @@ def _header(path: Path) -> tuple[dict[str, str], bytes]:
         raise _check.refuse(f"a volume that ITK reads in {path.name}", "neither NRRD nor MetaImage", "copy it again from its source")
     cut = end.end() if end else len(content)
     lines = (line.partition(":" if nrrd else "=") for line in content[:cut].decode(errors="replace").splitlines())
-    return {name.strip().lower(): value.strip() for name, _, value in lines}, content[cut:]
+    header = {name.strip().lower(): value.strip() for name, _, value in lines}
+    if nrrd and "encoding" not in header:
+        raise _check.refuse(f"a volume that ITK reads in {path.name}", "a NRRD header that ends early", "copy it again from its source")
+    return header, content[cut:]
 
 
 def _sound(path: Path, header: dict[str, str], rest: bytes) -> int | None:

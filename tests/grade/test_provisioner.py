@@ -5,6 +5,7 @@ from pathlib import Path
 import nbclient
 import nbformat
 import pytest
+from jupyter_client.provisioning import KernelProvisionerFactory
 from nbformat.v4 import new_code_cell, new_notebook
 
 TRIES = """
@@ -30,6 +31,7 @@ found
 def test_a_boxed_kernel_runs_and_is_kept_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
+    KernelProvisionerFactory.clear_instance()  # one of an earlier test would not read the variable
     monkeypatch.setenv("JUPYTER_DEFAULT_PROVISIONER_NAME", "coursekit-sandbox")
     monkeypatch.setenv("CANARY", "alive")
     monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")

@@ -301,5 +301,5 @@ def test_a_failed_regrade_leaves_no_old_mark(course: Path) -> None:
     finally:
         path.write_text(good, encoding="utf-8")
     (row,) = [row for row in csv.reader(printed.splitlines()) if row[:1] == ["half"]]
-    assert set(row[1:-3]) == {""}
-    assert row[-3:-1] == ["100", "unreadable"]
+    assert set(row[1:-4]) == {""}
+    assert row[-4:-2] == ["100", "unreadable"]

@@ -70,7 +70,7 @@ def _real(name: Name, wanted: range) -> Decoded:
     path = fetch.path(name)
     if name == "timelapse":
         return Decoded(list(tiff.read(path, axes=3)[wanted.start : wanted.stop]), None)
-    return decode(path, wanted)
+    return decode(path, wanted, as_stored=True)
 
 
 def frame(name: Name, index: int) -> tuple[Picture, str, str]:

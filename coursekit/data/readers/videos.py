@@ -172,17 +172,17 @@ def length_of(path: Path) -> int:
     return sum(1 for _ in shown(path))
 
 
-def decode(path: Path, wanted: Sequence[int] | None = None) -> Decoded:
-    """The frames numbered ``wanted``, in that order, or all of them: each (H, W, 3) RGB, 0–255, upright and of square pixels.
+def decode(path: Path, wanted: Sequence[int] | None = None, *, as_stored: bool = False) -> Decoded:
+    """The frames numbered ``wanted``, in that order, or all of them: each (H, W, 3) RGB, 0–255, upright.
 
-    Raises ``ValueError`` as one sentence.
+    Pixels are made square, but ``as_stored`` leaves them. Raises ``ValueError`` as one sentence.
     """
     kept: dict[int, Picture] = {}
     last = None if wanted is None else max(wanted)
     rate, stretch = _about(path)
     for k, frame in enumerate(shown(path)):
         if wanted is None or k in wanted:
-            kept[k] = _upright(frame, stretch, path)
+            kept[k] = _upright(frame, 1.0 if as_stored else stretch, path)
         if k == last:
             break
     order = range(len(kept)) if wanted is None else wanted
