@@ -17,7 +17,6 @@ UNNAMED = dict.fromkeys(  # none of this can be added afterwards: measured anew,
         "flow_methods",
         "icu_events",
         "inflated_vs_random",
-        "instances_vs_components",
         "malignancy_from_shape",
         "nodule_views",
         "pet_lesions",
@@ -31,7 +30,6 @@ UNNAMED = dict.fromkeys(  # none of this can be added afterwards: measured anew,
 # what today's claim compares and these did not measure, so that their comparisons and baseline are those of their day
 WEAKER = dict.fromkeys(
     (
-        "instances_vs_components",
         "roi_align_vs_roi_pool",
         "semi_supervised",
         "sparse_annotation",
