@@ -10,7 +10,9 @@ from coursekit.grade.source import SourceCell
 
 # A definition at the start of a line, also in code that does not parse: Python's own parser is for code one trusts.
 DEFINITION = re.compile(r"(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)|(\w+)[ \t]*(?::[^=]*)?=(?!=)")
+MEANS = re.compile(r"(?:(?:async[ \t]+)?(?:def|class)|from|import)[ \t]|@")  # a piece that gives names a meaning
 CONFLICT = re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE)
+REMARK = re.compile(r"""#[^\n]*|(?P<quotes>\"{3}|'{3})[\s\S]*?(?P=quotes)""")
 
 
 @dataclass
@@ -46,10 +48,11 @@ def align(cells: Sequence[Cell], source: Sequence[SourceCell], gone: Sequence[Ce
     named = {name: found[-1] for name, found in places.items()}
     recognised = _recognise(cells, source, named)
     there = {name: cells[position] for name, position in (named | recognised).items()}
-    once = {(cell.grade_id, plain(cell.source)) for cell in gone}
+    once = {(cell.grade_id, plain(cell.source)) for cell in gone if cell.grade_id}
     removed = {p for p, cell in enumerate(cells) if (cell.grade_id, plain(cell.source)) in once}
-    aligned = Aligned(tuple(_steps(cells, known, named | recognised, removed)), len(there))
-    renamed = {cell.grade_id for cell in gone}
+    texts = {text for c in source for text in c.given if not c.step.grade_id} | {plain(cell.source) for cell in gone if not cell.grade_id}
+    aligned = Aligned(tuple(_steps(cells, known, named | recognised, removed, texts)), len(there))
+    renamed = {cell.grade_id for cell in gone if cell.grade_id}
     _say_missing(aligned, known, there, [name for name, p in recognised.items() if cells[p].grade_id not in renamed])
     _say_order(aligned, cells, places, [named[name] for name in known if name in named])
     _say_changes(aligned, known, there)
@@ -57,7 +60,10 @@ def align(cells: Sequence[Cell], source: Sequence[SourceCell], gone: Sequence[Ce
     return aligned
 
 
-def _steps(cells: Sequence[Cell], known: Mapping[str, SourceCell], place: Mapping[str, int], removed: Collection[int]) -> Iterator[Step]:
+def _steps(
+    cells: Sequence[Cell], known: Mapping[str, SourceCell], place: Mapping[str, int], removed: Collection[int], texts: Collection[str]
+) -> Iterator[Step]:
+    """``texts``: those of the instructor's that have no grade_id."""
     owner = {position: name for name, position in place.items()}
     behind: dict[str, list[Step]] = {"": []}
     last = ""
@@ -67,27 +73,42 @@ def _steps(cells: Sequence[Cell], known: Mapping[str, SourceCell], place: Mappin
             behind[last] = []
         elif position not in removed:
             behind[last].append(Step("own" if cell.cell_type == "code" else "text", cell.source))
-    yield from behind[""]
+    yield from (before := behind[""])
     for name, theirs in known.items():
         answer = cells[place[name]].source if name in place else ""
         blank, own = plain(answer) in {"", *theirs.given}, behind.get(name, [])
-        if theirs.step.by_hand and blank:  # what stands in a cell of its own under an untouched stub is the answer
-            kind = "text" if theirs.step.kind == "text" else "own"
-            written = [step.source for step in own if step.kind == kind and plain(step.source)]
-            answer, blank = "\n\n".join(written) or answer, not written
-            own = [step for step in own if step.kind != kind]
-        yield replace(theirs.step, source=answer, blank=blank) if theirs.is_answer else theirs.step
-        if theirs.step.kind == "given" and name in place and (added := _added(cells[place[name]], theirs)):
-            yield Step("own", added)
-        yield from own
+        if theirs.step.by_hand and blank:  # what stands in a cell of its own around an untouched stub is the answer
+            words = theirs.step.kind == "text"
+            near = [step for step in ([*before, *own] if words else own) if plain(step.source) not in {"", *texts}]
+            written = [step for step in near if _in_words(step) is words]
+            answer, blank = "\n\n".join(step.source for step in written) or answer, not written
+            own = [step for step in own if step not in written]
+        added, _ = _added(cells[place[name]], theirs) if name in place and theirs.step.kind in ("given", "test") else ("", True)
+        steps = [replace(theirs.step, source=answer, blank=blank) if theirs.is_answer else theirs.step]
+        if added:  # behind what it may need, and before what may need it
+            steps.insert(theirs.step.kind == "given", Step("own", added))
+        yield from (*steps, *(before := own))
 
 
-def _added(cell: Cell, theirs: SourceCell) -> str:
-    """What a student added to a locked cell: pieces that are not in it and give no name of its another meaning."""
-    known = {plain(piece) for text in (theirs.visible, *(c.source for c in theirs.released)) for piece in pieces(text)}
+def _in_words(step: Step) -> bool:
+    """Whether a cell of the student's is text, or code that is nothing but remarks."""
+    return step.kind == "text" or not REMARK.sub("", step.source).strip()
+
+
+def _added(cell: Cell, theirs: SourceCell) -> tuple[str, bool]:
+    """What of a student's copy of a locked cell is run, and whether nothing else was changed in it.
+
+    Pieces that are not in the original and give no name of its another meaning; of a test only definitions and imports.
+    """
+    versions = [{plain(piece) for piece in pieces(text)} for text in (theirs.visible, *(c.source for c in theirs.released))]
     names = {match[1] or match[2] for match in map(DEFINITION.match, pieces(theirs.visible)) if match}
-    new = [piece for piece in pieces(cell.source) if plain(piece) not in known]
-    return "".join(piece for piece in new if not ((match := DEFINITION.match(piece)) and (match[1] or match[2]) in names)).strip()
+    mine = pieces(cell.source)
+    new = [piece for piece in mine if not any(plain(piece) in version for version in versions)]
+    run = [piece for piece in new if not ((match := DEFINITION.match(piece)) and (match[1] or match[2]) in names)]
+    if theirs.step.kind == "test":
+        run = [piece for piece in run if MEANS.match(piece)]
+    whole = len(run) == len(new) and any(version <= set(map(plain, mine)) for version in versions)
+    return "".join(run).strip(), whole
 
 
 def _recognise(cells: Sequence[Cell], source: Sequence[SourceCell], named: Mapping[str, int]) -> dict[str, int]:
@@ -161,9 +182,13 @@ def _say_order(aligned: Aligned, cells: Sequence[Cell], places: Mapping[str, lis
 
 def _say_changes(aligned: Aligned, known: Mapping[str, SourceCell], there: Mapping[str, Cell]) -> None:
     pairs = [(name, c, there[name]) for name, c in known.items() if name in there]
+    locked = [(n, *_added(cell, c)) for n, c, cell in pairs if c.step.kind in ("given", "test") and plain(cell.source) not in c.given]
+    aligned.say(
+        "What you added to these cells of the assignment was run beside the original", [n for n, run, whole in locked if run and whole]
+    )
     aligned.say(
         "Cells of the assignment that were changed; the original was used, so put what you added into a cell of your own",
-        [n for n, c, cell in pairs if c.step.kind in ("given", "test") and plain(cell.source) not in c.given],
+        [n for n, run, whole in locked if not (run and whole)],
         flag="Cells of the assignment that were changed, for which the original was used",
     )
     retyped = [(n, c) for n, c, cell in pairs if c.is_answer and c.cell.cell_type != cell.cell_type]

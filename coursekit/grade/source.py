@@ -51,7 +51,9 @@ class Source:
     notebooks: dict[str, tuple[SourceCell, ...]]  # by name, without .ipynb
     closed: tuple[str, ...]  # what ``CLOSED = (...)`` in a locked cell lists
     sha: str  # SHA-256 of the notebook files
-    gone: dict[str, tuple[Cell, ...]] = field(default_factory=dict)  # by notebook, what was released once and is no longer in it
+    gone: dict[str, tuple[Cell, ...]] = field(
+        default_factory=dict
+    )  # by notebook, what was released once and is no longer in it, and its texts without a grade_id
     files: tuple[str, ...] = ()  # what students are given beside the notebooks
 
 
@@ -66,10 +68,12 @@ def read_source(course_dir: str | Path, assignment: str) -> Source:
         data = path.read_bytes()
         digest.update(f"{path.name}\0{len(data)}\0".encode() + data)
         cells = tuple(SourceCell(_step(cell), cell) for cell in _parse(path, data))
-        releases = [_named(_parse(kept, kept.read_bytes())) for kept in kept_releases(course_dir, assignment, path.stem)]
+        kept = [_parse(file, file.read_bytes()) for file in kept_releases(course_dir, assignment, path.stem)]
+        releases = [{cell.grade_id: cell for cell in release if cell.grade_id} for release in kept]
         notebooks[path.stem] = tuple(_with_releases(cell, releases) for cell in cells)
         names = {cell.step.grade_id for cell in cells}
-        gone[path.stem] = tuple(cell for release in releases for name, cell in release.items() if name not in names)
+        texts = [cell for release in kept for cell in release if not cell.grade_id and cell.cell_type != "code"]
+        gone[path.stem] = (*(cell for release in releases for name, cell in release.items() if name not in names), *texts)
     files = tuple(str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file() and path not in paths)
     given = [c.cell.source for cells in notebooks.values() for c in cells if c.step.kind == "given"]
     return Source(assignment, notebooks, tuple(name for text in given for name in _closed(text)), digest.hexdigest(), gone, files)
@@ -83,10 +87,6 @@ def _parse(path: Path, data: bytes) -> list[Cell]:
         raise ValueError(
             f"expected a notebook in {path.parent.parent.name}/{path.parent.name}, got one that cannot be read: {reason}"
         ) from None
-
-
-def _named(cells: list[Cell]) -> dict[str, Cell]:
-    return {cell.grade_id: cell for cell in cells if cell.grade_id}
 
 
 def _with_releases(cell: SourceCell, releases: list[dict[str, Cell]]) -> SourceCell:

@@ -647,6 +647,49 @@ def test_an_answer_in_a_cell_of_its_own_under_an_empty_one_waits_for_a_person(
     assert (step.source, step.blank) == ("Mine.", False)
 
 
+AROUND = {
+    "between the question and the stub": (7, own("Mine.", "markdown")),
+    "above the question": (6, own("Mine.", "markdown")),
+    "remarks in code": (8, own("# Mine.")),
+    "a string in code": (8, own('"""Mine.\nAll mine."""')),
+}
+
+
+@pytest.mark.parametrize("case", AROUND)
+def test_a_written_answer_around_an_untouched_stub_waits_for_a_person(submit: Callable[[Cells], Reading], case: str) -> None:
+    place, mine = AROUND[case]
+    cells = handed()
+    at(cells, "why")["source"] = ""
+    cells.insert(place, mine)
+    (step,) = [step for step in steps(submit(cells)) if step.grade_id == "why"]
+    assert (step.source, step.blank) == (mine["source"], False)
+
+
+def test_a_written_answer_in_the_question_s_own_cell_waits_for_a_person(submit: Callable[[Cells], Reading]) -> None:
+    cells = handed()
+    at(cells, "why")["source"] = ""
+    at(cells, "why_asked")["source"] += "\n\nBecause I say so."
+    (step,) = [step for step in steps(submit(cells)) if step.grade_id == "why"]
+    assert step.source.endswith("Because I say so.") and not step.blank
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_the_instructor_s_own_text_is_no_answer(tmp_path: Path, folder: Path, released: bool) -> None:
+    """Also where it was another at an earlier release, and below the stub."""
+    cells = [*copy.deepcopy(CELLS), text("end", "## The end")]
+    cells.insert(8, text("next", "## The next question"))
+    if released:
+        write(tmp_path / "marks" / "a1.released" / "a1" / "1.ipynb", cells)
+    given = copy.deepcopy(cells)
+    if released:
+        at(cells, "next")["source"] = at(cells, "why_asked")["source"] = "In better words."
+    write(tmp_path / "solutions" / "a1" / "a1.ipynb", cells)
+    at(given, "why")["source"] = at(given, "plot")["source"] = ""
+    write(folder / "a1.ipynb", [*given, own("")])
+    reading = look(folder, read_source(tmp_path, "a1"))
+    assert {step.grade_id for step in steps(reading) if step.by_hand and step.blank} == {"why", "plot"}
+
+
 def test_what_was_added_to_a_locked_cell_runs_behind_it(submit: Callable[[Cells], Reading]) -> None:
     cells = handed()
     at(cells, "setup")["source"] = "import math\nimport numpy as np\nCLOSED = ()\n\n\ndef f():\n    return np.ones(1)"
@@ -654,3 +697,18 @@ def test_what_was_added_to_a_locked_cell_runs_behind_it(submit: Callable[[Cells]
     (k,) = [k for k, step in enumerate(ran) if step.grade_id == "setup"]
     assert (ran[k].source, ran[k + 1].kind) == (CELLS[1]["source"], "own")
     assert ran[k + 1].source.split() == ["import", "numpy", "as", "np", "def", "f():", "return", "np.ones(1)"]
+    assert said(submit(cells), "the original was used, so put what you added into a cell of your own: 'setup'.", flag=True)
+    at(cells, "setup")["source"] = "import numpy as np\n" + CELLS[1]["source"]
+    reading = submit(cells)
+    assert said(reading, "What you added to these cells of the assignment was run beside the original: 'setup'.")
+    assert reading.flags == ()
+
+
+def test_an_answer_in_a_test_cell_runs_before_the_test(submit: Callable[[Cells], Reading]) -> None:
+    """It holds in the student's own notebook; checks of the student's stay out."""
+    cells = handed()
+    at(cells, "f_right")["source"] = "import numpy as np\ndef f():\n    return np.ones(1)\nprint(f())\nassert f() == 1\n"
+    ran = steps(submit(cells))
+    (k,) = [k for k, step in enumerate(ran) if step.grade_id == "f_right"]
+    assert (ran[k - 1].kind, ran[k - 1].source) == ("own", "import numpy as np\ndef f():\n    return np.ones(1)")
+    assert ran[k].source == CELLS[3]["source"]
