@@ -670,7 +670,8 @@ def test_a_written_answer_in_the_question_s_own_cell_waits_for_a_person(submit: 
     at(cells, "why")["source"] = ""
     at(cells, "why_asked")["source"] += "\n\nBecause I say so."
     (step,) = [step for step in steps(submit(cells)) if step.grade_id == "why"]
-    assert step.source.endswith("Because I say so.") and not step.blank
+    assert step.source.endswith("Because I say so.")
+    assert not step.blank
 
 
 @pytest.mark.parametrize("released", [False, True])

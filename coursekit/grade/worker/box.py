@@ -25,14 +25,17 @@ class Box:
         homes = dict.fromkeys(sandbox.HOMES, self.home.name) if self.home else {}
         command = [sys.executable, "-m", "coursekit.grade.worker.warm", str(theirs.fileno())]
         line = sandbox.bubblewrap(command, closed=closed, private=private) if kind == "bubblewrap" else command
+        if os.geteuid() == 0:  # whom no number of processes stops: the watcher gets its turn before thousands of them
+            line = ["nice", "-n", "-20", *line]
         self.process = subprocess.Popen(
             line, pass_fds=[theirs.fileno()], env=sandbox.environment() | homes, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, cwd=self.home.name if self.home else None,
         )  # fmt: skip
         theirs.close()
         answer = b""
+        settings = {"kind": kind, "closed": self.closed, "private": self.private, "nice": os.getpriority(os.PRIO_PROCESS, 0)}
         with contextlib.suppress(ConnectionError):
-            self.control.send(json.dumps({"kind": kind, "closed": self.closed, "private": self.private}).encode())
+            self.control.send(json.dumps(settings).encode())
             answer = self.control.recv(1 << 16)
         if not answer:
             reason = (self.process.communicate()[1].decode().strip().splitlines() or ["no reason given"])[-1]

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ class Running:
 
     def look(self) -> None:
         """End what has grown too large or too many."""
-        processes = list(descendants(os.getpid()))
+        processes = list(islice(descendants(os.getpid()), self.limits["processes"] + 1))
         if len(processes) > self.limits["processes"]:
             self.over = "too many processes"
         elif sum(map(memory_mb, [os.getpid(), *processes])) > self.limits["memory_mb"] + self.alone:
@@ -135,11 +136,13 @@ def kill_all(pid: int) -> None:
 
 def descendants(pid: int) -> Iterator[int]:
     """All processes below one."""
-    with contextlib.suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in map(int, (task / "children").read_text().split()):
-                yield child
-                yield from descendants(child)
+    above = [pid]
+    while above:
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{above.pop()}/task").iterdir():
+                children = list(map(int, (task / "children").read_text().split()))
+                above += children
+                yield from children
 
 
 def memory_mb(pid: int) -> float:
@@ -181,6 +184,7 @@ def _become_student(settings: dict[str, Any], limits: dict[str, Any], descriptor
             processes=limits["processes"],
         )  # fmt: skip
         resource.setrlimit(resource.RLIMIT_CPU, (int(limits["cpu_s"]) + 1, int(limits["cpu_s"]) + 2))
+        os.setpriority(os.PRIO_PROCESS, 0, settings["nice"])  # below who waits for it and who watches it
         student.serve(socket.socket(fileno=3))
         code = 0
     except BaseException as error:  # before a student's code runs: said where the parent reads
