@@ -100,15 +100,20 @@ def _added(cell: Cell, theirs: SourceCell) -> tuple[str, bool]:
 
     Pieces that are not in the original and give no name of its another meaning; of a test only definitions and imports.
     """
-    versions = [{plain(piece) for piece in pieces(text)} for text in (theirs.visible, *(c.source for c in theirs.released))]
+    versions = [set(map(_bare, pieces(text))) for text in (theirs.visible, *(c.source for c in theirs.released))]
     names = {match[1] or match[2] for match in map(DEFINITION.match, pieces(theirs.visible)) if match}
     mine = pieces(cell.source)
-    new = [piece for piece in mine if not any(plain(piece) in version for version in versions)]
+    new = [piece for piece in mine if not any(_bare(piece) in {"", *version} for version in versions)]
     run = [piece for piece in new if not ((match := DEFINITION.match(piece)) and (match[1] or match[2]) in names)]
     if theirs.step.kind == "test":
         run = [piece for piece in run if MEANS.match(piece)]
-    whole = len(run) == len(new) and any(version <= set(map(plain, mine)) for version in versions)
+    whole = len(run) == len(new) and any(version <= set(map(_bare, mine)) for version in versions)
     return "".join(run).strip(), whole
+
+
+def _bare(piece: str) -> str:
+    """A piece without remarks at the margin, which may have come to stand before another."""
+    return plain(re.sub(r"^#.*$", "", piece, flags=re.MULTILINE))
 
 
 def _recognise(cells: Sequence[Cell], source: Sequence[SourceCell], named: Mapping[str, int]) -> dict[str, int]:

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from . import pool
 from .cases import FOLDER, Case, read_cases
-from .directory import course
+from .directory import course, places
 from .records import Job
 from .running import sandbox_kind
 from .source import Source, lint, read_source
@@ -56,7 +56,8 @@ def _try(name: str, course_dir: Path, *, unsafe: bool, progress: bool) -> Fitnes
     source = read_source(course_dir, name)
     cases = read_cases(course_dir, name)
     handed_in = [{}, _stub(course_dir, name), *(case.answers for case in cases)]
-    solution, stub, *told = _told(source, handed_in, kind="none" if unsafe else sandbox_kind(), progress=progress)
+    private = places(course(course_dir))
+    solution, stub, *told = _told(source, handed_in, private, kind="none" if unsafe else sandbox_kind(private), progress=progress)
     points = {cell.step.grade_id: cell.step.points for cells in source.notebooks.values() for cell in cells if cell.step.kind == "test"}
     score, stub_score = (sum(worth for test, worth in points.items() if test not in lost) for lost in (solution, stub))
     missed = [_missed(case, messages) for case, messages in zip(cases, told)]
@@ -65,9 +66,11 @@ def _try(name: str, course_dir: Path, *, unsafe: bool, progress: bool) -> Fitnes
     return Fitness(name, sum(points.values()), score, stub_score, *counts, (*lint(source), *filter(None, missed)))
 
 
-def _told(source: Source, handed_in: Sequence[Mapping[str, str]], *, kind: str, progress: bool) -> list[dict[str, str]]:
+def _told(
+    source: Source, handed_in: Sequence[Mapping[str, str]], private: tuple[str, ...], *, kind: str, progress: bool
+) -> list[dict[str, str]]:
     """Grade these answers; what each is told, by the test it loses."""
-    jobs = [job for k, answers in enumerate(handed_in) for job in _jobs(source, str(k), answers)]
+    jobs = [replace(job, private=private) for k, answers in enumerate(handed_in) for job in _jobs(source, str(k), answers)]
     told: list[dict[str, str]] = [{} for _ in handed_in]
     running = pool.local(jobs, kind=kind, count=min(pool.processors(), len(jobs)))
     for job, result in tqdm(running, total=len(jobs), desc=source.assignment, disable=not progress, leave=False):

@@ -12,8 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_client.provisioning import LocalProvisioner
+from sqlalchemy import make_url
 
+from .directory import course, places
 from .worker.sandbox import bubblewrap, environment, works
+
+
+def around(folder: Path) -> tuple[str, ...]:
+    """The private places of the course that a folder lies in, and its gradebook; none outside a course."""
+    root = next((place for place in (folder.resolve(), *folder.resolve().parents) if (place / "nbgrader_config.py").is_file()), None)
+    if root is None:
+        return ()
+    api = course(root)
+    database = make_url(api.coursedir.db_url).database
+    return (*places(api), *([str(Path(database).resolve())] if database else []))
 
 
 class SandboxProvisioner(LocalProvisioner):  # type: ignore[misc]
@@ -23,7 +35,8 @@ class SandboxProvisioner(LocalProvisioner):  # type: ignore[misc]
 
     async def pre_launch(self, **settings: Any) -> dict[str, Any]:
         """Sockets in a folder of their own, and the command in a box that sees that folder and the notebook's."""
-        if problem := works("bubblewrap"):
+        private = around(Path(settings.get("cwd") or "."))
+        if problem := works("bubblewrap", private):
             raise RuntimeError(f"expected a sandbox to run this notebook in, got none ({problem}): run `coursekit grade doctor`")
         self.folder = Path(tempfile.mkdtemp(prefix="kernel"))
         manager = self.parent
@@ -31,9 +44,12 @@ class SandboxProvisioner(LocalProvisioner):  # type: ignore[misc]
         manager.connection_file = str(self.folder / "kernel.json")
         prepared: dict[str, Any] = await super().pre_launch(**settings)
         here = Path(prepared.get("cwd") or ".").resolve()
-        boxed = bubblewrap(prepared["cmd"])
+        boxed = bubblewrap(prepared["cmd"], private=private)
         at = boxed.index("--chdir")
-        seen = ["--bind", str(self.folder), str(self.folder), "--ro-bind", str(here), str(here), "--chdir", str(here)]
+        seen = ["--bind", str(self.folder), str(self.folder), "--ro-bind", str(here), str(here)]
+        for place in sorted(Path(place) for place in private if here in Path(place).parents and Path(place).exists()):
+            seen += ["--tmpfs", str(place), "--remount-ro", str(place)] if place.is_dir() else ["--ro-bind", "/dev/null", str(place)]
+        seen += ["--chdir", str(here)]
         boxed[at : at + 2] = [*seen, "--unsetenv", "JPY_PARENT_PID"]  # which is another number in there, and the kernel would end
         prepared["cmd"], prepared["env"] = boxed, environment() | {"PATH": os.environ.get("PATH", "")}
         return prepared

@@ -26,6 +26,7 @@ GROUPS = 30
 LINES = 8  # of a message
 WHERE = re.compile(r"^(?:The answer \S+|A cell the student added \(cell \d+\)) ")
 LONGEST_LINE = 200
+SHARED = "Code that more than a third of the class has in common counts as common knowledge, so that who shares it is not listed."
 
 
 def report(assignment: str, course_dir: str | Path = ".") -> Path:
@@ -167,6 +168,7 @@ def _similar(api: NbGraderAPI, assignment: str, graded: Iterable[str], stub: Map
     answers = {student: _answers(api, assignment, student, stub) for student in graded}
     alike = groups(similar(answers, stub="\n".join(stub.values())))
     if not alike:
+        yield from [tag("p", f"No submissions are alike beyond the stub. {SHARED}", "quiet")] if len(answers) > 1 else []
         return
     yield tag("h2", f"Alike beyond the stub ({sum(len(group.students) for group in alike)} students in {len(alike)} groups)")
     yield '<div class="wide"><table><thead><tr><th class="number">students</th><th>who</th><th>how much alike</th></tr></thead><tbody>'
@@ -176,7 +178,7 @@ def _similar(api: NbGraderAPI, assignment: str, graded: Iterable[str], stub: Map
     yield "</tbody></table></div>"
     if len(alike) > GROUPS:
         yield tag("p", f"{len(alike) - GROUPS} smaller groups are not shown.")
-    yield tag("p", "A list to look at, not a verdict: short answers to one question are often alike.", "quiet")
+    yield tag("p", f"A list to look at, not a verdict: short answers to one question are often alike. {SHARED}", "quiet")
 
 
 def _alike(group: Group) -> str:

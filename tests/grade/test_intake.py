@@ -699,7 +699,7 @@ def test_what_was_added_to_a_locked_cell_runs_behind_it(submit: Callable[[Cells]
     assert (ran[k].source, ran[k + 1].kind) == (CELLS[1]["source"], "own")
     assert ran[k + 1].source.split() == ["import", "numpy", "as", "np", "def", "f():", "return", "np.ones(1)"]
     assert said(submit(cells), "the original was used, so put what you added into a cell of your own: 'setup'.", flag=True)
-    at(cells, "setup")["source"] = "import numpy as np\n" + CELLS[1]["source"]
+    at(cells, "setup")["source"] = "import numpy as np\n# of the assignment\n" + CELLS[1]["source"]
     reading = submit(cells)
     assert said(reading, "What you added to these cells of the assignment was run beside the original: 'setup'.")
     assert reading.flags == ()

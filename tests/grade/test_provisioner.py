@@ -46,3 +46,25 @@ def test_a_boxed_kernel_runs_and_is_kept_in(tmp_path: Path, monkeypatch: pytest.
     assert answers == ["42", "[]"]
     assert list(here.iterdir()) == []
     assert nbformat.validate(notebook) is None
+
+
+LOOKS = """
+import pathlib
+paths = map(pathlib.Path, ["solutions/a1/a1.ipynb", "gradebook.db", "submitted/bob/a1/a1.ipynb", "marks/a1/bob.json", "mine.txt"])
+[str(path) for path in paths if path.exists() and path.read_text()]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore:.*event loop.*")
+def test_a_boxed_kernel_sees_nothing_private_of_the_course_it_runs_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where its notebook lies at the top of the course."""
+    monkeypatch.setenv("JUPYTER_DEFAULT_PROVISIONER_NAME", "coursekit-sandbox")
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
+    for name in ("solutions/a1/a1.ipynb", "gradebook.db", "submitted/bob/a1/a1.ipynb", "marks/a1/bob.json", "mine.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("a canary")
+    (tmp_path / "nbgrader_config.py").write_text((Path(__file__).parents[2] / "nbgrader_config.py").read_text())
+    notebook = new_notebook(cells=[new_code_cell(LOOKS)])
+    nbclient.NotebookClient(notebook, kernel_name="python3", timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert notebook.cells[0].outputs[-1]["data"]["text/plain"] == "['mine.txt']"

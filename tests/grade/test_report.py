@@ -88,6 +88,7 @@ def test_many_alike_are_groups_and_what_is_left_out_is_said(course_of_one, monke
         course_of_one.grade(f"b{n}", {"area": OTHER} if n < 3 else {})
     said = text(made(course_of_one))
     assert "Alike beyond the stub (7 students in 2 groups)" in said
+    assert "Code that more than a third of the class has in common counts as common knowledge" in said
     assert "4 a0, a1, a2, a3 100 % of" in said
     monkeypatch.setattr(reporting, "GROUPS", 1)
     said = text(made(course_of_one))

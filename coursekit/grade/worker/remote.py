@@ -148,7 +148,7 @@ class Remote:
             if isinstance(answer, tuple) and len(answer) == 2 and answer[0] == "value":
                 return answer[1]
             if isinstance(answer, tuple) and len(answer) == 4 and answer[0] == "raised" and all(type(x) is str for x in answer[1:3]):
-                raise self._raised(*answer[1:], may_stop=message[:2] == ("do", "next"))
+                raise self._raised(*answer[1:], message)
             self._forged("what is no answer")
 
     def _allowance(self, name: str) -> float:
@@ -156,13 +156,14 @@ class Remote:
         spent = name in self.hung and self.hung_s > self.limits.total_s / HUNG_SHARE
         return self.limits.call_s / HUNG_CALL if spent else self.limits.call_s
 
-    def _raised(self, name: str, text: str, line: Any, *, may_stop: bool) -> Exception:
+    def _raised(self, name: str, text: str, line: Any, asked: tuple[Any, ...]) -> Exception:
         """What a student's code raised, marked as such: none of its words are the instructor's."""
         under = max(filter(text.startswith, self.box.closed), key=len, default="") if name == "Closed" and _is_dotted(text) else ""
-        error = Closed(text) if under else raised(name, text, line, may_stop=may_stop)
+        error = Closed(text) if under else raised(name, text, line, may_stop=asked[:2] == ("do", "next"))
         error.by_student = True  # type: ignore[attr-defined]
         if under:
-            self.flag(f"The code calls something of {under}, which the assignment closes.")
+            who = "A cell, and not an answer that was called," if asked[0] == "cell" else "The code"
+            self.flag(f"{who} calls something of {under}, which the assignment closes.")
         return error
 
     def flag(self, sentence: str) -> None:

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 
 from ..records import Job, Step
 
-MAGIC = re.compile(r"^[ \t]*[%!].*$", re.MULTILINE)  # in a cell that is no plain Python; in one that is, a line of a text
+MAGIC = re.compile(r"([ \t]*)(?:[%!?]|[\w, ]+=[ \t]*[%!]|[^#]*\?[ \t]*\Z)")  # a line that is no Python, but IPython's
+CELL_MAGIC = re.compile(r"\A\s*%%.*")  # what stands below may be Python
+MOST_MAGICS = 50  # of a cell
 NEEDLESS = (
     *("ctypes", "cffi", "subprocess", "socket", "pty", "_posixsubprocess", "_thread", "marshal"),
     *(f"os.{name}" for name in ("fork", "forkpty", "kill", "killpg", "_exit", "abort", "system", "popen", "environ", "getenv")),
@@ -27,11 +29,17 @@ MOST = 20
 
 
 def tree(source: str) -> ast.Module:
-    """A cell's statements, without magics."""
-    try:
-        return ast.parse(source)
-    except SyntaxError:
-        return ast.parse(MAGIC.sub("", source))
+    """A cell's statements, without magics: the lines at which Python stops and that look like one. A line of a string stays."""
+    lines = CELL_MAGIC.sub("", source).split("\n")
+    for _ in range(MOST_MAGICS):
+        try:
+            return ast.parse("\n".join(lines))
+        except SyntaxError as error:
+            at = (error.lineno or 0) - 1
+            if not (0 <= at < len(lines) and (magic := MAGIC.match(lines[at]))):
+                raise
+            lines[at] = f"{magic[1]}pass"
+    return ast.parse("\n".join(lines))
 
 
 def look(job: Job) -> list[str]:
@@ -50,10 +58,11 @@ def _in_cell(step: Step, closed: tuple[str, ...]) -> Iterator[str]:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     known = dict(_imports(parsed))
-    for name in [*_imported(parsed), *(name for node in ast.walk(parsed) for name in _named(node, known))]:
+    names = dict.fromkeys([*_imported(parsed), *(name for node in ast.walk(parsed) for name in _named(node, known))])
+    for name in names:
         if needless := _under(name, NEEDLESS):
             yield f"uses {needless}: no exercise needs it."
-        if _under(name, closed):
+        if _under(name, closed) and not any(longer.startswith(f"{name}.") for longer in names):
             yield f"names {name}, which the assignment closes."
     for node in ast.walk(parsed):
         yield from _odd(node)

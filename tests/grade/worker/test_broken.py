@@ -1,10 +1,12 @@
 """Submissions that mean no harm: what is broken costs what it breaks, and what a notebook usually does works."""
 # ruff: noqa: E501  (a cell of a student is one line here)
 
+import ast
 import dataclasses
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -216,6 +218,33 @@ def test_what_no_exercise_needs_is_flagged(code: str) -> None:
     flags = suspicion.look(job({"double": code}))
     assert [flag for flag in flags if flag.startswith(f"The answer double {SUSPECT[code]}")], flags
     assert all(flag.endswith(".") for flag in flags)
+
+
+MAGICS = {
+    "a string's lines": '%matplotlib inline\nx = """\n% of it\n! careful\n"""',
+    "alone in a loop": "for k in x:\n    !ls\n    %time f(k)\ny = 1",
+    "their answers": "x = !ls\ny, z = %sql\nx?\n?y",
+    "over a cell": "%%time\n%matplotlib inline\nx = 1",
+}
+
+
+@pytest.mark.parametrize("case", MAGICS)
+def test_a_cell_with_magics_is_read_without_them_alone(case: str) -> None:
+    code = f"{MAGICS[case]}\nimport ctypes"
+    texts = [node.value for node in ast.walk(suspicion.tree(code)) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    assert texts == (["\n% of it\n! careful\n"] if case == "a string's lines" else [])
+    assert suspicion.look(job(own=code)) == ["A cell the student added (cell 2) uses ctypes: no exercise needs it."]
+
+
+def test_many_magics_take_no_time() -> None:
+    start = time.process_time()
+    assert suspicion.look(job(own="!ls\n" * 12_000)) == []
+    assert time.process_time() - start < 5
+
+
+def test_what_is_closed_is_named_once() -> None:
+    flags = suspicion.look(job({"double": "import torch\ntorch.ops.torchvision.roi_align.default(x)"}))
+    assert flags == ["The answer double names torch.ops.torchvision.roi_align.default, which the assignment closes."]
 
 
 def test_honest_code_is_not_flagged() -> None:

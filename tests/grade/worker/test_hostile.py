@@ -193,6 +193,13 @@ def test_a_closed_call_reads_well_and_is_flagged(grade: Grade) -> None:
     assert "torchvision.ops" in CLOSED
 
 
+def test_a_comparison_in_a_cell_of_one_s_own_is_not_said_of_the_answers(grade: Grade) -> None:
+    came = grade(own="from torchvision.ops import nms\nnms(1, 2, 3)")
+    assert came.passed == {"double", "shout"}
+    calls = [flag for flag in came.result.flags if "calls something" in flag]
+    assert calls == ["A cell, and not an answer that was called, calls something of torchvision.ops, which the assignment closes."]
+
+
 HANGS = {
     "for ever": "while True: pass",
     "deaf": "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\nfor n in (2, 14, 15): signal.signal(n, signal.SIG_IGN)\nwhile True: pass",
