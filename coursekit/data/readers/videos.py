@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import NamedTuple, SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex
 
 import av
 import numpy as np
 import torch
 import torch.nn.functional as F
+from av.sidedata.sidedata import Type as SideData
 from jaxtyping import Float, Integer, UInt8
 from torch import Tensor
 
@@ -144,15 +145,19 @@ def _even(films: list[Film], classes: int, seed: int) -> list[Film]:
 
 
 def shown(path: Path) -> Iterator[av.VideoFrame]:
-    """The frames that a player shows, in order: neither those that an edit list cuts nor those that the codec hides.
+    """The frames that a player shows, in order, of the film and not of its cover: neither those that an edit list cuts nor those that the
+    codec hides.
 
     Raises ``ValueError`` as one sentence for a file that is no video, is damaged or cut short, holds no frame, frames of several sizes,
     or more than 8 bits a channel.
     """
     sizes = set()
     with _check.reading("a video", entry(path, "the video"), ADVICE), av.open(str(path)) as container:
-        packets, stream = 0, container.streams.video[0]
-        for packet in container.demux(stream):
+        packets, end, stream = 0, 0.0, _film(container)
+        for packet in container.demux():
+            end = max(end, float(((packet.pts or 0) + (packet.duration or 0)) * packet.time_base))
+            if packet.stream.index != stream.index:
+                continue
             packets += packet.size > 0
             for frame in packet.decode():
                 sizes.add((frame.height, frame.width))
@@ -163,8 +168,18 @@ def shown(path: Path) -> Iterator[av.VideoFrame]:
                 yield frame
         if container.format.name == "avi" and packets < stream.frames:
             raise EOFError(f"{packets} of {stream.frames} frames")
+        if "matroska" in container.format.name and end + 0.5 / float(stream.average_rate or 25) < (container.duration or 0) / av.time_base:
+            raise EOFError(f"{end:.3f} of {container.duration / av.time_base:.3f} s")
     if not sizes:
         raise _check.refuse(f"frames in {path.name}", "none", ADVICE)
+
+
+def _film(container: Any) -> Any:
+    """The stream of pictures that a player takes."""
+    stream = container.streams.best("video")
+    if stream is None:
+        raise ValueError("sound alone")
+    return stream
 
 
 def length_of(path: Path) -> int:
@@ -194,7 +209,7 @@ def decode(path: Path, wanted: Sequence[int] | None = None, *, as_stored: bool =
 def _about(path: Path) -> tuple[float | None, float]:
     """Frames a second, if the file says; the width of a pixel over its height."""
     with _check.reading("a video", entry(path, "the video"), ADVICE), av.open(str(path)) as container:
-        stream = container.streams.video[0]
+        stream = _film(container)
         return float(stream.average_rate) if stream.average_rate else None, float(stream.sample_aspect_ratio or 1)
 
 
@@ -202,6 +217,9 @@ def _upright(frame: av.VideoFrame, stretch: float, path: Path) -> Picture:
     """The picture turned as the file asks, its pixels made square."""
     with _check.reading("a picture", path, ADVICE):
         picture = frame.to_ndarray(format="rgb24", width=round(frame.width * stretch), height=frame.height)
+    matrix = np.frombuffer(turn, np.int32) if (turn := frame.side_data.get(SideData.DISPLAYMATRIX)) else np.eye(3, dtype=np.int32).ravel()
+    if float(matrix[0]) * matrix[4] < float(matrix[1]) * matrix[3]:
+        raise _check.refuse(f"frames that are not mirrored in {path.name}", "a mirroring display matrix", "store them as they are shown")
     if frame.rotation % 90:
         raise _check.refuse(f"frames turned by quarters in {path.name}", f"{frame.rotation} degrees", "store them upright")
     return np.ascontiguousarray(np.rot90(picture, frame.rotation // 90))

@@ -245,6 +245,53 @@ def test_pictures_are_upright_and_of_square_pixels(tmp_path: Path, refuses) -> N
     assert seen[:, 30:].mean() > 200 > 50 > seen[:, :18].mean()  # a quarter clockwise, as players show it: what was above is right
 
 
+def test_a_mirrored_film_is_refused(tmp_path: Path, refuses) -> None:
+    write(tmp_path / "plain.mp4", [9, 9])
+    raw = (tmp_path / "plain.mp4").read_bytes()
+    plain, mirrored = (struct.pack(">9i", side * 65536, 0, 0, 0, 65536, 0, 0, 0, 2**30) for side in (1, -1))
+    at = raw.rindex(b"tkhd")
+    (tmp_path / "mirrored.mp4").write_bytes(raw[:at] + raw[at:].replace(plain, mirrored, 1))
+    refuses("frames that are not mirrored in mirrored.mp4", videos.decode, tmp_path / "mirrored.mp4")
+
+
+def test_a_cover_is_no_film_and_sound_alone_is_none(tmp_path: Path, refuses) -> None:
+    write(tmp_path / "film.mp4", [9 + k for k in range(8)])
+    with av.open(str(tmp_path / "film.mp4")) as inside, av.open(str(tmp_path / "two.mkv"), "w") as out:
+        cover = out.add_stream("mjpeg", rate=25)
+        cover.height, cover.width, cover.pix_fmt = 16, 16, "yuvj420p"
+        film = out.add_stream_from_template(inside.streams.video[0])
+        out.mux(cover.encode(av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")))
+        for packet in inside.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = film
+                out.mux(packet)
+        out.mux(cover.encode())
+    assert videos.length_of(tmp_path / "two.mkv") == 8
+    assert videos.decode(tmp_path / "two.mkv").frames[0].shape == (48, 64, 3)
+    with av.open(str(tmp_path / "sound.avi"), "w") as out:
+        sound = out.add_stream("pcm_s16le", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        frame.rate = 8000
+        out.mux(sound.encode(frame))
+        out.mux(sound.encode())
+    refuses("a video in sound.avi, got ValueError .sound alone", videos.length_of, tmp_path / "sound.avi")
+
+
+@pytest.mark.parametrize("name", ["film.mkv", "film.webm"])
+def test_a_matroska_that_ends_early_is_refused(tmp_path: Path, refuses, name: str) -> None:
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream("libvpx" if name.endswith("webm") else "ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for picture in np.random.default_rng(0).integers(0, 255, (30, 48, 64, 3), np.uint8):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    assert videos.length_of(tmp_path / name) == 30
+    raw = (tmp_path / name).read_bytes()
+    for share in (0.5, 0.96):
+        (tmp_path / name).write_bytes(raw[: int(share * len(raw))])
+        refuses(f"a video in {name}, got EOFError .* of 1.200 s", videos.length_of, tmp_path / name)
+
+
 def test_a_film_that_ends_early_or_changes_size_or_is_deep_is_refused(tmp_path: Path, refuses) -> None:
     write(tmp_path / "whole.avi", [9 + k for k in range(60)])
     raw = (tmp_path / "whole.avi").read_bytes()
