@@ -55,6 +55,8 @@ def table(place: Path, what: str, columns: tuple[str, ...]) -> list[dict[str, st
         raise _check.refuse(
             f"columns {', '.join(columns)} in {place.name}", f"none named {', '.join(missing)}", "take the table as shipped"
         )
+    if len(set(named)) < len(named):
+        raise _check.refuse(f"every column once in {place.name}", ", ".join(named), "take the table as shipped")
     for row in rows:
         if None in row or any(row[name] is None for name in columns):
             got = f"{sum(value is not None for value in row.values()) - 1} in line {row['line']}"

@@ -55,7 +55,8 @@ class DSB2018(Dataset[Sample]):
         name = self.names[_check.index("an image", index, len(self))]
         grey = np.round(self._pixels(name).mean(2)).astype(np.uint8)
         masks = readers.entry(self.folder / name / "masks", f"the masks of {name}", is_folder=True)
-        labels, note = _instances((_mask(f, grey.shape) for f in sorted(masks.glob("[!.]*.png"))), grey.shape)
+        files = sorted(f for f in masks.glob("[!.]*") if f.suffix.lower() == ".png")
+        labels, note = _instances((_mask(f, grey.shape) for f in files), grey.shape)
         return Sample(torch.from_numpy(grey), torch.from_numpy(labels), name, note)
 
     def _pixels(self, name: str) -> np.ndarray:

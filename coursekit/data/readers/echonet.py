@@ -79,8 +79,9 @@ def _study(listed: Path, row: dict[str, str], traced: dict[int, list[list[float]
     ef, esv, edv, fps = (number(row, column, listed) for column in ("EF", "ESV", "EDV", "FPS"))
     height, width, frames = (int(number(row, column, listed, whole=True)) for column in ("FrameHeight", "FrameWidth", "NumberOfFrames"))
     name = row["FileName"].removesuffix(".avi") + ".avi"
-    if frames < 1 or fps <= 0:
-        raise _check.refuse(f"frames and a rate above 0 for {name}", f"{frames} frames at {fps:g}", "mend its row of FileList.csv")
+    if min(frames, height, width) < 1 or min(fps, esv, edv) <= 0 or not 0 <= ef <= 100:
+        got = f"{frames} frames of {height} × {width} at {fps:g}, {edv:g} to {esv:g} ml, EF {ef:g}"
+        raise _check.refuse(f"sizes, a rate and volumes above 0 and an EF in percent for {name}", got, "mend its row of FileList.csv")
     for frame in traced:
         if not 0 <= frame < frames:
             raise _check.refuse(f"tracings of frames 0 … {frames - 1} of {name}", f"one of frame {frame}", "mend VolumeTracings.csv")

@@ -115,6 +115,7 @@ def test_a_mask_is_whatever_is_not_nought(tmp_path: Path) -> None:
     palette = PIL.Image.fromarray(square(0, 20, 2) // 255, "P")
     palette.putpalette([0, 0, 0, 200, 10, 10])
     palette.save(folder / "masks" / "90.png")
+    (folder / "masks" / "90.png").rename(folder / "masks" / "90.PNG")
     sample = DSB2018(tmp_path)[0]
     assert [int((sample.labels == k).sum()) for k in range(1, 5)] == [16, 25, 9, 4]
     assert sample.note == ""

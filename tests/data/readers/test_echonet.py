@@ -163,7 +163,10 @@ def test_missing_files_and_columns_are_refused(place: Path, refuses) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("112,112,50,40,TRAIN", "112,112,50,0,TRAIN", "got 0 frames at 50"),
+        ("112,112,50,40,TRAIN", "112,112,50,0,TRAIN", "got 0 frames of 112 × 112 at 50"),
+        ("112,112,50,40,TRAIN", "112,0,50,40,TRAIN", "got 40 frames of 112 × 0 at 50"),
+        ("78.4", "178.4", "an EF in percent for .*, EF 178.4"),
+        ("78.4", "-8", "an EF in percent for .*, EF -8"),
         ("78.4", "n/a", "a number as EF in FileList.csv, got 'n/a'"),
         ("VAL", "HOLDOUT", "Split in FileList.csv, got 'HOLDOUT'"),
         ("112,112,50,40,TRAIN", "112,112,50,15,TRAIN", "got one of frame 20"),

@@ -64,6 +64,8 @@ def test_what_is_amiss_is_said_in_one_sentence(folder: Path, refuses) -> None:
     refuses("none named coordX, coordY, coordZ", luna16.annotations, folder)
     (folder / "annotations.csv").write_text(f"seriesuid,coordX,coordY,coordZ,diameter_mm\n{UID}0,1,2,3,-4\n")
     refuses("diameter_mm in annotations.csv > 0", luna16.annotations, folder)
+    (folder / "annotations.csv").write_text(f"seriesuid,coordX,coordY,coordZ,diameter_mm,coordX\n{UID}0,1,2,3,4,9\n")
+    refuses("every column once in annotations.csv", luna16.annotations, folder)
     (folder / "candidates.csv").write_text(f"seriesuid,coordX,coordY,coordZ,class\n{UID}0,1,two,3,1\n")
     refuses("a number as coordY in candidates.csv", luna16.proposals, folder)
     (folder / "candidates.csv").write_text(f"seriesuid,coordX,coordY,coordZ,class\n{UID}0,1,2,3,7\n")
