@@ -1,8 +1,8 @@
 """The losses of the course. Each takes what the network says first (logits) and what is true second.
 
 A mean over nothing (no labelled voxel, no box) is 0 with gradient 0, so that a batch without any does not stop the training.
-NaN or infinite logits give a loss that is not finite: the training loop looks at that. Sums and means of half-precision values are
-taken, and returned, in float32: 65,505 voxels are more than float16 can count.
+NaN or infinite logits give a loss that is not finite: the training loop looks at that. Finite ones, however sure, give a finite loss
+and gradient. Half precision is computed, and losses returned, in float32: 65,505 voxels are more than float16 can count.
 """
 
 import torch
@@ -30,8 +30,8 @@ def cross_entropy(
     Source: Çiçek et al. 2016, section 3 (weighted softmax loss, weight 0 for unlabelled voxels).
     """
     classes, labelled = _labels(logits, truth, ignore)
-    log_p = F.log_softmax(logits, 1).gather(1, classes.unsqueeze(1)).squeeze(1)  # (N, *S)
-    w = labelled.to(_wide(logits).dtype)
+    log_p = F.log_softmax(_wide(logits), 1).gather(1, classes.unsqueeze(1)).squeeze(1)  # (N, *S)
+    w = labelled.to(log_p.dtype)
     if weight is not None:
         _check.tensor("weight", weight, str(logits.shape[1]), "one weight a class")
         _check.finite("weight", weight)
@@ -58,7 +58,7 @@ def _labels(logits: Tensor, truth: Tensor, ignore: int) -> tuple[Tensor, Tensor]
 def _weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
     """Σ w v / Σ w, and 0 where all weights are 0; a value of weight 0 is not looked at, be it NaN."""
     total = weight.sum()
-    return (_wide(values).where(weight > 0, 0) * weight).sum() / total.where(total > 0, 1)
+    return (values.where(weight > 0, 0) * weight).sum() / total.where(total > 0, 1)
 
 
 def dice_loss(
@@ -90,18 +90,17 @@ def dice_loss(
 
 
 def _wide(x: Tensor) -> Tensor:
-    """At least float32."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+    return x.to(_check.wide_dtype(x))
 
 
 def _mean(values: Tensor) -> Tensor:
     """The mean, and 0 of nothing."""
-    return _wide(values).sum() / max(values.numel(), 1)
+    return values.sum() / max(values.numel(), 1)
 
 
 def _reduce(values: Tensor, reduction: str) -> Tensor:
     _check.one_of("reduction", reduction, ("mean", "sum", "none"))
-    return values if reduction == "none" else _wide(values).sum() if reduction == "sum" else _mean(values)
+    return values if reduction == "none" else values.sum() if reduction == "sum" else _mean(values)
 
 
 def focal_loss(
@@ -113,10 +112,10 @@ def focal_loss(
     None: no weight. ``gamma=0`` without ``alpha`` is binary cross-entropy. Returns the mean, the sum or ("none") each value.
     Source: Lin et al. 2017, equation 5.
     """
-    truth = _check_binary(logits, truth)
+    logits, truth = _check_binary(logits, truth)
     _check.positive("gamma", gamma, zero=True)
-    p = logits.sigmoid()
-    wrong = p + truth - 2 * p * truth  # 1 − p_t
+    wrong = logits.sigmoid() * (1 - truth) + (-logits).sigmoid() * truth  # 1 − p_t, to its last digit
+    wrong = wrong.clamp(min=torch.finfo(wrong.dtype).tiny)  # a root has no slope at 0
     loss = F.binary_cross_entropy_with_logits(logits, truth, reduction="none") * wrong**gamma
     if alpha is not None:
         _check.within("alpha", torch.tensor(alpha), 0, 1, "give the weight of class 1")
@@ -124,13 +123,14 @@ def focal_loss(
     return _reduce(loss, reduction)
 
 
-def _check_binary(logits: Tensor, truth: Tensor) -> Tensor:
-    """Truth as numbers of the dtype of the logits."""
+def _check_binary(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits and truth as numbers of the dtype to compute in."""
     _check.floating("logits", logits)
     _same_shape("logits", logits, "truth", truth)
+    logits = _wide(logits)
     truth = truth.to(logits.dtype)
     _check.within("truth", truth, 0, 1, "give 0 for no and 1 for yes")
-    return truth
+    return logits, truth
 
 
 def _same_shape(name: str, x: Tensor, other: str, y: Tensor) -> None:
@@ -147,7 +147,7 @@ def smooth_l1(prediction: Float[Tensor, "*S"], truth: Float[Tensor, "*S"], *, be
     _check.floating("prediction", prediction)
     _same_shape("prediction", prediction, "truth", truth)
     _check.positive("beta", beta, zero=True)
-    d = (prediction - truth).abs()
+    d = (_wide(prediction) - _wide(truth)).abs()
     loss = torch.where(d < beta, d * d / (2 * beta), d - beta / 2) if beta else d
     return _reduce(loss, reduction)
 
@@ -164,7 +164,7 @@ def mask_loss(logits: Float[Tensor, "K C M W"], truth: Tensor, labels: Integer[T
     _check.within("labels", labels, 0, c - 1, f"give classes 0 … {c - 1}")
     _check.tensor("truth", truth, f"{k} {m} {w}", "one mask a region, of the size of the logits")
     own = logits[torch.arange(k, device=logits.device), labels.long()]  # (K, M, W)
-    return _mean(F.binary_cross_entropy_with_logits(own, _check_binary(own, truth), reduction="none"))
+    return _mean(F.binary_cross_entropy_with_logits(*_check_binary(own, truth), reduction="none"))
 
 
 def consistency(
@@ -177,9 +177,9 @@ def consistency(
     """
     _check.floating("student", student)
     _same_shape("student", student, "teacher", teacher)
-    gap = ((student.softmax(1) - teacher.detach().softmax(1)) ** 2).mean(1)  # (N, *S)
+    gap = ((_wide(student).softmax(1) - _wide(teacher.detach()).softmax(1)) ** 2).mean(1)  # (N, *S)
     if where is None:
         return _mean(gap)
     _check.boolean("where", where)
     _check.tensor("where", where, " ".join(map(str, gap.shape)), "one bool a voxel")
-    return _weighted_mean(gap, where.to(_wide(gap).dtype))
+    return _weighted_mean(gap, where.to(gap.dtype))

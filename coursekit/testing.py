@@ -3,11 +3,13 @@ and the checks of an assignment.
 """
 
 import contextlib
+import copy
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -115,12 +117,13 @@ def check(
 
     The message says which input, what was expected, what came, and one hint; a hidden check says the hint alone.
     Numbers, sequences, arrays and tensors of any dtype count as equal when their shape and, within ``tolerance``
-    (relative and absolute), their values are. Inputs are copied, so a function that writes into them spoils nothing.
+    (relative and absolute), their values are, NaN where NaN is expected. Inputs are copied, tensors and arrays in lists, tuples and
+    dictionaries too, so a function that writes into them spoils nothing.
     """
     name = getattr(function, "__name__", "your function")
     with closed(closed_names) as used:
         try:
-            got, problem = function(*(x.clone() if isinstance(x, Tensor) else x for x in inputs)), ""
+            got, problem = function(*(_copied(x) for x in inputs)), ""
         except Exception as error:  # whatever a student's code raises is an answer, and a wrong one
             got, problem = None, _raised(error, hidden)
             used += [error.closed_name] if hasattr(error, "closed_name") else []  # noticed where the grader keeps student code
@@ -134,6 +137,18 @@ def check(
         raise AssertionError(f"{name}: a hidden check failed{reason}. Hint: {hint}")
     call = f"{name}({', '.join(map(_show, inputs))})"
     raise AssertionError(f"{call}\n  expected: {_show(expected)}\n  but it {problem}\n  hint: {hint}")
+
+
+def _copied(x: Any) -> Any:
+    """Tensors, arrays and what holds them, copied; anything else as it is."""
+    if isinstance(x, Tensor):
+        return x.clone()
+    if isinstance(x, dict):
+        return {key: _copied(value) for key, value in x.items()}
+    if isinstance(x, list | tuple):
+        parts = [_copied(value) for value in x]
+        return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
+    return copy.deepcopy(x) if isinstance(x, np.ndarray | set | bytearray) else x
 
 
 def _raised(error: Exception, hidden: bool) -> str:
@@ -155,7 +170,7 @@ def _difference(got: object, expected: object, tolerance: float) -> str:
     have = have.reshape(()) if want.dim() == 0 and have.numel() == 1 else have
     if have.shape != want.shape:
         return f"returned shape {tuple(have.shape)} instead of {tuple(want.shape)}: {_show(got)}"
-    return "" if torch.allclose(have, want, rtol=tolerance, atol=tolerance) else f"returned: {_show(got)}"
+    return "" if torch.allclose(have, want, rtol=tolerance, atol=tolerance, equal_nan=True) else f"returned: {_show(got)}"
 
 
 def _plain(x: Any) -> Tensor:

@@ -1,6 +1,8 @@
 """Losses against torch, torchvision and MONAI, and the cases those leave open."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -206,3 +208,58 @@ def test_bad_input(refuses) -> None:
     refuses("one class a region", losses.mask_loss, masks, masks[:, 0], torch.tensor([0]))
     refuses("of one shape", losses.consistency, logits, logits[:1])
     refuses("where to be boolean", losses.consistency, logits, logits, where=truth)
+
+
+SATURATED = torch.tensor([0.0, 1e-3, 16.0, 40.0, 90.0, 110.0, 1e4, 6e4])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_sure_logits_right_or_wrong_give_finite_losses_and_gradients(dtype: torch.dtype) -> None:
+    sure = torch.cat([SATURATED, -SATURATED]).to(dtype)
+    rows = torch.stack([sure, -sure, torch.zeros_like(sure)], 1)  # (16, 3)
+    classes = torch.arange(len(sure)) % 3
+    calls = {
+        f"focal {g} {t}": partial(losses.focal_loss, truth=torch.full_like(sure, t), gamma=g)
+        for g in (0.0, 0.5, 1.0, 2.0)
+        for t in (0, 0.5, 1)
+    }
+    calls |= {f"smooth {b}": partial(losses.smooth_l1, truth=torch.zeros_like(sure), beta=b) for b in (0.0, 1 / 9, 1.0)}
+    for name, loss in calls.items():
+        assert_finite(name, sure, loss)
+    for ignore in (-1, 0):
+        for truth in (classes, torch.full_like(classes, ignore)):
+            assert_finite("cross entropy", rows, partial(losses.cross_entropy, truth=truth, ignore=ignore))
+            for squared in (False, True):
+                assert_finite("dice", rows[:, :, None], partial(losses.dice_loss, truth=truth[:, None], ignore=ignore, squared=squared))
+    assert_finite("consistency", rows, lambda x: losses.consistency(x, -x))
+    assert_finite("mask", rows[:, :, None, None], lambda x: losses.mask_loss(x, torch.ones(16, 1, 1), classes))
+
+
+def assert_finite(name: str, x: torch.Tensor, loss: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    leaf = x.clone().requires_grad_()
+    value = loss(leaf)
+    value.backward()
+    assert value.isfinite(), name
+    assert leaf.grad is not None, name
+    assert leaf.grad.isfinite().all(), name
+
+
+def test_focal_loss_of_what_is_almost_sure_is_told_to_its_last_digit() -> None:
+    logits = torch.tensor([5.0, 15.0, 20.0, 40.0])
+    exact = losses.focal_loss(logits.double(), torch.ones(4), gamma=0.5, reduction="none")
+    assert_close(losses.focal_loss(logits, torch.ones(4), gamma=0.5, reduction="none") / exact, torch.ones(4).double(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_every_loss_of_half_precision_is_that_of_float32(dtype: torch.dtype) -> None:
+    logits, truth = (300 * torch.randn(2, 3, 40)).to(dtype), torch.randint(0, 3, (2, 40))
+    wide = logits.float()
+    assert_close(losses.cross_entropy(logits, truth), losses.cross_entropy(wide, truth))
+    assert_close(losses.dice_loss(logits, truth), losses.dice_loss(wide, truth))
+    assert_close(losses.consistency(logits, -logits), losses.consistency(wide, -wide))
+    ones = torch.ones_like(logits)
+    for reduction in ("mean", "sum", "none"):
+        assert_close(losses.focal_loss(logits, ones, reduction=reduction), losses.focal_loss(wide, ones.float(), reduction=reduction))
+        assert_close(losses.smooth_l1(logits, -logits, reduction=reduction), losses.smooth_l1(wide, -wide, reduction=reduction))
+    masks = logits[..., None].transpose(0, 2)  # (40, 3, 2, 1)
+    assert_close(losses.mask_loss(masks, torch.ones(40, 2, 1), truth[0]), losses.mask_loss(masks.float(), torch.ones(40, 2, 1), truth[0]))

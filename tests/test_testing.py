@@ -1,5 +1,8 @@
 """The shared test tools find what they are for."""
 
+from typing import NamedTuple
+
+import numpy as np
 import pytest
 import torch
 
@@ -32,3 +35,39 @@ def test_gradcheck_finds_a_wrong_gradient() -> None:
 def test_generators_are_their_own() -> None:
     a, b = testing.generator(1), testing.generator(1)
     assert torch.rand(1, generator=a) == torch.rand(1, generator=b)
+
+
+def test_check_compares_nan_with_nan() -> None:
+    assert testing.check(lambda x: x / x, (torch.tensor([0.0, 2.0]),), torch.tensor([float("nan"), 1.0]), hint="")
+    assert testing.check(lambda: float("nan"), (), float("nan"), hint="")
+    with pytest.raises(AssertionError):
+        testing.check(lambda: float("nan"), (), 1.0, hint="")
+    with pytest.raises(AssertionError):
+        testing.check(lambda: 1.0, (), float("nan"), hint="")
+
+
+def test_check_copies_what_it_hands_over_however_it_is_wrapped() -> None:
+    def spoil(*inputs: object) -> int:
+        for x in inputs:
+            if isinstance(x, dict | list | tuple):
+                spoil(*(x.values() if isinstance(x, dict) else x))
+            if isinstance(x, list):
+                x.append(0)
+            elif isinstance(x, dict):
+                x["more"] = 0
+            elif not isinstance(x, tuple):
+                x[:] = 0  # type: ignore[index]
+        return 1
+
+    def inputs() -> tuple[object, ...]:
+        pair = Pair(np.ones(2), [torch.ones(2)])
+        return np.ones(3), torch.ones(2), [np.ones(2), [torch.ones(1)]], {"a": np.ones(2), "b": {"c": [torch.ones(1)]}}, (np.ones(1),), pair
+
+    given = inputs()
+    assert testing.check(spoil, given, 1, hint="")
+    assert repr(given) == repr(inputs())
+
+
+class Pair(NamedTuple):
+    a: object
+    b: object

@@ -35,15 +35,16 @@ def flow_to_colour(flow: Float[Tensor, "N 2 H W"], *, largest: float | None = No
     if largest is not None:
         _check.positive("largest", largest)
     known = flow.isfinite().all(1, keepdim=True)  # (N, 1, H, W)
-    dy, dx = flow.where(known, torch.zeros_like(flow)).unbind(1)
+    wide = flow.to(_check.wide_dtype(flow))
+    dy, dx = wide.where(known, torch.zeros_like(wide)).unbind(1)
     speed = torch.hypot(dy, dx)  # (N, H, W)
     if largest is not None:
         speed = speed / largest
     elif speed.numel():
-        speed = speed / speed.max().clamp(min=torch.finfo(flow.dtype).tiny)
+        speed = speed / speed.max().clamp(min=torch.finfo(wide.dtype).tiny)
     hue = _hue(dy, dx).movedim(-1, 0)  # (3, N, H, W)
     colour = torch.where(speed <= 1, 1 - speed * (1 - hue), 0.75 * hue).movedim(0, 1)
-    return colour * known
+    return (colour * known).to(flow.dtype)
 
 
 def _hue(dy: Tensor, dx: Tensor) -> Float[Tensor, "N H W 3"]:
@@ -77,11 +78,13 @@ def to_channels(flow: Float[Tensor, "N ndim *size"], *, bound: float = 20.0) -> 
     _check.floating("flow", flow)
     _check.finite("flow", flow)
     _check.positive("bound", bound)
-    return (flow.clamp(-bound, bound) + bound) * (255 / (2 * bound))
+    wide = flow.to(_check.wide_dtype(flow))
+    return ((wide.clamp(-bound, bound) + bound) * (255 / (2 * bound))).to(flow.dtype)
 
 
 def from_channels(channels: Float[Tensor, "N ndim *size"], *, bound: float = 20.0) -> Float[Tensor, "N ndim *size"]:
     """The flow in pixels that :func:`to_channels` made, but for what it clipped."""
     _check.floating("channels", channels)
     _check.positive("bound", bound)
-    return channels * (2 * bound / 255) - bound
+    wide = channels.to(_check.wide_dtype(channels))
+    return (wide * (2 * bound / 255) - bound).to(channels.dtype)

@@ -38,8 +38,9 @@ def lucas_kanade(
 
 def structure_tensor(slope: Flow, window: float) -> Float[Tensor, "N ndim ndim *size"]:
     """``G = Σ w g gᵀ`` around each pixel. Its eigenvalues tell a corner (both large) from an edge (one) and a flat place (none)."""
-    products = slope[:, :, None] * slope[:, None]  # (N, ndim, ndim, *size)
-    return blur(products.flatten(1, 2), window).reshape(products.shape)
+    wide = slope.to(_check.wide_dtype(slope))
+    products = wide[:, :, None] * wide[:, None]  # (N, ndim, ndim, *size)
+    return blur(products.flatten(1, 2), window).reshape(products.shape).to(slope.dtype)
 
 
 def _solve(residual: Frames, slope: Flow, flow: Flow, window: float, damping: float) -> Flow:

@@ -65,12 +65,13 @@ def coarse_to_fine(first: Frames, second: Frames, refine: Refine, *, smallest: i
     """Call ``refine(first, second, flow)`` on each level of the pyramid, from the smallest, its flow handed on.
 
     A level has half the pixels of the finer one (means of 2 × 2) along each axis that stays at ``smallest`` or above; a thin
-    axis is left alone. Starts from no motion; an empty batch or frame has an empty flow.
+    axis is left alone. Starts from no motion; an empty batch or frame has an empty flow. Frames in half precision are computed in float32.
     """
     _check.positive("smallest", smallest)
     if first.numel() == 0:
         return first.new_zeros(len(first), first.ndim - 2, *first.shape[2:])
-    levels = [(first, second)]
+    dtype = _check.wide_dtype(first)
+    levels = [(first.to(dtype), second.to(dtype))]
     while (size := _half(levels[-1][0].shape[2:], smallest)) != levels[-1][0].shape[2:]:
         a, b = levels[-1]
         levels.append((F.interpolate(a, size, mode="area"), F.interpolate(b, size, mode="area")))
@@ -78,7 +79,7 @@ def coarse_to_fine(first: Frames, second: Frames, refine: Refine, *, smallest: i
     flow = coarsest.new_zeros(len(first), first.ndim - 2, *coarsest.shape[2:])
     for a, b in reversed(levels):
         flow = refine(a, b, flow if flow.shape[2:] == a.shape[2:] else resize_flow(flow, a.shape[2:]))
-    return flow
+    return flow.to(first.dtype)
 
 
 def _half(size: Sequence[int], smallest: int) -> tuple[int, ...]:

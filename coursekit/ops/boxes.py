@@ -1,6 +1,7 @@
 """Boxes: what they cover, how they are written, how a network names them, and which of them to keep.
 
-A box is ``(x1, y1, x2, y2)``, continuous and half-open, in pixels; see ``coursekit.types`` for the frame.
+A box is ``(x1, y1, x2, y2)``, continuous and half-open, in pixels; see ``coursekit.types`` for the frame. Boxes in half precision are
+computed in float32: boxes come back in half, areas and overlaps in float32.
 """
 
 import math
@@ -23,7 +24,7 @@ Weights = tuple[float, float, float, float]
 def area(boxes: Boxes) -> Float[Tensor, "N"]:
     """The area of each box, (x2 − x1)(y2 − y1), in pixels²."""
     _check.boxes("boxes", boxes)
-    return _area(boxes)
+    return _area(boxes.to(_check.wide_dtype(boxes)))
 
 
 def _area(boxes: Tensor) -> Tensor:
@@ -32,7 +33,7 @@ def _area(boxes: Tensor) -> Tensor:
 
 def iou(boxes: Boxes, others: Float[Tensor, "M 4"]) -> Float[Tensor, "N M"]:
     """Intersection over union of every box with every other; 0 where both are empty. Differentiable."""
-    shared, union = _shared_and_union(boxes, others)
+    _, _, shared, union = _shared_and_union(boxes, others)
     return shared / _nonzero(union)
 
 
@@ -41,21 +42,24 @@ def generalized_iou(boxes: Boxes, others: Float[Tensor, "M 4"]) -> Float[Tensor,
 
     Rezatofighi et al. 2019, "Generalized intersection over union", algorithm 1.
     """
-    shared, union = _shared_and_union(boxes, others)
+    boxes, others, shared, union = _shared_and_union(boxes, others)
     low = torch.minimum(boxes[:, None, :2], others[None, :, :2])
     high = torch.maximum(boxes[:, None, 2:], others[None, :, 2:])
     hull = (high - low).prod(-1)  # (N, M)
     return shared / _nonzero(union) - (hull - union) / _nonzero(hull)
 
 
-def _shared_and_union(boxes: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+def _shared_and_union(boxes: Tensor, others: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Both sets of boxes in the dtype to compute in, and the area that each pair shares and covers, (N, M)."""
     _check.boxes("boxes", boxes)
     _check.boxes("others", others)
     _check.same_device(boxes=boxes, others=others)
+    dtype = _check.wide_dtype(boxes, others)
+    boxes, others = boxes.to(dtype), others.to(dtype)
     low = torch.maximum(boxes[:, None, :2], others[None, :, :2])  # (N, M, 2)
     high = torch.minimum(boxes[:, None, 2:], others[None, :, 2:])
     shared = (high - low).clamp(min=0).prod(-1)  # (N, M)
-    return shared, _area(boxes)[:, None] + _area(others)[None] - shared
+    return boxes, others, shared, _area(boxes)[:, None] + _area(others)[None] - shared
 
 
 def _nonzero(x: Tensor) -> Tensor:
@@ -69,7 +73,7 @@ def convert(boxes: Boxes, *, source: str = "xyxy", target: str = "xyxy") -> Boxe
     _check.finite("boxes", boxes)
     _check.one_of("source", source, FORMATS)
     _check.one_of("target", target, FORMATS)
-    first, second = boxes.split(2, 1)
+    first, second = boxes.to(_check.wide_dtype(boxes)).split(2, 1)
     if source == target:
         return boxes.clone()
     size = second - first if source == "xyxy" else second
@@ -79,7 +83,7 @@ def convert(boxes: Boxes, *, source: str = "xyxy", target: str = "xyxy") -> Boxe
         )
     low = first - size / 2 if source == "cxcywh" else first
     high = second if source == "xyxy" else low + size
-    return torch.cat({"xyxy": (low, high), "xywh": (low, size), "cxcywh": (low + size / 2, size)}[target], 1)
+    return torch.cat({"xyxy": (low, high), "xywh": (low, size), "cxcywh": (low + size / 2, size)}[target], 1).to(boxes.dtype)
 
 
 def clip(boxes: Boxes, size: tuple[int, int]) -> Boxes:
@@ -98,10 +102,12 @@ def encode(boxes: Boxes, anchors: Boxes, *, weights: Weights = (1.0, 1.0, 1.0, 1
     Boxes and anchors must have a positive width and height.
     """
     _same_count(boxes, anchors, "boxes")
+    given, dtype = torch.promote_types(boxes.dtype, anchors.dtype), _check.wide_dtype(boxes, anchors)
+    boxes, anchors = boxes.to(dtype), anchors.to(dtype)
     centre, size = _centre_and_size("boxes", boxes)
     anchor_centre, anchor_size = _centre_and_size("anchors", anchors)
     offsets = torch.cat([(centre - anchor_centre) / anchor_size, (size / anchor_size).log()], 1)
-    return offsets * offsets.new_tensor(weights)
+    return (offsets * offsets.new_tensor(weights)).to(given)
 
 
 def decode(
@@ -120,11 +126,13 @@ def decode(
     _check.finite("offsets", offsets)
     _same_count(offsets, anchors, "offsets")
     _check.boxes("anchors", anchors)
+    given, dtype = torch.promote_types(offsets.dtype, anchors.dtype), _check.wide_dtype(offsets, anchors)
+    offsets, anchors = offsets.to(dtype), anchors.to(dtype)
     shift, log_scale = (offsets / offsets.new_tensor(weights)).split(2, 1)
     low, high = anchors.split(2, 1)
     centre = (low + high) / 2 + shift * (high - low)
     half = (high - low) * log_scale.clamp(max=max_log_scale).exp() / 2
-    return torch.cat([centre - half, centre + half], 1)
+    return torch.cat([centre - half, centre + half], 1).to(given)
 
 
 def _same_count(rows: Tensor, anchors: Tensor, name: str) -> None:
@@ -160,9 +168,10 @@ def anchors(
     _check.positive("stride", stride)
     _check.positive("sizes", sizes)
     _check.positive("ratios", ratios)
-    root = torch.tensor(ratios, device=device, dtype=dtype).sqrt()
-    side = torch.tensor(sizes, device=device, dtype=dtype)[:, None]
+    wide = torch.promote_types(dtype, torch.float32)
+    root = torch.tensor(ratios, device=device, dtype=wide).sqrt()
+    side = torch.tensor(sizes, device=device, dtype=wide)[:, None]
     half = torch.stack([side / root, side * root], 2).flatten(0, 1) / 2  # (sizes · ratios, 2): width, height
-    y, x = ((torch.arange(n, device=device, dtype=dtype) + 0.5) * stride for n in feature_size)
+    y, x = ((torch.arange(n, device=device, dtype=wide) + 0.5) * stride for n in feature_size)
     centre = torch.stack(torch.meshgrid(x, y, indexing="xy"), 2).view(-1, 1, 2)  # (H·W, 1, 2)
-    return torch.cat([centre - half, centre + half], 2).flatten(0, 1)
+    return torch.cat([centre - half, centre + half], 2).flatten(0, 1).to(dtype)

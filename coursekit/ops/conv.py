@@ -6,7 +6,7 @@ input, which is why ``F.conv3d`` does it block by block or not at all, and is us
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from coursekit import _check
 
@@ -237,11 +238,15 @@ def cost(module: nn.Module, *shapes: Sequence[int], dtype: torch.dtype = torch.f
         raise _check.refuse("a module and at least one input shape", type(module).__name__, "cost(net, (1, 3, 224, 224))")
     rows: list[LayerCost] = []
 
-    def note(name: str) -> object:
-        return lambda layer, given, result: rows.append(_layer_cost(name, layer, given[0], result))
+    def note(name: str) -> Callable[..., None]:
+        def hook(layer: nn.Module, given: Any, named: dict[str, Any], result: Any) -> None:
+            if outputs := _tensors(result):
+                rows.append(_layer_cost(name, layer, _tensors((named.get("input"), given, named)), outputs))
+
+        return hook
 
     leaves = [(name, layer) for name, layer in module.named_modules() if not any(layer.children())]
-    hooks = [layer.register_forward_hook(note(name)) for name, layer in leaves]
+    hooks = [layer.register_forward_hook(note(name), with_kwargs=True) for name, layer in leaves]
     inputs = [torch.empty(*shape, dtype=dtype, device="meta") for shape in shapes]
     state = {k: v.detach().to("meta") for k, v in (*module.named_parameters(), *module.named_buffers())}
     try:
@@ -253,9 +258,14 @@ def cost(module: nn.Module, *shapes: Sequence[int], dtype: torch.dtype = torch.f
     return Cost(tuple(rows), sum(p.numel() for p in module.parameters()), sum(x.nbytes for x in inputs))
 
 
-def _layer_cost(name: str, layer: nn.Module, x: Tensor, result: Any) -> LayerCost:
-    y: Tensor = result if isinstance(result, Tensor) else result[0]  # a recurrent layer also returns its state
-    shared = y.untyped_storage()._cdata == x.untyped_storage()._cdata
+def _tensors(x: Any) -> list[Tensor]:
+    """The tensors of what a layer takes or gives, however they are wrapped or named, in their order."""
+    return [leaf for leaf in tree_leaves(x) if isinstance(leaf, Tensor)]
+
+
+def _layer_cost(name: str, layer: nn.Module, given: list[Tensor], result: list[Tensor]) -> LayerCost:
+    x, y = (given or result)[0], result[0]  # a recurrent layer also takes and returns its state
+    shared = any(y.untyped_storage()._cdata == g.untyped_storage()._cdata for g in given)
     return LayerCost(
         name=name or type(layer).__name__,
         kind=type(layer).__name__,

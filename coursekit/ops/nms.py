@@ -28,7 +28,7 @@ def nms(boxes: Boxes, scores: Scores, iou_threshold: float) -> Integer[Tensor, "
     A box goes if its IoU with a kept one is above (not at) the threshold. Equal to ``torchvision.ops.nms``, ties included.
     How many stay depends on the values, so there is no result for a FakeTensor.
     """
-    _door(boxes, iou_threshold, scores=scores)
+    boxes = _door(boxes, iou_threshold, scores=scores)
     order = scores.argsort(descending=True, stable=True)
     return order[_survivors(boxes[order], iou_threshold).sort().values]
 
@@ -39,13 +39,14 @@ def batched_nms(boxes: Boxes, scores: Scores, labels: Labels, iou_threshold: flo
     Equal to torchvision's class-by-class result (for 1,000 boxes and fewer torchvision shifts the classes apart
     instead, and its IoU is then rounded a little differently).
     """
-    _door(boxes, iou_threshold, scores=scores, labels=labels)
+    boxes = _door(boxes, iou_threshold, scores=scores, labels=labels)
     _check.integer("labels", labels)
     order = scores.argsort(descending=True, stable=True)
     return order[_by_label(boxes[order], labels[order], iou_threshold).sort().values]
 
 
-def _door(boxes: Tensor, threshold: float, **per_box: Tensor) -> None:
+def _door(boxes: Tensor, threshold: float, **per_box: Tensor) -> Tensor:
+    """The boxes in the dtype to compute in."""
     count = _check.boxes("boxes", boxes)
     for name, tensor in per_box.items():
         if _check.tensor(name, tensor, "N") != (count,):
@@ -55,6 +56,7 @@ def _door(boxes: Tensor, threshold: float, **per_box: Tensor) -> None:
     _check.same_device(boxes=boxes, **per_box)
     if not 0 <= threshold <= 1:
         raise _check.refuse("iou_threshold in [0, 1]", threshold, "0.5 and 0.7 are common")
+    return boxes.to(_check.wide_dtype(boxes))
 
 
 def _by_label(boxes: Tensor, labels: Tensor, threshold: float) -> Tensor:

@@ -41,11 +41,13 @@ def bilinear(features: Image, y: Float[Tensor, "..."], x: Float[Tensor, "..."]) 
         _check.floating(name, tensor)
         _check.finite(name, tensor)
     _check.same_device(features=features, y=y, x=x)
-    top, bottom, dy, in_y = _neighbours(y, height)
-    left, right, dx, in_x = _neighbours(x, width)
+    given, dtype = features.dtype, _check.wide_dtype(features, y, x)
+    features = features.to(dtype)
+    top, bottom, dy, in_y = _neighbours(y.to(dtype), height)
+    left, right, dx, in_x = _neighbours(x.to(dtype), width)
     upper = features[:, top, left] * (1 - dx) + features[:, top, right] * dx  # (C, ...)
     lower = features[:, bottom, left] * (1 - dx) + features[:, bottom, right] * dx
-    return (upper * (1 - dy) + lower * dy) * (in_y & in_x)
+    return ((upper * (1 - dy) + lower * dy) * (in_y & in_x)).to(given)
 
 
 def _neighbours(position: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -81,8 +83,9 @@ def roi_align_dense(
     """RoIAlign of one box as it is defined: two small matrices, W_y F W_xᵀ. See ``roi_align``; this one is differentiable in the box."""
     _check.tensor("box", box, "4")
     _, size = _door(features[None], [box[None]], output_size, spatial_scale)
-    weights_y, weights_x = _weights(box[None], size, features.shape[1:], spatial_scale, sampling_ratio, aligned)
-    return weights_y[0] @ features @ weights_x[0].mT  # (C, PH, PW)
+    dtype = _check.wide_dtype(features, box)
+    weights_y, weights_x = _weights(box[None].to(dtype), size, features.shape[1:], spatial_scale, sampling_ratio, aligned)
+    return (weights_y[0] @ features.to(dtype) @ weights_x[0].mT).to(features.dtype)  # (C, PH, PW)
 
 
 def roi_align(
@@ -105,7 +108,7 @@ def roi_align(
     Differentiable once, in the features alone. Half precision is computed in float32 and given back in half.
     """
     regions, size = _door(features, boxes, output_size, spatial_scale)
-    dtype = torch.promote_types(features.dtype, torch.float32)
+    dtype = _check.wide_dtype(features)
     with torch.no_grad():
         corners, image = regions[:, 1:].to(dtype), regions[:, 0].long()
         knobs = (size, features.shape[2:], spatial_scale, sampling_ratio, aligned)
@@ -173,7 +176,7 @@ def snapped_bins(
     """
     _check.boxes("boxes", boxes)
     _check.positive("spatial_scale", spatial_scale)
-    return _snapped_bins(boxes, _pair(output_size), spatial_scale)
+    return _snapped_bins(boxes.to(_check.wide_dtype(boxes)), _pair(output_size), spatial_scale)
 
 
 def _snapped_bins(corners: Tensor, size: tuple[int, int], scale: float) -> tuple[Tensor, Tensor]:
@@ -201,9 +204,10 @@ def snapping_error(boxes: Boxes, *, spatial_scale: float = 1.0) -> Float[Tensor,
     """
     _check.boxes("boxes", boxes)
     _check.positive("spatial_scale", spatial_scale)
-    near, far = _rounded(boxes * spatial_scale).split(2, 1)
+    wide = boxes.to(_check.wide_dtype(boxes))
+    near, far = _rounded(wide * spatial_scale).split(2, 1)
     snapped = torch.cat([near, far + 1], 1) / spatial_scale
-    return (snapped - boxes) * boxes.new_tensor([-1.0, -1.0, 1.0, 1.0])
+    return ((snapped - wide) * wide.new_tensor([-1.0, -1.0, 1.0, 1.0])).to(boxes.dtype)
 
 
 def roi_pool(
@@ -218,7 +222,7 @@ def roi_pool(
     sorts every channel and is slower than torchvision's, which keeps the position of each largest value.
     """
     regions, size = _door(features, boxes, output_size, spatial_scale)
-    dtype = torch.promote_types(features.dtype, torch.float32)
+    dtype = _check.wide_dtype(features)
     rows, columns = _snapped_bins(regions[:, 1:].to(dtype).detach(), size, spatial_scale)
     image = regions[:, 0].long()
     return range_maximum(features, image, rows, columns)
@@ -257,7 +261,8 @@ def _numbered(features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
         )
     for b in boxes:
         _check.tensor("each tensor of boxes", b, "L 4", "pass one row (x1, y1, x2, y2) a box")
-    return torch.cat([torch.cat([torch.full_like(b[:, :1], i), b], 1) for i, b in enumerate(boxes)])
+    wide = [b.to(_check.wide_dtype(b)) for b in boxes]  # in half, image 2049 is 2048
+    return torch.cat([torch.cat([torch.full_like(b[:, :1], i), b], 1) for i, b in enumerate(wide)])
 
 
 class RoIPool(nn.Module):

@@ -225,3 +225,17 @@ def test_the_knobs_are_checked(refuses) -> None:
     ):
         for knob in knobs:
             refuses(f"{knob} > 0", method, frame, frame, **{knob: -1})
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("method", METHODS)
+def test_half_precision_frames_are_computed_in_float32(method: Method, dtype: torch.dtype) -> None:
+    first, second = (x.to(dtype) for x in frames(motion("shift", (40, 34))))
+    half = method(first, second)
+    assert half.dtype == dtype
+    assert torch.equal(half, method(first.float(), second.float()).to(dtype))
+    slope = flow.pyramid.derivatives(first.float()).to(dtype)
+    tensor = flow.structure_tensor(slope, 2.0)
+    assert torch.equal(tensor, flow.structure_tensor(slope.float(), 2.0).to(dtype))
+    for look in (flow.flow_to_colour, flow.to_channels, flow.from_channels):
+        assert torch.equal(look(half), look(half.float()).to(dtype))

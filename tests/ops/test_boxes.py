@@ -146,3 +146,26 @@ def test_refuses_what_it_cannot_use(refuses) -> None:
     refuses("offsets to be finite", B.decode, box / 0, box)
     refuses("sizes > 0", B.anchors, (2, 2), stride=4, sizes=(-1.0,))
     refuses("stride > 0", B.anchors, (2, 2), stride=0, sizes=(1.0,))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_boxes_are_computed_in_float32(dtype: torch.dtype) -> None:
+    """Areas above 65,504 are more than float16 holds; boxes come back in half, measures in float32."""
+    half = torch.tensor([[0, 0, 304, 304], [0, 16, 304, 304], [400, 400, 704, 704]]).to(dtype)
+    b, s = half.float(), torch.tensor([0.9, 0.8, 0.7])
+    for measure in (B.area, lambda x: B.iou(x, x), lambda x: B.generalized_iou(x, x)):
+        assert torch.equal(measure(half), measure(b))
+    labels = torch.zeros(3).long()
+    assert B.nms(half, s.to(dtype), 0.5).tolist() == B.nms(b, s, 0.5).tolist() == [0, 2]
+    assert B.batched_nms(half, s.to(dtype), labels, 0.5).tolist() == [0, 2]
+    shifted = half + 16
+    offsets = B.encode(half, shifted)
+    for result, expected in (
+        (offsets, B.encode(b, shifted.float())),
+        (B.decode(offsets, shifted), B.decode(offsets.float(), shifted.float())),
+        (B.convert(half, target="cxcywh"), B.convert(b, target="cxcywh")),
+        (B.clip(half, (320, 320)), B.clip(b, (320, 320))),
+        (B.anchors((3, 400), stride=8, sizes=[30.0], dtype=dtype), B.anchors((3, 400), stride=8, sizes=[30.0])),
+    ):
+        assert result.dtype == dtype
+        assert torch.equal(result, expected.to(dtype))

@@ -242,3 +242,23 @@ def test_cost_of_a_network_on_a_fake_gpu() -> None:
 
 def test_cost_refuses_nothing_to_run(refuses) -> None:
     refuses("at least one input shape", conv.cost, nn.Conv2d(1, 1, 1))
+
+
+def test_cost_of_layers_called_by_name_and_of_wrapped_tensors() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.over_time, self.join = nn.Conv2d(1, 2, 3), nn.Linear(2, 3), nn.LSTM(3, 5), Join()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.first(input=x).flatten(2).transpose(1, 2)
+            state = (y.new_zeros(1, y.shape[1], 5), y.new_zeros(1, y.shape[1], 5))
+            return self.join(parts=[self.over_time(hx=state, input=self.second(input=y))[0], y])["whole"]
+
+    class Join(nn.Module):
+        def forward(self, *, parts: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+            return {"whole": torch.cat(parts, -1)}
+
+    report = conv.cost(Named(), (1, 1, 4, 4))
+    assert [row.multiply_adds for row in report.layers] == [4 * 2 * 9, 4 * 2 * 3, 4 * 4 * 5 * (3 + 5), 0]
+    assert report.layers[-1].output == (1, 4, 7)

@@ -17,6 +17,22 @@ def test_a_full_mask_fills_its_half_open_box() -> None:
     assert image.sum() == 12
 
 
+@pytest.mark.parametrize(("first", "last"), [(0.5, 2.5), (1.5, 4.5), (0.5, 3.0), (1.0, 3.5), (0.7, 0.9), (-0.5, 1.5)])
+def test_a_pixel_whose_centre_is_the_far_edge_is_outside(first: float, last: float) -> None:
+    filled = [i for i in range(6) if first <= i + 0.5 < last]
+    image = paste(torch.ones(1, 3, 3), torch.tensor([[first, 0.0, last, 2.0]]), (2, 6))[0]
+    assert image[0].nonzero()[:, 0].tolist() == filled
+    assert paste(torch.ones(1, 3, 3), torch.tensor([[0.0, first, 2.0, last]]), (6, 2))[0, :, 0].nonzero()[:, 0].tolist() == filled
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_masks_are_laid_where_their_boxes_are(dtype: torch.dtype) -> None:
+    masks, box = torch.rand(1, 5, 7).to(dtype), torch.tensor([[2049.0, 1.3, 2060.0, 8.1]])
+    image = paste(masks, box, (9, 2070))
+    assert image.dtype == dtype
+    assert torch.equal(image, paste(masks.float(), box, (9, 2070)).to(dtype))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_inside_the_box_it_is_bilinear_resizing(dtype: torch.dtype) -> None:
     masks = torch.rand(3, 5, 7, dtype=dtype)

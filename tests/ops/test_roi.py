@@ -282,3 +282,25 @@ def test_the_small_parts_refuse_too(refuses) -> None:
     refuses("box of shape", roi.roi_align_dense, RAMP[0], torch.rand(5), 2)
     refuses("spatial_scale > 0", roi.snapped_bins, torch.zeros(1, 4), 2, spatial_scale=-1.0)
     refuses("x1 <= x2", roi.snapping_error, torch.tensor([[1.0, 0.0, 0.0, 1.0]]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_every_function_takes_half_precision_and_computes_in_float32(dtype: torch.dtype) -> None:
+    features, box = torch.rand(2, 3, 20, 30).to(dtype), torch.tensor([2.3, 1.7, 25.9, 17.1]).to(dtype)
+    wide = features.float()
+    y, x = (5 * torch.rand(7)).to(dtype), (5 * torch.rand(7)).to(dtype)
+    pairs = [
+        (roi.bilinear(features[0], y, x), roi.bilinear(wide[0], y.float(), x.float())),
+        (roi.roi_align_dense(features[0], box, 4), roi.roi_align_dense(wide[0], box.float(), 4)),
+        (roi.roi_align_dense(features[0], box.float(), 4), roi.roi_align_dense(wide[0], box.float(), 4)),
+        (roi.snapping_error(box[None], spatial_scale=1 / 3), roi.snapping_error(box[None].float(), spatial_scale=1 / 3)),
+    ]
+    for result, expected in pairs:
+        assert result.dtype == dtype
+        assert torch.equal(result, expected.to(dtype))
+    assert torch.equal(
+        roi.snapped_bins(box[None], 5, spatial_scale=1 / 3)[0], roi.snapped_bins(box[None].float(), 5, spatial_scale=1 / 3)[0]
+    )
+    many = [torch.zeros(0, 4).to(dtype)] * 2049 + [box[None]]
+    numbered = roi._numbered(features[:1].expand(2050, -1, -1, -1), many)
+    assert numbered[0, 0] == 2049
