@@ -1,8 +1,9 @@
 """The losses of the course. Each takes what the network says first (logits) and what is true second.
 
 A mean over nothing (no labelled voxel, no box) is 0 with gradient 0, so that a batch without any does not stop the training.
-NaN or infinite logits give a loss that is not finite: the training loop looks at that. Finite ones, however sure, give a finite loss
-and gradient. Half precision is computed, and losses returned, in float32: 65,505 voxels are more than float16 can count.
+NaN or infinite logits give a loss that is not finite: the training loop looks at that; those of unlabelled voxels are not looked at and
+get no gradient. Finite ones, however sure, give a finite loss and gradient. Half precision is computed, and losses returned, in
+float32: 65,505 voxels are more than float16 can count.
 """
 
 import torch
@@ -30,7 +31,7 @@ def cross_entropy(
     Source: Çiçek et al. 2016, section 3 (weighted softmax loss, weight 0 for unlabelled voxels).
     """
     classes, labelled = _labels(logits, truth, ignore)
-    log_p = F.log_softmax(_wide(logits), 1).gather(1, classes.unsqueeze(1)).squeeze(1)  # (N, *S)
+    log_p = F.log_softmax(_wide(logits).where(labelled.unsqueeze(1), 0), 1).gather(1, classes.unsqueeze(1)).squeeze(1)  # (N, *S)
     w = labelled.to(log_p.dtype)
     if weight is not None:
         _check.tensor("weight", weight, str(logits.shape[1]), "one weight a class")
@@ -56,7 +57,7 @@ def _labels(logits: Tensor, truth: Tensor, ignore: int) -> tuple[Tensor, Tensor]
 
 
 def _weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
-    """Σ w v / Σ w, and 0 where all weights are 0; a value of weight 0 is not looked at, be it NaN."""
+    """Σ w v / Σ w, and 0 where all weights are 0."""
     total = weight.sum()
     return (values.where(weight > 0, 0) * weight).sum() / total.where(total > 0, 1)
 
@@ -79,7 +80,7 @@ def dice_loss(
     truth, labelled = _labels(logits, truth, ignore)
     _check.positive("smooth", smooth)
     _check.positive("classes without the background", logits.shape[1] - (not background))
-    logits = _wide(logits)
+    logits = _wide(logits).where(labelled.unsqueeze(1), 0)
     keep = labelled.unsqueeze(1).to(logits.dtype)  # (N, 1, *S)
     g = F.one_hot(truth, logits.shape[1]).movedim(-1, 1).to(logits.dtype) * keep  # (N, C, *S)
     p = logits.softmax(1) * keep
@@ -177,9 +178,8 @@ def consistency(
     """
     _check.floating("student", student)
     _same_shape("student", student, "teacher", teacher)
-    gap = ((_wide(student).softmax(1) - _wide(teacher.detach()).softmax(1)) ** 2).mean(1)  # (N, *S)
-    if where is None:
-        return _mean(gap)
+    where = torch.ones_like(student[:, 0], dtype=torch.bool) if where is None else where
     _check.boolean("where", where)
-    _check.tensor("where", where, " ".join(map(str, gap.shape)), "one bool a voxel")
-    return _weighted_mean(gap, where.to(gap.dtype))
+    _check.tensor("where", where, " ".join(map(str, student[:, 0].shape)), "one bool a voxel")
+    ours, theirs = (_wide(x).where(where.unsqueeze(1), 0).softmax(1) for x in (student, teacher.detach()))
+    return _weighted_mean(((ours - theirs) ** 2).mean(1), where.to(ours.dtype))

@@ -174,12 +174,16 @@ def _difference(got: object, expected: object, tolerance: float) -> str:
 
 
 def _plain(x: Any) -> Tensor:
-    """Numbers in any wrapping as one float64 tensor."""
+    """Numbers in any wrapping as one float64 tensor, complex ones with their imaginary parts on a last axis."""
     if isinstance(x, list | tuple) and all(type(item) in (float, int) for item in x):
         return torch.tensor(x, dtype=torch.float64)
     if isinstance(x, list | tuple):
         return torch.stack([_plain(item) for item in x]) if x else torch.zeros(0, dtype=torch.float64)
-    return torch.as_tensor(x).detach().cpu().to(torch.float64)
+    if isinstance(x, np.ndarray):
+        x = x.astype(x.dtype.newbyteorder("="), order="C")  # torch takes neither mirrored arrays nor another byte order
+    plain = torch.as_tensor(x).detach().cpu()
+    plain = plain.to_dense() if plain.is_sparse else plain
+    return torch.view_as_real(plain.to(torch.complex128)) if plain.is_complex() else plain.to(torch.float64)
 
 
 def _show(x: object) -> str:

@@ -263,3 +263,16 @@ def test_every_loss_of_half_precision_is_that_of_float32(dtype: torch.dtype) -> 
         assert_close(losses.smooth_l1(logits, -logits, reduction=reduction), losses.smooth_l1(wide, -wide, reduction=reduction))
     masks = logits[..., None].transpose(0, 2)  # (40, 3, 2, 1)
     assert_close(losses.mask_loss(masks, torch.ones(40, 2, 1), truth[0]), losses.mask_loss(masks.float(), torch.ones(40, 2, 1), truth[0]))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_what_nobody_labelled_gives_neither_loss_nor_gradient(bad: float) -> None:
+    truth = torch.tensor([[losses.UNLABELLED, 0, 1]])
+    for loss in (losses.cross_entropy, losses.dice_loss, lambda x, t: losses.consistency(x, torch.zeros_like(x), where=t >= 0)):
+        logits = torch.tensor([[[bad, 1.0, 2.0], [0.0, 1.0, -2.0]]], requires_grad=True)
+        value = loss(logits, truth)
+        value.backward()
+        assert value.isfinite()
+        assert logits.grad is not None
+        assert logits.grad.isfinite().all()
+        assert logits.grad.any(1).tolist() == [[False, bool(logits.grad[0, :, 1].any()), True]]

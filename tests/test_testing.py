@@ -71,3 +71,16 @@ def test_check_copies_what_it_hands_over_however_it_is_wrapped() -> None:
 class Pair(NamedTuple):
     a: object
     b: object
+
+
+def test_arrays_of_any_layout_and_byte_order_are_numbers() -> None:
+    whole = np.arange(6.0).reshape(2, 3)
+    for answer in (whole[:, ::-1], whole.astype(">f4")[:, ::-1], torch.tensor(whole[:, ::-1].copy()).to_sparse()):
+        assert testing.check(lambda answer=answer: answer, (), whole[:, ::-1].copy(), hint="h")
+
+
+def test_the_imaginary_part_counts() -> None:
+    assert testing.check(lambda: 1 + 2j, (), 1 + 2j, hint="h")
+    for answer in (1 + 3j, 1.0):
+        with pytest.raises(AssertionError, match="expected"):
+            testing.check(lambda answer=answer: answer, (), 1 + 2j, hint="h")

@@ -64,8 +64,9 @@ def scatter(
 ) -> tuple[Float[Tensor, "H W"], LabelMap]:
     """Lay stamps on a background: returns the sum of light and the labels, 1 … n in the order of the stamps.
 
-    ``touching`` is the share of nuclei that are put against an earlier one; all others keep a free pixel around them. A nucleus may lie
-    up to a tenth under an earlier one, which keeps the shared pixels. Nuclei may be cut by the edge of the image, not by more than half.
+    ``touching`` is the share of nuclei that are put against an earlier one, where there is room; all others keep a free pixel around
+    them. A nucleus may lie up to a tenth under an earlier one, which keeps the shared pixels. Nuclei may be cut by the edge of the image,
+    not by more than half.
     Raises ``ValueError`` when the field is full.
     """
     _check.within("touching", torch.tensor(touching), 0, 1, "it is a share of all nuclei")
@@ -73,8 +74,9 @@ def scatter(
     for label, stamp in enumerate(stamps, start=1):
         against = label > 1 and uniform(0, 1, generator=generator) < touching
         taken = labels.nonzero() if against else None
-        for _ in range(TRIES):
-            corner = _corner(labels, stamp, taken, generator)
+        for attempt in range(2 * TRIES):
+            against = against and attempt < TRIES  # where none can be touched, such as a speck, apart
+            corner = _corner(labels, stamp, taken if against else None, generator)
             if _fits(labels, stamp, corner, against):
                 break
         else:

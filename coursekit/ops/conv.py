@@ -284,6 +284,6 @@ def _multiply_adds(layer: nn.Module, x: Tensor, y: Tensor) -> int:
         return y.numel() // layer.out_channels * layer.weight.numel()
     if isinstance(layer, nn.Linear):
         return y.numel() * layer.in_features
-    if isinstance(layer, nn.RNNBase):
+    if isinstance(layer, nn.RNNBase | nn.RNNCellBase):
         return math.prod(x.shape[:-1]) * sum(w.numel() for w in layer.parameters() if w.ndim == 2)
     return 0

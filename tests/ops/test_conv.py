@@ -262,3 +262,8 @@ def test_cost_of_layers_called_by_name_and_of_wrapped_tensors() -> None:
     report = conv.cost(Named(), (1, 1, 4, 4))
     assert [row.multiply_adds for row in report.layers] == [4 * 2 * 9, 4 * 2 * 3, 4 * 4 * 5 * (3 + 5), 0]
     assert report.layers[-1].output == (1, 4, 7)
+
+
+@pytest.mark.parametrize(("kind", "gates"), [(nn.RNNCell, 1), (nn.GRUCell, 3), (nn.LSTMCell, 4)])
+def test_a_recurrent_cell_costs_one_step_of_its_layer(kind: type, gates: int) -> None:
+    assert conv.cost(kind(10, 20), (2, 10)).multiply_adds == 2 * gates * 20 * (10 + 20)
