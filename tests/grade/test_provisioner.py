@@ -49,9 +49,13 @@ def test_a_boxed_kernel_runs_and_is_kept_in(tmp_path: Path, monkeypatch: pytest.
 
 
 LOOKS = """
-import pathlib
-paths = map(pathlib.Path, ["solutions/a1/a1.ipynb", "gradebook.db", "submitted/bob/a1/a1.ipynb", "marks/a1/bob.json", "mine.txt"])
-[str(path) for path in paths if path.exists() and path.read_text()]
+seen = []
+for path in "solutions/a1/a1.ipynb", "gradebook.db", "submitted/bob/a1/a1.ipynb", "marks/a1/bob.json", "mine.txt":
+    try:
+        seen += [path] if open(path).read() else []
+    except OSError:
+        pass
+seen
 """
 
 
