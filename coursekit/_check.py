@@ -146,7 +146,7 @@ def reading(what: str, place: Path, advice: str = "copy it again from its source
     try:
         yield
     except Exception as error:
-        plain = {FileNotFoundError: "no file", IsADirectoryError: "a folder", PermissionError: "one that you may not read"}
+        plain: dict[type, str] = {FileNotFoundError: "no file", IsADirectoryError: "a folder", PermissionError: "one closed to you"}
         got = plain.get(type(error)) or f"{type(error).__name__} ({' '.join(str(error).split())})"
         raise refuse(f"{what} in {place.name}", got, advice) from error
 

@@ -238,7 +238,7 @@ def _own_name(name: str, part: _Part, parts: list[_Part], wanted: Collection[str
 def _store(stage: Path, target: Path, origin: Origin, notes: list[str]) -> Collected:
     """Put what is staged into its place; an earlier submission that differs is moved aside first."""
     files, there = look(stage).files, os.path.lexists(target)
-    if not files:
+    if not files and not origin.left_out:
         notes.append("There was no file in it.")
     if there and _content(target) == _content(stage):
         notes.append("It is the same as before.")

@@ -62,7 +62,7 @@ def read(folder: str | Path, source: Source, *, student: str) -> Reading:
         jobs.append(job)
         remarks += [lead + sentence for sentence in (*said, *more)]
         flags += [f"{sentence[:-1]} (in {name})." if lead else sentence for sentence in raised]
-    if beside := _beside(found, source, taken):
+    if jobs and (beside := _beside(found, source, taken)):
         remarks.append(f"Beside the notebook you handed in {beside}, which was not read: put what your answers need into the notebook.")
         flags.append(f"Other files were handed in beside the notebook and were not read: {beside}.")
     if not jobs:

@@ -24,7 +24,7 @@ BINS = 10
 MESSAGES = 3  # shown of each cell
 GROUPS = 30
 LINES = 8  # of a message
-WHERE = re.compile(r"^(?:The answer \S+|A cell the student added \(cell \d+\)) ")
+WHERE = re.compile(r"^(?:The answer \S+|A cell the student added \(cell \d+\)) |: no exercise needs it")
 LONGEST_LINE = 200
 SHARED = "Code that more than a third of the class has in common counts as common knowledge, so that who shares it is not listed."
 

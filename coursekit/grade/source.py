@@ -174,6 +174,8 @@ def _lint_test(cell: SourceCell, name: str) -> Iterator[str]:
     for node in (node for statement in _tree(cell.hidden) for node in ast.walk(statement)):
         if _is_check(node) and not _is_hidden(node):
             yield f"A check in the hidden part of {name} (line {node.lineno} of it) shows its input: call it with hidden=True."
+        elif _is_check(node) and not _has_words(node, cell.cell.source):
+            yield f"A check in the hidden part of {name} (line {node.lineno} of it) has no words for the student: give it a text as hint."
         elif isinstance(node, ast.Assert) and not _constant(node):
             yield f"An assertion in the hidden part of {name} (line {node.lineno} of it) needs a constant message or check(hidden=True)."
 
@@ -192,6 +194,15 @@ def _is_check(node: ast.AST) -> TypeGuard[ast.Call]:
 
 def _is_hidden(call: ast.Call) -> bool:
     return any(k.arg == "hidden" and getattr(k.value, "value", None) is True for k in call.keywords)
+
+
+def _has_words(call: ast.Call, source: str) -> bool:
+    """Whether the hint of a hidden check is a text that stands in its cell: no other is told."""
+    hint = next((k.value for k in call.keywords if k.arg == "hint"), None)
+    if isinstance(hint, ast.Name) and hint.id.endswith("hint"):
+        assigned = [statement for statement in _tree(source) if hint.id in {getattr(t, "id", "") for t in _targets(statement)}]
+        return bool(assigned) and all(isinstance(getattr(statement, "value", None), ast.Constant) for statement in assigned)
+    return isinstance(hint, ast.Constant)
 
 
 def _constant(assertion: ast.Assert) -> bool:

@@ -10,7 +10,8 @@ import pytest
 from coursekit.grade.source import lint, read_source
 
 ROOT = Path(__file__).parents[2]
-TEST = 'assert f(1) == 1, "one"\n### BEGIN HIDDEN TESTS\nassert check(f, (2,), 2, hint=h, hidden=True)\n### END HIDDEN TESTS\n'
+TEST = 'h_hint = "twice"\nassert f(1) == 1, "one"\n'
+TEST += "### BEGIN HIDDEN TESTS\nassert check(f, (2,), 2, hint=h_hint, hidden=True)\n### END HIDDEN TESTS\n"
 
 
 def cell(source: str, name: str = "", kind: str = "code", **marks: Any) -> dict[str, Any]:
@@ -110,6 +111,9 @@ def graded(source: str) -> dict[str, Any]:
         (graded(TEST.replace("True", "False")), "A check in the hidden part"),
         (graded("assert 1\n### BEGIN HIDDEN TESTS\nassert f(x), f'not {x}'\n### END HIDDEN TESTS"), "needs a constant message"),
         (graded("assert 1\n### BEGIN HIDDEN TESTS\nassert f(x)\n### END HIDDEN TESTS"), "needs a constant message"),
+        (graded(TEST.replace("h_hint", "h")), "A check in the hidden part of cell 't' (line 1 of it) has no words for the student"),
+        (graded(TEST.replace('"twice"', "str(2)")), "has no words for the student"),
+        (graded(TEST.replace(", hint=h_hint", "")), "has no words for the student"),
         (graded("assert ("), "The cell 't' is not plain Python"),
         (cell(TEST, "t", grade=True), "The test cell 't' has no points"),
         (cell("free = 1"), "The code cell 'plain' has no grade id"),
@@ -121,7 +125,15 @@ def test_lint_names_what_is_wrong(tmp_path: Path, bad: dict[str, Any], sentence:
     assert all(line.endswith(".") for line in found)
 
 
-@pytest.mark.parametrize("good", [TEST, 'assert f(1), "one"', "assert 1\n### BEGIN HIDDEN TESTS\nassert f(2), 'two'\n### END HIDDEN TESTS"])
+@pytest.mark.parametrize(
+    "good",
+    [
+        TEST,
+        TEST.replace("hint=h_hint", "hint='twice'"),
+        'assert f(1), "one"',
+        "assert 1\n### BEGIN HIDDEN TESTS\nassert f(2), 'two'\n### END HIDDEN TESTS",
+    ],
+)
 def test_lint_passes_what_is_right(tmp_path: Path, good: str) -> None:
     assert lint(read_source(write(tmp_path, graded(good)), "a1")) == []
 

@@ -26,6 +26,7 @@ INSIDES = ("__subclasses__", "__globals__", "__code__", "__closure__", "__builti
 PLACES = ("/proc/", "/dev/shm", ".pyc", "gradebook.db", "solutions/", "sitecustomize")
 BUILT = ("eval", "exec", "compile")
 MOST = 20
+CLOSES = ", which the assignment closes."
 
 
 def tree(source: str) -> ast.Module:
@@ -48,8 +49,16 @@ def look(job: Job) -> list[str]:
     for k, step in enumerate(job.steps):
         if step.kind in ("answer", "own"):
             where = f"The answer {step.grade_id}" if step.kind == "answer" else f"A cell the student added (cell {k + 1})"
-            found += [f"{where} {what}" for what in dict.fromkeys(_in_cell(step, job.closed))]
+            remarks = list(dict.fromkeys(_in_cell(step, job.closed)))
+            found += [f"{where} {what}" for what in (remarks if step.kind == "answer" else _kindly(remarks))]
     return found[:MOST]
+
+
+def _kindly(remarks: list[str]) -> list[str]:
+    """What is said of a cell beside the answers: that it compares with what is closed is one remark, and no offence."""
+    closed = sorted({sentence.split()[1].rstrip(",") for sentence in remarks if sentence.endswith(CLOSES)})
+    kind = "compares with what the assignment closes, which is no offence unless an answer calls it"
+    return [sentence for sentence in remarks if not sentence.endswith(CLOSES)] + ([f"{kind}: {', '.join(closed)}."] if closed else [])
 
 
 def _in_cell(step: Step, closed: tuple[str, ...]) -> Iterator[str]:
@@ -63,7 +72,7 @@ def _in_cell(step: Step, closed: tuple[str, ...]) -> Iterator[str]:
         if needless := _under(name, NEEDLESS):
             yield f"uses {needless}: no exercise needs it."
         if _under(name, closed) and not any(longer.startswith(f"{name}.") for longer in names):
-            yield f"names {name}, which the assignment closes."
+            yield f"names {name}{CLOSES}"
     for node in ast.walk(parsed):
         yield from _odd(node)
 

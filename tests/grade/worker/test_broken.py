@@ -252,3 +252,12 @@ def test_honest_code_is_not_flagged() -> None:
     assert suspicion.look(job({"double": "def f(:"})) == []
     assert suspicion.look(job(own="import ctypes")) == ["A cell the student added (cell 2) uses ctypes: no exercise needs it."]
     assert Result(()).flags == ()
+
+
+def test_comparing_in_a_cell_of_one_s_own_is_one_kind_remark() -> None:
+    code = "import torchvision.ops as ops\nfrom torchvision.ops import nms\nops.roi_align(1)\nops.nms(2)"
+    (flag,) = suspicion.look(job({"double": "def double(x): return 2 * x"}, own=code))
+    assert flag.startswith(
+        "A cell the student added (cell 2) compares with what the assignment closes, which is no offence unless an answer"
+    )
+    assert flag.endswith(" calls it: torchvision.ops.nms, torchvision.ops.roi_align.")

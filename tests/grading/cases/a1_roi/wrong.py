@@ -189,7 +189,7 @@ BINS = [
             ("ends turned round", N, "n = abs(last - first) + 1\n    first = min(first, last)"),
             ("at least a cell for each bin", N, "n = max(last - first + 1, count)"),
             ("towards zero for floor", PAIR, f"(int(first + i * n / count), {STOP})"),
-            ("cut at 0", PAIR, f"(max({START}, 0), max({STOP}, 0))"),
+            ("ends cut at 0", PAIR, f"(max({START}, 0), max({STOP}, 0))"),
         ],
     ),
 ]
