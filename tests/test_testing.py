@@ -84,3 +84,11 @@ def test_the_imaginary_part_counts() -> None:
     for answer in (1 + 3j, 1.0):
         with pytest.raises(AssertionError, match="expected"):
             testing.check(lambda answer=answer: answer, (), 1 + 2j, hint="h")
+
+
+def test_a_right_answer_may_come_in_any_float_type_and_a_wrong_one_in_none() -> None:
+    thirds = torch.arange(1.0, 7.0) / 3
+    for dtype in (torch.float64, torch.float32, torch.bfloat16):
+        assert testing.check(lambda x, dtype=dtype: x.to(dtype), (thirds,), thirds, hint="as they are")
+        with pytest.raises(AssertionError, match="as they are"):
+            testing.check(lambda x, dtype=dtype: (1.1 * x).to(dtype), (thirds,), thirds, hint="as they are")
