@@ -130,7 +130,7 @@ def test_the_variable_turns_actions_to_the_folder(ucf: Path, monkeypatch: pytest
     one = clips.actions(split="train", frames=4, size=24, gray=False)
     assert (one.source, one.names, one.split, one.fps) == ("real", CLASSES, "train", None)
     assert len(one) == len(videos.read(ucf, split="train").clips)
-    batch = next(iter(DataLoader(one, batch_size=5, num_workers=1)))  # decoded in another process
+    batch = next(iter(DataLoader(one, batch_size=5, num_workers=1, multiprocessing_context="spawn")))  # a fork of ITK's threads hangs
     assert batch.clip.shape == (5, 3, 4, 24, 24)
     assert torch.equal(batch.clip[3], one[3].clip)
     assert torch.equal(batch.label, one.labels[:5])
