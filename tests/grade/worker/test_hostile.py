@@ -2,6 +2,7 @@
 # ruff: noqa: E501  (a cell of a student is one line here)
 
 import json
+import textwrap
 import time
 
 import pytest
@@ -180,7 +181,8 @@ REACHES = {
 
 @pytest.mark.parametrize("case", REACHES)
 def test_what_is_closed_is_reached_by_no_way(grade: Grade, case: str) -> None:
-    came = grade(own="import torch\nx = torch.ones(1, 2, 2)\n" + REACHES[case] + "\nprint('REACHED')")
+    steps = textwrap.indent(f"import torch\nx = torch.ones(1, 2, 2)\n{REACHES[case]}\nprint('REACHED')", "    ")
+    came = grade(own=f"if True:\n{steps}")  # one statement: of several, those behind a failing one still run
     assert "REACHED" not in came.own.output
     assert not came.own.ok
 
