@@ -25,11 +25,10 @@ def readable() -> list[Path]:
 
 def programs() -> list[Path]:
     """Python itself, each link on the way to it, and what tells it its environment."""
-    path = Path(sys.executable)
-    steps = [path, Path(sys.prefix, "pyvenv.cfg")]
-    while path.is_symlink():
-        path = path.parent / path.readlink()
-        steps.append(path)
+    steps = [Path(sys.executable), Path(sys.prefix, "pyvenv.cfg")]
+    for path in steps:  # which grows by where a link leads
+        if path.is_symlink():
+            steps.append(path.parent / path.readlink())
     return [step for step in steps if step.exists()]
 
 
