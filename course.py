@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""The course in one command: ``python3 course.py lab`` to learn, ``test`` to check everything, ``check`` for what a change touches.
+"""The course in one command: ``python3 course.py lab`` to learn, ``test`` to check everything, ``check`` for what a
+change touches.
 
-It needs Python and nothing else: it makes ``.venv`` beside this file, installs into it what the command needs, fetches the
-data, and starts. A second run finds all that in place. On Windows say ``py course.py lab``.
+It needs Python and nothing else: it makes ``.venv`` beside this file, installs into it what the command needs,
+fetches the data, and starts. A second run finds all that in place. On Windows say ``py course.py lab``.
 """
 
 import functools
@@ -37,10 +38,21 @@ say = functools.partial(print, "course:", flush=True)
 
 
 def environment() -> dict:
-    """The variables of a child: the environment's programs and kernels come first, and threads that wait for each other soon sleep."""
-    calm = {"GOMP_SPINCOUNT": "10000"}  # PyTorch's, on Linux: else two notebooks that train at once hold each other up tenfold
+    """The variables of a child: the environment's programs and kernels come first, and threads that wait for each other
+    soon sleep.
+    """
+    calm = {
+        "GOMP_SPINCOUNT": "10000"
+    }  # PyTorch's, on Linux: else two notebooks that train at once hold each other up tenfold
     path = os.pathsep.join([str(BIN), os.environ.get("PATH", "")])  # nbgrader calls alembic by name
-    return {**calm, **os.environ, "PATH": path, "VIRTUAL_ENV": str(VENV), "JUPYTER_PREFER_ENV_PATH": "1", "PYTHONUTF8": "1"}
+    return {
+        **calm,
+        **os.environ,
+        "PATH": path,
+        "VIRTUAL_ENV": str(VENV),
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        "PYTHONUTF8": "1",
+    }
 
 
 def run(*arguments: str) -> int:
@@ -50,19 +62,38 @@ def run(*arguments: str) -> int:
 
 def make_environment(*, anew: bool) -> None:
     """Make ``.venv`` unless a sound one is there."""
-    if not anew and PYTHON.exists() and subprocess.run([str(PYTHON), "-m", "pip", "-V"], capture_output=True).returncode == 0:
+    if (
+        not anew
+        and PYTHON.exists()
+        and subprocess.run([str(PYTHON), "-m", "pip", "-V"], capture_output=True).returncode == 0
+    ):
         return
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
-        sys.exit("This Python lacks its venv module: on Debian or Ubuntu run `sudo apt install python3-venv`, then this again.")
+        sys.exit(
+            "This Python lacks its venv module: on Debian or Ubuntu run `sudo apt install python3-venv`, then this again."
+        )
     say("making .venv with Python " + sys.version.split()[0])
     made = subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], capture_output=True, text=True)
     if made.returncode:
-        sys.exit(made.stdout + made.stderr + "The folder .venv could not be made: see that it can be written to and the disk is not full.")
+        sys.exit(
+            made.stdout
+            + made.stderr
+            + "The folder .venv could not be made: see that it can be written to and the disk is not full."
+        )
 
 
 def pip_install(extras: list) -> None:
     """Install the course with these extras, with one line of progress; explain a failure in one sentence."""
-    command = [str(PYTHON), "-m", "pip", "install", "--progress-bar=off", "--retries=2", "-e", ".[{}]".format(",".join(extras))]
+    command = [
+        str(PYTHON),
+        "-m",
+        "pip",
+        "install",
+        "--progress-bar=off",
+        "--retries=2",
+        "-e",
+        ".[{}]".format(",".join(extras)),
+    ]
     options = {"cwd": str(ROOT), "env": environment(), "encoding": "utf-8", "errors": "replace"}
     lines, start = [], time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options) as pip:
@@ -73,14 +104,19 @@ def pip_install(extras: list) -> None:
             if sys.stdout.isatty():
                 print(f"\r  {time.monotonic() - start:4.0f} s  {progress(lines):100.100}", end="\r", flush=True)
     if pip.returncode:
-        sys.exit("".join(lines[-8:]) + next(advice for pattern, advice in ADVICE.items() if re.search(pattern, "".join(lines))))
+        sys.exit(
+            "".join(lines[-8:])
+            + next(advice for pattern, advice in ADVICE.items() if re.search(pattern, "".join(lines)))
+        )
     say(f"installed in {time.monotonic() - start:.0f} s; {progress(lines).split(';')[0]}")
 
 
 def progress(lines: list) -> str:
     """What pip has downloaded so far, and what it does now, read from its output."""
     sizes = re.findall(r"Downloading \S+ \(([\d.]+) (\w+)\)", "".join(lines))
-    now = [line for line in lines if line.startswith(("Collecting", "  Downloading", "Installing", "Successfully"))][-1:]
+    now = [line for line in lines if line.startswith(("Collecting", "  Downloading", "Installing", "Successfully"))][
+        -1:
+    ]
     return f"{sum(float(size) * MEGABYTES[unit] for size, unit in sizes):.0f} MB downloaded; {''.join(now).strip():.70}"
 
 
@@ -110,7 +146,12 @@ def lab(options: list) -> None:
     install("lab", "grade")
     if run("-m", "coursekit", "data", "fetch"):
         say("going on without: a page fetches what it reads, and where it cannot, shows a phantom, labelled as such")
-    options = [f"--ServerApp.root_dir={ROOT}", f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}", "--log-level=WARN", *options]
+    options = [
+        f"--ServerApp.root_dir={ROOT}",
+        f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}",
+        "--log-level=WARN",
+        *options,
+    ]
     if getattr(os, "geteuid", lambda: 1)() == 0:
         options.append("--allow-root")
     if sys.platform not in ("win32", "darwin") and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
@@ -136,8 +177,15 @@ def grade(options: list) -> None:
 
 def main() -> None:
     if sys.version_info[:2] < MINIMUM:
-        sys.exit(f"This course needs Python 3.{MINIMUM[1]} or newer, this is {sys.version.split()[0]}: install one from python.org.")
-    commands = {"lab": lab, "test": functools.partial(test, "everything"), "check": functools.partial(test, "check"), "grade": grade}
+        sys.exit(
+            f"This course needs Python 3.{MINIMUM[1]} or newer, this is {sys.version.split()[0]}: install one from python.org."
+        )
+    commands = {
+        "lab": lab,
+        "test": functools.partial(test, "everything"),
+        "check": functools.partial(test, "check"),
+        "grade": grade,
+    }
     if "".join(sys.argv[1:2]) not in commands:
         sys.exit("Say what to do: python3 course.py lab · python3 course.py test · … check · … grade a1_roi")
     commands[sys.argv[1]]([option for option in sys.argv[2:] if option != "--"])

@@ -1,4 +1,6 @@
-"""nbgrader, for this course: solutions/ is written by hand, assignments/ is built from it, the rest is one grading round."""
+"""nbgrader, for this course: solutions/ is written by hand, assignments/ is built from it, the rest is one grading
+round.
+"""
 
 import os
 
@@ -29,17 +31,17 @@ c.Execute.timeout = 60  # seconds a cell
 c.Execute.startup_timeout = 120
 c.Execute.iopub_timeout = 10
 
-# A copied or deleted cell costs nobody the round: see coursekit/grade/preprocessors.py.
+# A copied or deleted cell costs nobody the round: see coursegrade/preprocessors.py.
 c.Autograde.sanitize_preprocessors = [
     "nbgrader.preprocessors.ClearOutput",
     "nbgrader.preprocessors.OverwriteKernelspec",
-    "coursekit.grade.preprocessors.RestoreCells",
+    "coursegrade.preprocessors.RestoreCells",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
 # Hidden tests stay hidden in what students get back.
 c.GenerateFeedback.preprocessors = [
     "nbgrader.preprocessors.GetGrades",
-    "coursekit.grade.preprocessors.HideTests",
+    "coursegrade.preprocessors.HideTests",
     "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
 ]
 c.LimitOutput.max_lines = 200

@@ -20,7 +20,8 @@ def refuse(expected: str, got: object, advice: str) -> ValueError:
 
 
 def tensor(name: str, x: object, axes: str, advice: str = "") -> tuple[int, ...]:
-    """Return the sizes of ``x`` after checking it against ``axes``, e.g. ``"N 4"``: a letter is free, a number is fixed.
+    """Return the sizes of ``x`` after checking it against ``axes``, e.g. ``"N 4"``: a letter is free, a number is
+    fixed.
 
     The same letter must have the same size throughout; ``"... H W"`` allows any axes in front.
     """
@@ -33,7 +34,9 @@ def tensor(name: str, x: object, axes: str, advice: str = "") -> tuple[int, ...]
     tail = sizes[len(sizes) - len(wanted) :] if len(sizes) >= len(wanted) else ()
     seen: dict[str, int] = {}
     fits = len(tail) == len(wanted) and (any_front or len(sizes) == len(wanted))
-    if not fits or any(size != (int(axis) if axis.isdigit() else seen.setdefault(axis, size)) for axis, size in zip(wanted, tail)):
+    if not fits or any(
+        size != (int(axis) if axis.isdigit() else seen.setdefault(axis, size)) for axis, size in zip(wanted, tail)
+    ):
         shape = ", ".join(axes.split()) + ("," if len(axes.split()) == 1 else "")
         raise refuse(f"{name} of shape ({shape})", sizes, advice or "reshape it, or add or drop an axis")
     return sizes
@@ -48,14 +51,17 @@ def floating(name: str, x: Tensor) -> None:
 def wide_dtype(*tensors: Tensor) -> torch.dtype:
     """What to compute in: the widest dtype of the tensors, and float32 at least.
 
-    Half precision is a way to store numbers. float16 ends at 65,504, bfloat16 counts to 256: an area, an index, a sum over voxels
-    needs more. What comes in half is computed in float32, and given back in half where the result has the kind and size of the input.
+    Half precision is a way to store numbers. float16 ends at 65,504, bfloat16 counts to 256: an area, an index, a sum
+    over voxels needs more. What comes in half is computed in float32, and given back in half where the result has the
+    kind and size of the input.
     """
     return functools.reduce(torch.promote_types, (x.dtype for x in tensors), torch.float32)
 
 
 def at_least(values: Tensor, threshold: float | Tensor) -> Tensor:
-    """``values >= threshold``, and so where rounding alone holds them apart: 0.7 read from float32, arange's 0.7000000000000002."""
+    """``values >= threshold``, and so where rounding alone holds them apart: 0.7 read from float32, arange's
+    0.7000000000000002.
+    """
     return values >= threshold * (1 - _rounding(values))
 
 
@@ -65,7 +71,9 @@ def above(values: Tensor, threshold: float | Tensor) -> Tensor:
 
 
 def _rounding(values: Tensor) -> float:
-    """Which relative difference says nothing: two roundings of the dtype; in float64 more, for what was computed before."""
+    """Which relative difference says nothing: two roundings of the dtype; in float64 more, for what was computed
+    before.
+    """
     return max(2 * torch.finfo(values.dtype).eps, 1e-9)
 
 
@@ -88,7 +96,9 @@ def has_values(x: Tensor) -> bool:
 
 def finite(name: str, x: Tensor) -> None:
     """Refuse NaN and infinity. A FakeTensor has no values, so there is nothing to look at."""
-    if has_values(x) and not bool(torch.isfinite(x.sum())) and not bool(torch.isfinite(x).all()):  # the sum is a quick first look
+    if (
+        has_values(x) and not bool(torch.isfinite(x.sum())) and not bool(torch.isfinite(x).all())
+    ):  # the sum is a quick first look
         raise refuse(f"{name} to be finite", "NaN or infinity", "look for a division by zero before this call")
 
 
@@ -113,7 +123,9 @@ def same_device(**tensors: Tensor) -> None:
     """Refuse tensors on different devices."""
     devices = {name: x.device for name, x in tensors.items()}
     if len(set(devices.values())) > 1:
-        raise refuse("tensors on one device", ", ".join(f"{n} on {d}" for n, d in devices.items()), "move them with .to(device)")
+        raise refuse(
+            "tensors on one device", ", ".join(f"{n} on {d}" for n, d in devices.items()), "move them with .to(device)"
+        )
 
 
 def positive(name: str, value: float | Sequence[float], *, zero: bool = False) -> None:
@@ -124,11 +136,14 @@ def positive(name: str, value: float | Sequence[float], *, zero: bool = False) -
 
 
 def index(what: str, value: object, count: int) -> int:
-    """An item's number as Python's own ``int`` in 0 … ``count`` − 1, whether it comes from Python, numpy or torch; −1 is the last.
+    """An item's number as Python's own ``int`` in 0 … ``count`` − 1, whether it comes from Python, numpy or torch; −1
+    is the last.
 
     Raises ``IndexError`` beyond the end, as sequences do, and ``ValueError`` for what is no whole number.
     """
-    whole = not isinstance(value, bool) and not (isinstance(value, Tensor) and (value.dim() > 0 or value.dtype == torch.bool))
+    whole = not isinstance(value, bool) and not (
+        isinstance(value, Tensor) and (value.dim() > 0 or value.dtype == torch.bool)
+    )
     try:
         number = operator.index(value) if whole else None  # type: ignore[arg-type]
     except TypeError:
@@ -142,11 +157,17 @@ def index(what: str, value: object, count: int) -> int:
 
 @contextlib.contextmanager
 def reading(what: str, place: Path, advice: str = "copy it again from its source") -> Iterator[None]:
-    """Whatever another's library raises over a file becomes our sentence, with the file's name: only its calls belong inside."""
+    """Whatever another's library raises over a file becomes our sentence, with the file's name: only its calls belong
+    inside.
+    """
     try:
         yield
     except Exception as error:
-        plain: dict[type, str] = {FileNotFoundError: "no file", IsADirectoryError: "a folder", PermissionError: "one closed to you"}
+        plain: dict[type, str] = {
+            FileNotFoundError: "no file",
+            IsADirectoryError: "a folder",
+            PermissionError: "one closed to you",
+        }
         got = plain.get(type(error)) or f"{type(error).__name__} ({' '.join(str(error).split())})"
         raise refuse(f"{what} in {place.name}", got, advice) from error
 

@@ -1,4 +1,6 @@
-"""The environment check: what is there, and what to do about what is not. ``coursekit doctor`` and the first notebook show it."""
+"""The environment check: what is there, and what to do about what is not. ``coursekit doctor`` and the first notebook
+show it.
+"""
 
 import importlib
 import importlib.metadata
@@ -38,7 +40,9 @@ class Line:
 
 
 def check() -> list[Line]:
-    """All lines, in the order in which a beginner meets what they are about. Nothing here raises or goes to the network."""
+    """All lines, in the order in which a beginner meets what they are about. Nothing here raises or goes to the
+    network.
+    """
     computer = (python, *(_package(name) for name in PACKAGES), device, memory, disk)
     return [*(one() for one in computer), *data(), kernel(), programs(), sandbox()]
 
@@ -75,7 +79,9 @@ def device() -> Line:
     try:
         kind = torch.empty(0, device=name).device.type
     except (RuntimeError, AssertionError):
-        return Line("device", f"COURSEKIT_DEVICE={name}, which cannot be used", "unset COURSEKIT_DEVICE, or set it to cpu")
+        return Line(
+            "device", f"COURSEKIT_DEVICE={name}, which cannot be used", "unset COURSEKIT_DEVICE, or set it to cpu"
+        )
     if kind == "cuda":
         free, _ = torch.cuda.mem_get_info()
         return Line("device", f"{torch.cuda.get_device_name()}, {free / 1e9:.1f} GB free")
@@ -87,7 +93,11 @@ def memory() -> Line:
     if importlib.util.find_spec("psutil") is None:
         return Line("memory", "unknown without psutil", INSTALL)
     free = importlib.import_module("psutil").virtual_memory().available / 1e9
-    return Line("memory", f"{free:.1f} GB free", "" if free >= MEMORY_GB else "close other programs and notebooks before you run a lecture")
+    return Line(
+        "memory",
+        f"{free:.1f} GB free",
+        "" if free >= MEMORY_GB else "close other programs and notebooks before you run a lecture",
+    )
 
 
 def disk() -> Line:
@@ -97,7 +107,9 @@ def disk() -> Line:
     folder = next(place for place in (fetch.cache(), *fetch.cache().absolute().parents) if place.exists())
     free = shutil.disk_usage(folder).free / 1e9
     return Line(
-        "disk", f"{free:.1f} GB free", "" if free >= DISK_GB else "free some space, or set COURSEKIT_DATA to a folder on another disk"
+        "disk",
+        f"{free:.1f} GB free",
+        "" if free >= DISK_GB else "free some space, or set COURSEKIT_DATA to a folder on another disk",
     )
 
 
@@ -108,14 +120,21 @@ def data() -> list[Line]:
     rows = {row.name: row for row in fetch.table()}
     cached = [row.size for row in rows.values() if row.cached]
     total = Line("data", f"{len(cached)} of {len(rows)} files, {sum(cached) / 1e6:.0f} MB, in the cache")
-    return [total, *(_set(name, [rows[file] for file in files], fetch.offline()) for name, files in registry.SETS.items())]
+    return [
+        total,
+        *(_set(name, [rows[file] for file in files], fetch.offline()) for name, files in registry.SETS.items()),
+    ]
 
 
 def _set(name: str, rows: list["Row"], offline: bool) -> Line:
     missing = [row.name for row in rows if not row.cached]
     state = "here" if not missing else "missing" if offline else "comes at first use"
-    advice = f"unset COURSEKIT_OFFLINE, or run `coursekit data fetch {' '.join(missing)}`" if missing and offline else ""
-    return Line(f"  {name}", f"{sum(row.size for row in rows) / 1e6:.1f} MB, lectures {rows[0].lesson}, {state}", advice)
+    advice = (
+        f"unset COURSEKIT_OFFLINE, or run `coursekit data fetch {' '.join(missing)}`" if missing and offline else ""
+    )
+    return Line(
+        f"  {name}", f"{sum(row.size for row in rows) / 1e6:.1f} MB, lectures {rows[0].lesson}, {state}", advice
+    )
 
 
 def kernel() -> Line:
@@ -128,7 +147,10 @@ def kernel() -> Line:
         program = specs.KernelSpecManager().get_kernel_spec("python3").argv[0]
     except specs.NoSuchKernel:
         return Line("kernel", "python3 is not registered", advice)
-    here = Path(shutil.which(program) or program).absolute() == Path(sys.executable).absolute() or program in ("python", "python3")
+    here = Path(shutil.which(program) or program).absolute() == Path(sys.executable).absolute() or program in (
+        "python",
+        "python3",
+    )
     return Line("kernel", "python3 is this Python" if here else f"python3 is {program}", "" if here else advice)
 
 
@@ -137,12 +159,14 @@ def programs() -> Line:
     found = shutil.which("alembic")
     here = found is not None and Path(found).parent == Path(sysconfig.get_path("scripts"))
     advice = "" if here else "start with `python3 course.py lab`, or activate the environment, before you grade"
-    return Line("programs", "found in this environment" if here else f"alembic: {found or 'not found'}", advice, needed=False)
+    return Line(
+        "programs", "found in this environment" if here else f"alembic: {found or 'not found'}", advice, needed=False
+    )
 
 
 def sandbox() -> Line:
     """What keeps students' code from the rest of the machine while it is graded. Nobody needs it to learn."""
-    from .grade import doctor as grading
+    from coursegrade import doctor as grading
 
     safe, lines = grading.check()
     return Line("sandbox", lines[0][:42], "" if safe else "only to grade: run `coursekit grade doctor`", needed=False)

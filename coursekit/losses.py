@@ -1,9 +1,9 @@
 """The losses of the course. Each takes what the network says first (logits) and what is true second.
 
-A mean over nothing (no labelled voxel, no box) is 0 with gradient 0, so that a batch without any does not stop the training.
-NaN or infinite logits give a loss that is not finite: the training loop looks at that; those of unlabelled voxels are not looked at and
-get no gradient. Finite ones, however sure, give a finite loss and gradient. Half precision is computed, and losses returned, in
-float32: 65,505 voxels are more than float16 can count.
+A mean over nothing (no labelled voxel, no box) is 0 with gradient 0, so that a batch without any does not stop the
+training. NaN or infinite logits give a loss that is not finite: the training loop looks at that; those of unlabelled
+voxels are not looked at and get no gradient. Finite ones, however sure, give a finite loss and gradient. Half
+precision is computed, and losses returned, in float32: 65,505 voxels are more than float16 can count.
 """
 
 import torch
@@ -31,7 +31,9 @@ def cross_entropy(
     Source: Çiçek et al. 2016, section 3 (weighted softmax loss, weight 0 for unlabelled voxels).
     """
     classes, labelled = _labels(logits, truth, ignore)
-    log_p = F.log_softmax(_wide(logits).where(labelled.unsqueeze(1), 0), 1).gather(1, classes.unsqueeze(1)).squeeze(1)  # (N, *S)
+    log_p = (
+        F.log_softmax(_wide(logits).where(labelled.unsqueeze(1), 0), 1).gather(1, classes.unsqueeze(1)).squeeze(1)
+    )  # (N, *S)
     w = labelled.to(log_p.dtype)
     if weight is not None:
         _check.tensor("weight", weight, str(logits.shape[1]), "one weight a class")
@@ -43,7 +45,9 @@ def cross_entropy(
 
 def _labels(logits: Tensor, truth: Tensor, ignore: int) -> tuple[Tensor, Tensor]:
     """Check classes against logits; returns the classes (0 where there is none) and where there is one."""
-    _check.tensor("logits", logits, "... N C" if logits.ndim == 2 else "... N C S", "pass (N, C, …), the classes on axis 1")
+    _check.tensor(
+        "logits", logits, "... N C" if logits.ndim == 2 else "... N C S", "pass (N, C, …), the classes on axis 1"
+    )
     _check.floating("logits", logits)
     _check.integer("truth", truth)
     n, c, *space = logits.shape
@@ -71,10 +75,11 @@ def dice_loss(
     squared: bool = False,
     smooth: float = 1e-5,
 ) -> Float[Tensor, ""]:
-    """1 − mean over samples and classes of (2 Σ p g + smooth) / (Σ p + Σ g + smooth), p the softmax, g the one-hot truth.
+    """1 − mean over samples and classes of (2 Σ p g + smooth) / (Σ p + Σ g + smooth), p the softmax, g the one-hot
+    truth.
 
-    Sums run over the labelled voxels. ``squared`` takes Σ p² + Σ g² below. ``background=False`` leaves class 0 out of the mean.
-    A class that is neither there nor predicted costs nothing; a sample without labels costs nothing.
+    Sums run over the labelled voxels. ``squared`` takes Σ p² + Σ g² below. ``background=False`` leaves class 0 out of
+    the mean. A class that is neither there nor predicted costs nothing; a sample without labels costs nothing.
     Source: Milletari, Navab and Ahmadi 2016, section 3 (squared); Drozdzal et al. 2016 (plain).
     """
     truth, labelled = _labels(logits, truth, ignore)
@@ -105,13 +110,18 @@ def _reduce(values: Tensor, reduction: str) -> Tensor:
 
 
 def focal_loss(
-    logits: Float[Tensor, "*S"], truth: Tensor, *, alpha: float | None = 0.25, gamma: float = 2.0, reduction: str = "mean"
+    logits: Float[Tensor, "*S"],
+    truth: Tensor,
+    *,
+    alpha: float | None = 0.25,
+    gamma: float = 2.0,
+    reduction: str = "mean",
 ) -> Tensor:
     """−α_t (1 − p_t)^γ log p_t, with p_t the sigmoid's probability of what is true; easy examples weigh little.
 
-    ``truth``: 0 or 1 (or a probability between), of the shape of ``logits``. ``alpha``: the weight of class 1, 1 − α that of class 0;
-    None: no weight. ``gamma=0`` without ``alpha`` is binary cross-entropy. Returns the mean, the sum or ("none") each value.
-    Source: Lin et al. 2017, equation 5.
+    ``truth``: 0 or 1 (or a probability between), of the shape of ``logits``. ``alpha``: the weight of class 1, 1 − α
+    that of class 0; None: no weight. ``gamma=0`` without ``alpha`` is binary cross-entropy. Returns the mean, the sum
+    or ("none") each value. Source: Lin et al. 2017, equation 5.
     """
     logits, truth = _check_binary(logits, truth)
     _check.positive("gamma", gamma, zero=True)
@@ -136,14 +146,19 @@ def _check_binary(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 
 def _same_shape(name: str, x: Tensor, other: str, y: Tensor) -> None:
     if x.shape != y.shape:
-        raise _check.refuse(f"{name} and {other} of one shape", f"{tuple(x.shape)} and {tuple(y.shape)}", "pair them one to one")
+        raise _check.refuse(
+            f"{name} and {other} of one shape", f"{tuple(x.shape)} and {tuple(y.shape)}", "pair them one to one"
+        )
     _check.same_device(**{name: x, other: y})
 
 
-def smooth_l1(prediction: Float[Tensor, "*S"], truth: Float[Tensor, "*S"], *, beta: float = 1.0, reduction: str = "mean") -> Tensor:
+def smooth_l1(
+    prediction: Float[Tensor, "*S"], truth: Float[Tensor, "*S"], *, beta: float = 1.0, reduction: str = "mean"
+) -> Tensor:
     """d² / 2β where d = |prediction − truth| < β, else d − β / 2: a parabola that goes on as its own tangent.
 
-    ``beta=0`` is the L1 loss. The mean of no values is 0. Source: Girshick 2015, equation 3 (β = 1); Ren et al. 2015 use β = 1/9.
+    ``beta=0`` is the L1 loss. The mean of no values is 0. Source: Girshick 2015, equation 3 (β = 1); Ren et al. 2015
+    use β = 1/9.
     """
     _check.floating("prediction", prediction)
     _same_shape("prediction", prediction, "truth", truth)
@@ -156,8 +171,8 @@ def smooth_l1(prediction: Float[Tensor, "*S"], truth: Float[Tensor, "*S"], *, be
 def mask_loss(logits: Float[Tensor, "K C M W"], truth: Tensor, labels: Integer[Tensor, "K"]) -> Float[Tensor, ""]:
     """Mean binary cross-entropy of each region's mask, on the plane of its true class alone: classes do not compete.
 
-    ``truth`` (K, M, W): the mask resampled to the region, bool or 0 … 1. ``labels``: the class of each region, which picks the plane.
-    Without regions the loss is 0. Source: He et al. 2017, section 3 (L_mask).
+    ``truth`` (K, M, W): the mask resampled to the region, bool or 0 … 1. ``labels``: the class of each region, which
+    picks the plane. Without regions the loss is 0. Source: He et al. 2017, section 3 (L_mask).
     """
     k, c, m, w = _check.tensor("logits", logits, "K C M W", "one plane a region and class")
     _check.tensor("labels", labels, str(k), "one class a region")

@@ -26,7 +26,9 @@ TOLERANCE = {
 def assert_close(actual: Tensor, expected: Tensor, *, rtol: float | None = None, atol: float | None = None) -> None:
     """``torch.testing.assert_close`` with the course's tolerances: same shape, dtype, device, and values."""
     r, a = TOLERANCE.get(expected.dtype, (0.0, 0.0))
-    torch.testing.assert_close(actual, expected, rtol=r if rtol is None else rtol, atol=a if atol is None else atol, equal_nan=True)
+    torch.testing.assert_close(
+        actual, expected, rtol=r if rtol is None else rtol, atol=a if atol is None else atol, equal_nan=True
+    )
 
 
 def generator(seed: int, device: str | torch.device = "cpu") -> torch.Generator:
@@ -44,8 +46,8 @@ def gradcheck(function: Callable[..., Tensor], *inputs: Tensor) -> bool:
 def fake_cuda() -> Iterator[Callable[[object], object]]:
     """Run a function as if on a GPU: shapes and devices are followed, no value is computed.
 
-    Yields ``to_cuda``, which gives a fake CUDA twin of a CPU tensor and moves a module for good (make one for the test).
-    Mixing devices raises, as on a GPU.
+    Yields ``to_cuda``, which gives a fake CUDA twin of a CPU tensor and moves a module for good (make one for the
+    test). Mixing devices raises, as on a GPU.
     """
     with FakeTensorMode(allow_non_fake_inputs=False) as mode:
 
@@ -70,8 +72,9 @@ def fake_cuda() -> Iterator[Callable[[object], object]]:
 def closed(names: Sequence[str]) -> Iterator[list[str]]:
     """Notice every call into the modules or functions ``names`` while the block runs; yields the list of calls seen.
 
-    A name closes what lies under it: ``"torchvision.ops"`` also ``torchvision.ops.roi_align`` and, under ``"torch.ops.torchvision"``,
-    the operator itself. What counts is the function that runs, so an import under another name is noticed too.
+    A name closes what lies under it: ``"torchvision.ops"`` also ``torchvision.ops.roi_align`` and, under
+    ``"torch.ops.torchvision"``, the operator itself. What counts is the function that runs, so an import under
+    another name is noticed too.
     """
     seen: list[str] = []
     under = tuple(f"{name}." for name in names)
@@ -117,8 +120,8 @@ def check(
 
     The message says which input, what was expected, what came, and one hint; a hidden check says the hint alone.
     Numbers, sequences, arrays and tensors of any dtype count as equal when their shape and, within ``tolerance``
-    (relative and absolute), their values are, NaN where NaN is expected. Inputs are copied, tensors and arrays in lists, tuples and
-    dictionaries too, so a function that writes into them spoils nothing.
+    (relative and absolute), their values are, NaN where NaN is expected. Inputs are copied, tensors and arrays in
+    lists, tuples and dictionaries too, so a function that writes into them spoils nothing.
     """
     name = getattr(function, "__name__", "your function")
     with closed(closed_names) as used:
@@ -126,7 +129,9 @@ def check(
             got, problem = function(*(_copied(x) for x in inputs)), ""
         except Exception as error:  # whatever a student's code raises is an answer, and a wrong one
             got, problem = None, _raised(error, hidden)
-            used += [error.closed_name] if hasattr(error, "closed_name") else []  # noticed where the grader keeps student code
+            used += (
+                [error.closed_name] if hasattr(error, "closed_name") else []
+            )  # noticed where the grader keeps student code
     if used:
         raise AssertionError(f"{name} calls {used[0]}, which this assignment closes: write that part yourself.")
     problem = problem or _difference(got, expected, tolerance)
@@ -166,13 +171,17 @@ def _difference(got: object, expected: object, tolerance: float) -> str:
     try:
         have = _plain(got)
     except (TypeError, ValueError, RuntimeError):
-        return f"returned {type(got).__name__}, not numbers" + (": is there a return at its end?" if got is None else "")
+        return f"returned {type(got).__name__}, not numbers" + (
+            ": is there a return at its end?" if got is None else ""
+        )
     have = have.reshape(()) if want.dim() == 0 and have.numel() == 1 else have
     if have.shape != want.shape:
         return f"returned shape {tuple(have.shape)} instead of {tuple(want.shape)}: {_show(got)}"
     if isinstance(got, Tensor):  # a right answer in few bits is as near as they allow
         tolerance = max(tolerance, *TOLERANCE.get(got.dtype, (0.0,)))
-    return "" if torch.allclose(have, want, rtol=tolerance, atol=tolerance, equal_nan=True) else f"returned: {_show(got)}"
+    return (
+        "" if torch.allclose(have, want, rtol=tolerance, atol=tolerance, equal_nan=True) else f"returned: {_show(got)}"
+    )
 
 
 def _plain(x: Any) -> Tensor:
@@ -189,7 +198,9 @@ def _plain(x: Any) -> Tensor:
 
 
 def _show(x: object) -> str:
-    """A short text for a message: small tensors whole, rounded to four digits; large ones by their shape and first values."""
+    """A short text for a message: small tensors whole, rounded to four digits; large ones by their shape and first
+    values.
+    """
     try:
         values = _plain(x)
     except (TypeError, ValueError, RuntimeError):

@@ -1,7 +1,8 @@
 """Training, in sight: seeds, the device, and one loop that fits on a page.
 
-The same script trains on one process or, started by ``torchrun --nproc-per-node=N script.py``, on N: each process takes its share of
-every batch and the gradients are averaged (lightning-fabric does the talking). Batch norm then counts on each share alone.
+The same script trains on one process or, started by ``torchrun --nproc-per-node=N script.py``, on N: each process
+takes its share of every batch and the gradients are averaged (lightning-fabric does the talking). Batch norm then
+counts on each share alone.
 """
 
 import hashlib
@@ -24,7 +25,9 @@ from tqdm.auto import tqdm
 from . import _check
 
 Batch = Any  # whatever the loss takes: a tensor's first axis, and a list, count samples; tuples and dicts are fields
-History = list[dict[str, float]]  # a row a step: step, loss, lr, seconds; what ``evaluate`` measured in the rows where it did
+History = list[
+    dict[str, float]
+]  # a row a step: step, loss, lr, seconds; what ``evaluate`` measured in the rows where it did
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
@@ -51,20 +54,28 @@ def device() -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"expected COURSEKIT_DEVICE to name a usable device, got {name!r}: unset it or use 'cpu' ({error})") from None
+        raise ValueError(
+            f"expected COURSEKIT_DEVICE to name a usable device, got {name!r}: unset it or use 'cpu' ({error})"
+        ) from None
 
 
 def progress(items: Iterable[Any], *, total: int, label: str, done: int = 0, show: bool = True) -> Iterator[Any]:
     """A progress bar on stdout, since text on stderr costs marks in a graded cell; ``done`` of ``total`` are behind us."""
-    yield from tqdm(items, total=total, initial=done, desc=label, disable=not show, file=sys.stdout, leave=False, mininterval=0.5)
+    yield from tqdm(
+        items, total=total, initial=done, desc=label, disable=not show, file=sys.stdout, leave=False, mininterval=0.5
+    )
 
 
 def shuffled(*tensors: Tensor, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
-    """Endless batches of ``size`` samples out of tensors whose first axes agree: each sample once before any comes again."""
+    """Endless batches of ``size`` samples out of tensors whose first axes agree: each sample once before any comes
+    again.
+    """
     count = len(tensors[0])
     if any(len(x) != count for x in tensors) or not 0 < size <= count:
         raise _check.refuse(
-            f"tensors of one length of at least {size}", [len(x) for x in tensors], "give one row a sample, or smaller batches"
+            f"tensors of one length of at least {size}",
+            [len(x) for x in tensors],
+            "give one row a sample, or smaller batches",
         )
     while True:
         for rows in torch.randperm(count, generator=generator)[: count - count % size].split(size):
@@ -87,15 +98,18 @@ def fit(
     label: str = "training",
     show: bool = True,
 ) -> History:
-    """Train ``model``, where it is, for ``steps`` batches with AdamW and a one-cycle learning rate; return a row a step.
+    """Train ``model``, where it is, for ``steps`` batches with AdamW and a one-cycle learning rate; return a row a
+    step.
 
-    ``loss_of(model, batch)`` gives the scalar to minimise, a mean over the batch, which comes to the model's device. ``clip`` bounds the
-    gradient's norm. ``evaluate(model)`` is asked in ``eval`` mode every ``every`` steps and at the end; ``checkpoint`` is written as often.
-    If that file is there, training goes on from it: the batches already seen are drawn again and skipped, so give the same stream, from its
-    beginning, and the result is the one of a run never stopped. What is drawn from the global generators of torch, NumPy and Python comes
-    back as it was, on two tracks: one for the stream (the order of ``DataLoader(shuffle=True)``), one for the rest. What ``loss_of`` keeps
-    itself (a second network, a generator of its own) does not. Raises ``FloatingPointError`` naming the batch whose loss is not finite,
-    and ``ValueError`` if ``batches`` ends early, or the checkpoint is of another run, network or stream.
+    ``loss_of(model, batch)`` gives the scalar to minimise, a mean over the batch, which comes to the model's device.
+    ``clip`` bounds the gradient's norm. ``evaluate(model)`` is asked in ``eval`` mode every ``every`` steps and at
+    the end; ``checkpoint`` is written as often. If that file is there, training goes on from it: the batches already
+    seen are drawn again and skipped, so give the same stream, from its beginning, and the result is the one of a run
+    never stopped. What is drawn from the global generators of torch, NumPy and Python comes back as it was, on two
+    tracks: one for the stream (the order of ``DataLoader(shuffle=True)``), one for the rest. What ``loss_of`` keeps
+    itself (a second network, a generator of its own) does not. Raises ``FloatingPointError`` naming the batch whose
+    loss is not finite, and ``ValueError`` if ``batches`` ends early, or the checkpoint is of another run, network or
+    stream.
     """
     fabric = _fabric(next(model.parameters()).device, precision)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
@@ -115,13 +129,22 @@ def fit(
         loss = loss_of(net, fabric.to_device(share(batch, fabric.global_rank, fabric.world_size)))
         mean = float(fabric.all_reduce(loss.detach()))
         if not np.isfinite(mean):
-            raise FloatingPointError(f"the loss of batch {len(history)} is {mean}: lower lr (now {lr:g}) or look at this batch")
+            raise FloatingPointError(
+                f"the loss of batch {len(history)} is {mean}: lower lr (now {lr:g}) or look at this batch"
+            )
         optimizer.zero_grad()
         fabric.backward(loss)
         if clip is not None:
             fabric.clip_gradients(net, optimizer, max_norm=clip)
         optimizer.step()
-        history.append({"step": len(history), "loss": mean, "lr": float(schedule.get_last_lr()[0]), "seconds": time.monotonic() - start})
+        history.append(
+            {
+                "step": len(history),
+                "loss": mean,
+                "lr": float(schedule.get_last_lr()[0]),
+                "seconds": time.monotonic() - start,
+            }
+        )
         schedule.step()
         if due:
             history[-1] |= evaluate(model.eval()) if evaluate is not None else {}
@@ -135,11 +158,19 @@ def _fabric(where: torch.device, precision: Precision) -> Any:
     """One process on the model's device, or this process's part of a ``torchrun`` group."""
     from lightning_fabric import Fabric
 
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells the precision on stderr, which costs marks in a graded cell
+    logging.getLogger("lightning_fabric").setLevel(
+        logging.WARNING
+    )  # it tells the precision on stderr, which costs marks in a graded cell
     world = int(os.environ.get("WORLD_SIZE", 1))
     nodes = world // int(os.environ.get("LOCAL_WORLD_SIZE", world))
     devices: Any = world // nodes if world > 1 or where.type == "cpu" else [where.index or 0]
-    fabric = Fabric(accelerator=where.type, devices=devices, num_nodes=nodes, strategy="ddp" if world > 1 else "auto", precision=precision)
+    fabric = Fabric(
+        accelerator=where.type,
+        devices=devices,
+        num_nodes=nodes,
+        strategy="ddp" if world > 1 else "auto",
+        precision=precision,
+    )
     fabric.launch()
     return fabric
 
@@ -159,7 +190,9 @@ def share(batch: Batch, rank: int, world: int) -> Batch:
         parts = [share(value, rank, world) for value in batch]
         return type(batch)(*parts) if hasattr(batch, "_fields") else tuple(parts)
     if len(batch) % world:
-        raise _check.refuse(f"a batch that {world} processes can share", f"{len(batch)} samples", f"take a multiple of {world}")
+        raise _check.refuse(
+            f"a batch that {world} processes can share", f"{len(batch)} samples", f"take a multiple of {world}"
+        )
     return batch[rank::world]
 
 
@@ -167,7 +200,12 @@ def _randomness() -> dict[str, Any]:
     """The state of the global generators, in what a checkpoint may hold."""
     state: Any = np.random.get_state()  # noqa: NPY002 - third-party code may draw from it
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {"torch": torch.get_rng_state(), "cuda": cuda, "numpy": (state[0], state[1].tolist(), *state[2:]), "python": random.getstate()}
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": cuda,
+        "numpy": (state[0], state[1].tolist(), *state[2:]),
+        "python": random.getstate(),
+    }
 
 
 def _set_randomness(state: dict[str, Any]) -> None:
@@ -212,7 +250,11 @@ def _mark(batch: Batch) -> str:
         if isinstance(leaf, Tensor):
             leaf = leaf.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
         text.update(
-            leaf.tobytes() if isinstance(leaf, np.ndarray) else repr(leaf).encode() if isinstance(leaf, int | float | str) else b"?"
+            leaf.tobytes()
+            if isinstance(leaf, np.ndarray)
+            else repr(leaf).encode()
+            if isinstance(leaf, int | float | str)
+            else b"?"
         )
     return text.hexdigest()
 
@@ -224,7 +266,9 @@ def _skip(stream: Iterator[Batch], count: int, last: str) -> Iterator[Batch]:
         mark = _mark(batch) if number == count else ""
     if mark != last:
         advice = "give the stream from its beginning, with its generators seeded as in the first run, or remove the checkpoint"
-        raise _check.refuse(f"the stream of the run to go on with, up to batch {count - 1}", "another batch there", advice)
+        raise _check.refuse(
+            f"the stream of the run to go on with, up to batch {count - 1}", "another batch there", advice
+        )
     return stream
 
 
@@ -234,12 +278,19 @@ def _save(place: Path | None, run: dict[str, Any], parts: dict[str, Any], rest: 
         return
     place.parent.mkdir(parents=True, exist_ok=True)
     part = place.with_name(f"{place.name}.part")
-    torch.save({"run": run, "parts": {name: p.state_dict() for name, p in parts.items()}, "randomness": _randomness(), **rest}, part)
+    torch.save(
+        {"run": run, "parts": {name: p.state_dict() for name, p in parts.items()}, "randomness": _randomness(), **rest},
+        part,
+    )
     os.replace(part, place)
 
 
-def _resume(place: Path | None, run: dict[str, Any], parts: dict[str, Any]) -> tuple[History, list[int], str, dict[str, Any]]:
-    """Load what ``_save`` wrote, if it is there: the rows, the seeds of the stream's track, the last batch's mark, the randomness."""
+def _resume(
+    place: Path | None, run: dict[str, Any], parts: dict[str, Any]
+) -> tuple[History, list[int], str, dict[str, Any]]:
+    """Load what ``_save`` wrote, if it is there: the rows, the seeds of the stream's track, the last batch's mark, the
+    randomness.
+    """
     if place is None or not place.exists():
         return [], _track_seeds(), "", _randomness()
     try:
@@ -247,20 +298,28 @@ def _resume(place: Path | None, run: dict[str, Any], parts: dict[str, Any]) -> t
         same, states = saved["run"] == run, saved["parts"]
         rest = (saved["history"], saved["seeds"], saved["last"], saved["randomness"])
     except Exception as error:
-        raise _check.refuse(f"a checkpoint in {place.name}", f"{type(error).__name__}", "remove the file to start anew") from error
+        raise _check.refuse(
+            f"a checkpoint in {place.name}", f"{type(error).__name__}", "remove the file to start anew"
+        ) from error
     if not same:
-        raise _check.refuse(f"a checkpoint of this run ({run})", f"one of {saved['run']}", f"remove {place.name} or name another file")
+        raise _check.refuse(
+            f"a checkpoint of this run ({run})", f"one of {saved['run']}", f"remove {place.name} or name another file"
+        )
     try:
         for name, part in parts.items():
             part.load_state_dict(states[name])
     except (RuntimeError, ValueError, KeyError) as error:
         advice = f"remove {place.name} or name another file"
-        raise _check.refuse("a checkpoint of this network", f"one of another ({str(error).splitlines()[0]})", advice) from error
+        raise _check.refuse(
+            "a checkpoint of this network", f"one of another ({str(error).splitlines()[0]})", advice
+        ) from error
     return rest
 
 
 @torch.no_grad()
 def predict(model: nn.Module, inputs: Tensor, *, size: int = 32) -> Tensor:
-    """What ``model`` says in ``eval`` mode of ``inputs (N, …)``, ``size`` at a time on its device; back where the inputs are."""
+    """What ``model`` says in ``eval`` mode of ``inputs (N, …)``, ``size`` at a time on its device; back where the
+    inputs are.
+    """
     where = next(model.parameters()).device
     return torch.cat([model.eval()(part.to(where)).to(inputs.device) for part in inputs.split(size)])

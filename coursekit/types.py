@@ -1,16 +1,18 @@
 """The axes, frames and units of the course, decided once.
 
 Axes
-    ``N`` boxes, instances or batch · ``K`` regions · ``C`` channels · ``D`` depth (slices) · ``H`` rows · ``W`` columns · ``T`` frames.
-    An image is ``(C, H, W)``, a volume ``(C, D, H, W)``, a clip ``(C, T, H, W)``; a batch puts ``N`` in front.
+    ``N`` boxes, instances or batch · ``K`` regions · ``C`` channels · ``D`` depth (slices) · ``H`` rows · ``W``
+    columns · ``T`` frames. An image is ``(C, H, W)``, a volume ``(C, D, H, W)``, a clip ``(C, T, H, W)``; a batch
+    puts ``N`` in front.
 
 Frames
-    A box is ``(x1, y1, x2, y2)``, continuous and half-open: pixel ``(row i, column j)`` covers ``[j, j + 1) × [i, i + 1)``,
-    its centre is ``(j + 0.5, i + 0.5)``, and the area of a box is ``(x2 - x1)(y2 - y1)`` with no "+ 1" (unlike Pascal VOC).
-    Flow channels follow the axes: ``(dy, dx)`` in the plane, ``(dz, dy, dx)`` in a volume, in pixels.
+    A box is ``(x1, y1, x2, y2)``, continuous and half-open: pixel ``(row i, column j)`` covers ``[j, j + 1) × [i, i +
+    1)``, its centre is ``(j + 0.5, i + 0.5)``, and the area of a box is ``(x2 - x1)(y2 - y1)`` with no "+ 1" (unlike
+    Pascal VOC). Flow channels follow the axes: ``(dy, dx)`` in the plane, ``(dz, dy, dx)`` in a volume, in pixels.
 
 Units
-    ``spacing_mm`` follows the axes ``(D, H, W)``; ``fps`` frames a second; ``ef_percent`` 0–100; CT in Hounsfield units.
+    ``spacing_mm`` follows the axes ``(D, H, W)``; ``fps`` frames a second; ``ef_percent`` 0–100; CT in Hounsfield
+    units.
 """
 
 from jaxtyping import Bool, Float, Integer

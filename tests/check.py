@@ -25,7 +25,11 @@ BY_PATTERN = {  # what is no module of coursekit -> its tests
     "tests/conftest.py": ["tests/test_skips.py"],
     "lectures/*.ipynb": ["tests/notebooks"],
     "lectures/records/*": ["tests/claims/test_records.py"],
-    "solutions/*": ["tests/notebooks/test_cells.py", "tests/grading/test_released.py", "tests/grading/test_{folder}.py"],
+    "solutions/*": [
+        "tests/notebooks/test_cells.py",
+        "tests/grading/test_released.py",
+        "tests/grading/test_{folder}.py",
+    ],
     "assignments/*": ["tests/notebooks/test_cells.py", "tests/grading/test_released.py"],
 }
 
@@ -46,15 +50,17 @@ def tests_of(path: str) -> list[str]:
     where = Path(path)
     if fnmatch.fnmatch(path, "tests/*test_*.py"):
         return [path]
-    if where.parts[0] == "coursekit":
+    if where.parts[0] in ("coursekit", "coursegrade"):
         return tests_of_module(where)
     patterns = [tests for pattern, tests in BY_PATTERN.items() if fnmatch.fnmatch(path, pattern)]
     return [test.format(folder=where.parent.name) for tests in patterns for test in tests]
 
 
 def tests_of_module(path: Path) -> list[str]:
-    """In the folder of tests that mirrors the module's: those of its name, else those that import it, else its package's, else all."""
-    mirror = Path("tests", *path.parts[1:-1])
+    """In the folder of tests that mirrors the module's: those of its name, else those that import it, else its
+    package's, else all.
+    """
+    mirror = Path("tests", *path.parts[path.parts[0] == "coursekit" : -1])
     while not (ROOT / mirror).is_dir():
         mirror = mirror.parent
     name, packages = path.stem.strip("_"), path.parts[len(mirror.parts) : -1]

@@ -15,8 +15,8 @@ settings.load_profile("course")
 ALLOWED_SKIPS = {  # test ids → why they may be skipped; any other skip fails the run
     "*test_timing.py::test_peak_memory_sees_an_allocation": "peak memory is read from /proc, which is Linux's",
     "*test_postgres.py::*": "a server from Debian's package postgresql, which CI installs, is needed to test against one",
-    "*grade/worker/*bubblewrap*": "bubblewrap is not everywhere; grading says so and refuses",
-    "*grade/worker/*landlock*": "Landlock of version 6 needs Linux 6.12",
+    "*coursegrade/worker/*bubblewrap*": "bubblewrap is not everywhere; grading says so and refuses",
+    "*coursegrade/worker/*landlock*": "Landlock of version 6 needs Linux 6.12",
     "*test_course.py::test_make_only_passes_on": "Windows has no make",
 }
 
@@ -54,7 +54,12 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """The table of attacks on the grader: reports bring its rows, also from other processes."""
-    reports = [report for reports in terminalreporter.stats.values() for report in reports if isinstance(report, pytest.TestReport)]
+    reports = [
+        report
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if isinstance(report, pytest.TestReport)
+    ]
     attacks = [row for report in reports for name, row in report.user_properties if name == "attack"]
     if attacks:
         terminalreporter.section("attacks on the grader: what came of each")

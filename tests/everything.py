@@ -68,6 +68,9 @@ def run_all(stages: dict[str, list[str]], options: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    if not any(map(shutil.which, BROWSERS)) and subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"]).returncode:
+    if (
+        not any(map(shutil.which, BROWSERS))
+        and subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"]).returncode
+    ):
         sys.exit("The browser test needs Chromium: install it with the system's package manager and run this again.")
     sys.exit(run_all(STAGES, sys.argv[1:]))

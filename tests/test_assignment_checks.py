@@ -44,7 +44,9 @@ def test_a_number_may_be_wrapped(answer: object) -> None:
     assert check(lambda: answer, (), 3.0, hint="three.")
 
 
-@pytest.mark.parametrize("answer", [[2, 4.1], [2, 4, 0], [[2, 4]], [2, float("nan")], [], "24", None, {}, [2, None], object()])
+@pytest.mark.parametrize(
+    "answer", [[2, 4.1], [2, 4, 0], [[2, 4]], [2, float("nan")], [], "24", None, {}, [2, None], object()]
+)
 def test_anything_else_is_wrong(answer: object) -> None:
     says(lambda x: answer)
 
@@ -111,7 +113,10 @@ def test_writing_into_the_input_spoils_nothing() -> None:
             "torch.nn.functional.grid_sample",
             lambda: renamed.grid_sample(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 1, 2), align_corners=False),
         ),
-        ("torch.grid_sampler", lambda: torch.grid_sampler(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 1, 2), 0, 0, False)),
+        (
+            "torch.grid_sampler",
+            lambda: torch.grid_sampler(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 1, 2), 0, 0, False),
+        ),
     ],
 )
 def test_a_closed_call_is_noticed_under_any_name(name: str, call: Callable[[], object]) -> None:

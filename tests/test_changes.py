@@ -29,7 +29,7 @@ def check(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         ("coursekit/data/ct/lidc.py", ["tests/data/test_ct_lidc.py"]),
         ("coursekit/data/brain/folder.py", ["tests/data/test_brain.py"]),
         ("coursekit/data/readers/nifti.py", ["tests/data/readers/test_nifti.py"]),
-        ("coursekit/grade/collecting.py", ["tests/grade/test_collect.py", "tests/grade/test_export.py"]),
+        ("coursegrade/collecting.py", ["tests/coursegrade/test_collect.py", "tests/coursegrade/test_export.py"]),
         ("tests/ops/test_nms.py", ["tests/ops/test_nms.py"]),
         ("course.py", ["tests/test_course.py"]),
         ("README.md", []),

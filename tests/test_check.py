@@ -18,7 +18,13 @@ def test_tensor_returns_sizes_and_ties_letters() -> None:
 
 @pytest.mark.parametrize(
     ("x", "axes"),
-    [(torch.zeros(3, 5), "N 4"), (torch.zeros(4), "N 4"), (torch.zeros(2, 3), "... S S"), (torch.zeros(1, 1, 1), "N 1"), ([1.0], "N")],
+    [
+        (torch.zeros(3, 5), "N 4"),
+        (torch.zeros(4), "N 4"),
+        (torch.zeros(2, 3), "... S S"),
+        (torch.zeros(1, 1, 1), "N 1"),
+        ([1.0], "N"),
+    ],
 )
 def test_tensor_refuses_other_shapes(x: object, axes: str) -> None:
     with pytest.raises(ValueError, match=r"expected x .*, got .*: \w+"):
@@ -81,7 +87,9 @@ def test_an_index_counts_from_the_end_and_is_a_whole_number() -> None:
 
 def test_what_a_library_says_of_a_file_becomes_one_sentence(tmp_path: Path) -> None:
     with (
-        pytest.raises(ValueError, match=r"^expected a picture in a.png, got OSError \(two lines\): copy it again") as caught,
+        pytest.raises(
+            ValueError, match=r"^expected a picture in a.png, got OSError \(two lines\): copy it again"
+        ) as caught,
         _check.reading("a picture", tmp_path / "a.png"),
     ):
         raise OSError("two\nlines")
@@ -90,5 +98,8 @@ def test_what_a_library_says_of_a_file_becomes_one_sentence(tmp_path: Path) -> N
 
 def test_what_the_system_refuses_is_said_in_plain_words(tmp_path: Path) -> None:
     for place, got in ((tmp_path / "none.nrrd", "no file"), (tmp_path, "a folder")):
-        with pytest.raises(ValueError, match=f"expected a table in .*, got {got}: copy it"), _check.reading("a table", place):
+        with (
+            pytest.raises(ValueError, match=f"expected a table in .*, got {got}: copy it"),
+            _check.reading("a table", place),
+        ):
             place.read_bytes()

@@ -1,5 +1,6 @@
 """The terminal's door: every command reaches its room, and complaints are one sentence."""
 
+import importlib
 import json
 import math
 import subprocess
@@ -9,16 +10,21 @@ from types import SimpleNamespace
 
 import pytest
 
-from coursekit import bench, claims, cli, doctor, grade
-from coursekit.bench.timing import Row
+import coursegrade
+from coursekit import claims, cli, doctor
 from coursekit.data import fetch
+from tests import bench
+from tests.bench import __main__ as measuring
+from tests.bench.timing import Row
 
 ROW = Row("roi_pool", "torchvision", 2.0, 1.5, 2.5, 2.0, math.nan, 0.0, "7×7")
 
 
 def test_the_module_runs_and_knows_its_commands() -> None:
-    said = subprocess.run([sys.executable, "-m", "coursekit", "--help"], capture_output=True, text=True, check=True).stdout
-    assert all(command in said for command in ("doctor", "data", "grade", "claims", "bench"))
+    said = subprocess.run(
+        [sys.executable, "-m", "coursekit", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    assert all(command in said for command in ("doctor", "data", "grade", "claims"))
 
 
 def test_a_complaint_of_ours_is_one_sentence_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,7 +38,9 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPa
         cli.main(["claims", "list"])
 
 
-def test_doctor_ends_with_1_only_for_what_learning_needs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_ends_with_1_only_for_what_learning_needs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     lines = [doctor.Line("Python", "3.12.1"), doctor.Line("sandbox", "not found", "install it", needed=False)]
     monkeypatch.setattr(doctor, "check", lambda: lines)
     assert cli.main(["doctor"]) == 0
@@ -41,7 +49,9 @@ def test_doctor_ends_with_1_only_for_what_learning_needs(monkeypatch: pytest.Mon
     assert "run this" in capsys.readouterr().out
 
 
-def test_data_commands_use_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_commands_use_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("COURSEKIT_DATA", str(tmp_path))
     assert cli.main(["data", "list"]) == 0
     assert "nuclei2d_image" in capsys.readouterr().out
@@ -70,7 +80,12 @@ RUN = {"only": None, "jobs": 0, "again": False, "scheduler": "", "unsafe": False
             ("a1_roi",),
             RUN | {"only": ["ada", "emmy"], "jobs": 3, "again": True},
         ),
-        ("run a1_roi --scheduler tcp://a:1 --unsafe", "run", ("a1_roi",), RUN | {"scheduler": "tcp://a:1", "unsafe": True}),
+        (
+            "run a1_roi --scheduler tcp://a:1 --unsafe",
+            "run",
+            ("a1_roi",),
+            RUN | {"scheduler": "tcp://a:1", "unsafe": True},
+        ),
         ("export a1_roi --layout moodle", "export", ("a1_roi",), {"layout": "moodle"}),
         ("collect a1_roi all.zip", "collect", (Path("all.zip"), "a1_roi", "."), {}),
         ("selftest a1_roi", "selftest", (["a1_roi"],), {}),
@@ -80,7 +95,7 @@ def test_grade_calls_the_step(
     line: str, function: str, arguments: tuple[object, ...], knobs: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     called: list[tuple[object, object]] = []
-    monkeypatch.setattr(grade, function, lambda *a, **k: called.append((a, k)) or [], raising=False)
+    monkeypatch.setattr(coursegrade, function, lambda *a, **k: called.append((a, k)) or [], raising=False)
     assert cli.main(["grade", *line.split()]) == 0
     assert called == [(arguments, knobs)]
 
@@ -89,15 +104,17 @@ def test_every_name_of_the_grading_door_is_a_function() -> None:
     """A module of the same name would take its place once it is imported."""
     code = """
 import importlib, pkgutil
-from coursekit import grade
-for module in pkgutil.iter_modules(grade.__path__):
-    importlib.import_module(f"coursekit.grade.{module.name}")
-assert all(callable(getattr(grade, name)) for name in grade.__all__), grade.__all__
+import coursegrade
+for module in pkgutil.iter_modules(coursegrade.__path__):
+    importlib.import_module(f"coursegrade.{module.name}")
+assert all(callable(getattr(coursegrade, name)) for name in coursegrade.__all__), coursegrade.__all__
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
 
 
-def test_claims_run_and_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_claims_run_and_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     asked: list[tuple[str, int, int]] = []
     monkeypatch.setattr(claims, "run", lambda name, *, seeds, jobs: asked.append((name, seeds, jobs)))
     monkeypatch.setattr(claims, "table", lambda: [{"name": "roi", "effect": 0.123456}])
@@ -111,8 +128,9 @@ def test_claims_run_and_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
 def test_bench_writes_rows_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "toy_bench.py").write_text("def rows():\n    return ROWS\n")
     monkeypatch.setattr(bench, "__path__", [str(tmp_path)])
-    monkeypatch.setitem(sys.modules, "coursekit.bench.toy_bench", SimpleNamespace(rows=lambda: iter([ROW])))
-    assert cli.main(["bench", "ops", "--json", str(tmp_path / "bench.json")]) == 0
+    monkeypatch.setitem(sys.modules, "tests.bench.toy_bench", SimpleNamespace(rows=lambda: iter([ROW])))
+    monkeypatch.setattr(sys, "argv", ["bench", "ops", "--json", str(tmp_path / "bench.json")])
+    assert measuring.main() == 0
     (row,) = json.loads((tmp_path / "bench.json").read_text())
     assert (row["name"], row["ratio"], row["memory_ratio"]) == ("roi_pool", 2.0, None)
 
@@ -123,3 +141,14 @@ def test_a_reader_who_leaves_early_sees_no_traceback() -> None:
         asked.stdout.close()
         assert asked.stderr.read() == b""
         assert asked.wait() == 0
+
+
+def test_bench_names_the_peer_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
+    monkeypatch.delitem(sys.modules, "tests.bench.detection", raising=False)
+    monkeypatch.setattr(measuring, "rows", lambda: iter([importlib.import_module("tests.bench.detection")]))
+    monkeypatch.setattr(sys, "argv", ["bench", "ops"])
+    assert measuring.main() == 1
+    assert "got no module faster_coco_eval: `pip install" in capsys.readouterr().err

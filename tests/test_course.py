@@ -23,17 +23,25 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     spec.loader.exec_module(module)
     (tmp_path / ".venv").mkdir()
     (tmp_path / "pyproject.toml").write_text("[build-system]\nrequires = ['nothing']\nbuild-backend = 'nothing'\n")
-    for name, value in {"ROOT": tmp_path, "VENV": tmp_path / ".venv", "STAMP": tmp_path / ".venv" / "coursekit.json"}.items():
+    for name, value in {
+        "ROOT": tmp_path,
+        "VENV": tmp_path / ".venv",
+        "STAMP": tmp_path / ".venv" / "coursekit.json",
+    }.items():
         monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(module, "PYTHON", Path(sys.executable))
     return module
 
 
 def fake_pip(folder: Path, said: str, status: int) -> None:
-    """``python -m pip`` in this folder says this and ends so. A package, since a bare folder would lose to the real pip."""
+    """``python -m pip`` in this folder says this and ends so. A package, since a bare folder would lose to the real
+    pip.
+    """
     (folder / "pip").mkdir()
     (folder / "pip" / "__init__.py").touch()
-    (folder / "pip" / "__main__.py").write_text(f"import sys\nprint({said!r})\nsys.exit({status} if 'install' in sys.argv else 0)\n")
+    (folder / "pip" / "__main__.py").write_text(
+        f"import sys\nprint({said!r})\nsys.exit({status} if 'install' in sys.argv else 0)\n"
+    )
 
 
 def test_it_is_one_page_that_needs_nothing_but_python() -> None:
@@ -50,7 +58,9 @@ def test_an_old_python_gets_one_sentence(course: ModuleType, monkeypatch: pytest
         course.main()
 
 
-def test_an_unknown_command_is_answered_with_the_known_ones(course: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_command_is_answered_with_the_known_ones(
+    course: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "argv", ["course.py", "lba"])
     with pytest.raises(SystemExit, match=r"course\.py lab · .* test · .* check · .* grade a1_roi"):
         course.main()
@@ -65,8 +75,14 @@ def test_a_python_without_venv_gets_one_sentence(course: ModuleType, monkeypatch
 @pytest.mark.parametrize(
     ("said", "sentence"),
     [
-        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "The disk is full: free"),
-        ("WARNING: Retrying … NewConnectionError … \nERROR: No matching distribution found for torch", "No package index can be reached"),
+        (
+            "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
+            "The disk is full: free",
+        ),
+        (
+            "WARNING: Retrying … NewConnectionError … \nERROR: No matching distribution found for torch",
+            "No package index can be reached",
+        ),
         ("ERROR: No matching distribution found for torch>=2.9", "no version for this Python or computer"),
         ("ERROR: something else", "pip failed: mend what it says above"),
     ],
@@ -81,7 +97,9 @@ def test_a_failing_pip_is_explained(course: ModuleType, tmp_path: Path, said: st
     assert not course.STAMP.exists()
 
 
-def test_the_second_time_nothing_is_installed(course: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_time_nothing_is_installed(
+    course: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fake_pip(tmp_path, "Collecting torch", 0)
     monkeypatch.setattr(course, "run", lambda *arguments: 0)  # the kernel's registration
     course.install("lab", "grade")
@@ -117,7 +135,9 @@ def test_waiting_threads_sleep_soon_unless_told_otherwise(course: ModuleType, mo
 
 @pytest.mark.skipif(os.name == "nt", reason="make is not part of Windows")
 def test_make_only_passes_on() -> None:
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # this run may be make's own
+    outside = {
+        name: value for name, value in os.environ.items() if not name.startswith("MAKE")
+    }  # this run may be make's own
     command = ["make", "-n", "lab", "test", "grade", "ASSIGNMENT=a1_roi"]
     said = subprocess.run(command, cwd=ROOT, env=outside, capture_output=True, text=True, check=True)
     assert said.stdout.split("\n")[:3] == [f"python3 course.py {what}" for what in ("lab", "test", "grade a1_roi")]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from coursegrade import doctor as grading
 from coursekit import doctor
 from coursekit.data import fetch, registry
-from coursekit.grade import doctor as grading
 
 
 def test_every_line_says_what_was_found() -> None:
@@ -44,7 +44,9 @@ def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor.device().advice == "unset COURSEKIT_DEVICE, or set it to cpu"
 
 
-def test_every_set_is_listed_with_its_size_and_whether_it_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_set_is_listed_with_its_size_and_whether_it_is_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COURSEKIT_DATA", str(tmp_path / "not" / "yet"))
     total, *sets = doctor.data()
     assert total.found == f"0 of {len(registry.FILES)} files, 0 MB, in the cache"
@@ -57,7 +59,9 @@ def test_every_set_is_listed_with_its_size_and_whether_it_is_here(tmp_path: Path
     assert [line.name.strip() for line in doctor.data()[1:] if not line.found.endswith(", here")] == ["brain MRI"]
 
 
-def test_where_nothing_may_be_fetched_a_missing_set_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nothing_may_be_fetched_a_missing_set_says_what_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COURSEKIT_DATA", str(tmp_path))
     monkeypatch.setenv("COURSEKIT_OFFLINE", "1")
     line = doctor.data()[1]
@@ -79,7 +83,9 @@ def test_little_memory_and_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_kernel_of_another_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "kernels" / "python3"
     folder.mkdir(parents=True)
-    (folder / "kernel.json").write_text('{"argv": ["/opt/other/bin/python", "-m", "x"], "display_name": "x", "language": "python"}')
+    (folder / "kernel.json").write_text(
+        '{"argv": ["/opt/other/bin/python", "-m", "x"], "display_name": "x", "language": "python"}'
+    )
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     line = doctor.kernel()
     assert "/opt/other/bin/python" in line.found

@@ -19,7 +19,9 @@ def wanted() -> dict[str, str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = [one for group in project["optional-dependencies"].values() for one in group]
     named = dict(map(split, [*project["dependencies"], *extras]))
-    return {CONDA_NAMES.get(name, name): bounds for name, bounds in named.items()} | {"python": project["requires-python"]}
+    return {CONDA_NAMES.get(name, name): bounds for name, bounds in named.items()} | {
+        "python": project["requires-python"]
+    }
 
 
 def test_environment_and_pyproject_ask_for_the_same() -> None:
@@ -31,8 +33,12 @@ def test_environment_and_pyproject_ask_for_the_same() -> None:
 
 
 def test_the_graders_image_is_built_from_all_that_is_installed() -> None:
-    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
-    copied = re.findall(r"^COPY (.+) /library", (ROOT / "deploy/grader/Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"][
+        "wheel"
+    ]
+    copied = re.findall(
+        r"^COPY (.+) /library", (ROOT / "deploy/grader/Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
     sources = {str(Path(source).parent) for source in wheel["shared-data"]} | set(wheel["packages"])
     assert sources <= {name for line in copied for name in line.split()}
     assert all((ROOT / source).is_file() for source in wheel["shared-data"])

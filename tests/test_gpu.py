@@ -91,7 +91,9 @@ def test_mask_rcnn_learns_and_finds() -> None:
     masks[0, 20:40, 24:44] = True
     target = rcnn.Target(*(x.to(DEVICE) for x in (torch.tensor([[24.0, 20, 44, 40]]), torch.tensor([1]), masks)))
     torch.manual_seed(0)
-    model = rcnn.MaskRCNN(small_pyramid(widths=(8, 12, 16), width=16), roi.roi_align, sizes=((12, 20), (28, 40))).to(DEVICE)
+    model = rcnn.MaskRCNN(small_pyramid(widths=(8, 12, 16), width=16), roi.roi_align, sizes=((12, 20), (28, 40))).to(
+        DEVICE
+    )
     image, g = masks[None].float().to(DEVICE), generator(0)
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(60):
@@ -115,6 +117,13 @@ def test_training_stays_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         while True:
             yield torch.randn(16, 4, device=device)
 
-    history = train.fit(model, batches(), lambda net, x: (net(x) - x.sum(1, keepdim=True)).square().mean(), steps=200, lr=0.1, show=False)
+    history = train.fit(
+        model,
+        batches(),
+        lambda net, x: (net(x) - x.sum(1, keepdim=True)).square().mean(),
+        steps=200,
+        lr=0.1,
+        show=False,
+    )
     assert next(model.parameters()).device.type == DEVICE
     assert history[-1]["loss"] < history[0]["loss"] / 10

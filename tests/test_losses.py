@@ -29,14 +29,18 @@ def test_cross_entropy_equals_torch(space: tuple, weighted: bool) -> None:
     logits, truth = scene(space, n=4)
     truth[0] = 1
     weight = torch.tensor([0.2, 1.0, 3.0], dtype=torch.float64) if weighted else None
-    assert_close(losses.cross_entropy(logits, truth, weight=weight), F.cross_entropy(logits, truth, weight, ignore_index=-1))
+    assert_close(
+        losses.cross_entropy(logits, truth, weight=weight), F.cross_entropy(logits, truth, weight, ignore_index=-1)
+    )
 
 
 def test_cross_entropy_by_hand() -> None:
     """Two classes at even odds cost log 2, whatever the unlabelled voxel says."""
     logits = torch.tensor([[[0.0, 0.0, float("nan")], [0.0, 0.0, 9.0]]])
     assert losses.cross_entropy(logits, torch.tensor([[0, 1, -1]])).item() == pytest.approx(math.log(2))
-    assert losses.cross_entropy(logits, torch.tensor([[0, 1, 255]], dtype=torch.uint8), ignore=255).item() == pytest.approx(math.log(2))
+    assert losses.cross_entropy(
+        logits, torch.tensor([[0, 1, 255]], dtype=torch.uint8), ignore=255
+    ).item() == pytest.approx(math.log(2))
 
 
 @given(st.integers(0, 999))
@@ -56,7 +60,11 @@ def test_unlabelled_voxels_weigh_nothing(seed: int) -> None:
 def test_nothing_labelled_costs_nothing() -> None:
     logits = torch.randn(1, 2, 3, requires_grad=True)
     truth = torch.full((1, 3), -1)
-    for loss in (losses.cross_entropy(logits, truth), losses.dice_loss(logits, truth), losses.cross_entropy(logits[:0], truth[:0])):
+    for loss in (
+        losses.cross_entropy(logits, truth),
+        losses.dice_loss(logits, truth),
+        losses.cross_entropy(logits[:0], truth[:0]),
+    ):
         loss.backward()
         assert loss.item() == 0
     assert not logits.grad.any()
@@ -103,7 +111,10 @@ def test_focal_without_focus_is_cross_entropy_and_far_logits_stay_finite() -> No
 def test_smooth_l1_equals_torch(beta: float) -> None:
     a, b = torch.randn(5, 4), torch.randn(5, 4)
     for reduction in ("mean", "sum", "none"):
-        assert_close(losses.smooth_l1(a, b, beta=beta, reduction=reduction), F.smooth_l1_loss(a, b, beta=beta, reduction=reduction))
+        assert_close(
+            losses.smooth_l1(a, b, beta=beta, reduction=reduction),
+            F.smooth_l1_loss(a, b, beta=beta, reduction=reduction),
+        )
     assert losses.smooth_l1(a[:0], b[:0], beta=beta) == 0
     assert losses.smooth_l1(torch.tensor([3.0]), torch.tensor([0.0])).item() == 2.5
 
@@ -137,11 +148,15 @@ def test_consistency_by_hand_and_one_way() -> None:
 
 def test_gradients() -> None:
     logits, truth = scene((2, 3))
-    assert gradcheck(lambda x: losses.cross_entropy(x, truth, weight=torch.tensor([0.5, 1.0, 2.0], dtype=x.dtype)), logits)
+    assert gradcheck(
+        lambda x: losses.cross_entropy(x, truth, weight=torch.tensor([0.5, 1.0, 2.0], dtype=x.dtype)), logits
+    )
     assert gradcheck(lambda x: losses.dice_loss(x, truth, squared=True), logits)
     yes = torch.randint(0, 2, (6,))
     assert gradcheck(lambda x: losses.focal_loss(x, yes), torch.randn(6))
-    assert gradcheck(lambda x: losses.smooth_l1(x, torch.zeros(4, dtype=x.dtype), beta=0.3), torch.tensor([-2.0, 0.1, -0.2, 1.0]))
+    assert gradcheck(
+        lambda x: losses.smooth_l1(x, torch.zeros(4, dtype=x.dtype), beta=0.3), torch.tensor([-2.0, 0.1, -0.2, 1.0])
+    )
     assert gradcheck(lambda x: losses.mask_loss(x, torch.ones(2, 2, 2), torch.tensor([0, 1])), torch.randn(2, 2, 2, 2))
     assert gradcheck(lambda x: losses.consistency(x, logits), torch.randn(2, 3, 2, 3))
 
@@ -167,7 +182,12 @@ def test_labels_of_any_integer_dtype() -> None:
 
 
 def test_on_a_fake_gpu() -> None:
-    logits, truth, masks, labels = torch.rand(2, 3, 4, 4), torch.zeros(2, 4, 4).long(), torch.rand(2, 4, 4), torch.tensor([0, 1])
+    logits, truth, masks, labels = (
+        torch.rand(2, 3, 4, 4),
+        torch.zeros(2, 4, 4).long(),
+        torch.rand(2, 4, 4),
+        torch.tensor([0, 1]),
+    )
     with fake_cuda() as to_cuda:
         x, y = to_cuda(logits), to_cuda(truth)
         values = [
@@ -183,7 +203,12 @@ def test_on_a_fake_gpu() -> None:
 
 def test_bad_input(refuses) -> None:
     logits, truth = torch.rand(2, 3, 4), torch.zeros(2, 4).long()
-    refuses(r"truth in \[0, 2\], got values in \[0, 3\]", losses.cross_entropy, logits, truth + 3 * torch.tensor([0, 0, 0, 1]))
+    refuses(
+        r"truth in \[0, 2\], got values in \[0, 3\]",
+        losses.cross_entropy,
+        logits,
+        truth + 3 * torch.tensor([0, 0, 0, 1]),
+    )
     refuses("or -1 for unlabelled", losses.dice_loss, logits, truth - 2)
     refuses("without its class axis", losses.cross_entropy, logits, truth[:, :3])
     refuses("integer tensor", losses.cross_entropy, logits, truth.float())
@@ -230,7 +255,11 @@ def test_sure_logits_right_or_wrong_give_finite_losses_and_gradients(dtype: torc
         for truth in (classes, torch.full_like(classes, ignore)):
             assert_finite("cross entropy", rows, partial(losses.cross_entropy, truth=truth, ignore=ignore))
             for squared in (False, True):
-                assert_finite("dice", rows[:, :, None], partial(losses.dice_loss, truth=truth[:, None], ignore=ignore, squared=squared))
+                assert_finite(
+                    "dice",
+                    rows[:, :, None],
+                    partial(losses.dice_loss, truth=truth[:, None], ignore=ignore, squared=squared),
+                )
     assert_finite("consistency", rows, lambda x: losses.consistency(x, -x))
     assert_finite("mask", rows[:, :, None, None], lambda x: losses.mask_loss(x, torch.ones(16, 1, 1), classes))
 
@@ -247,7 +276,9 @@ def assert_finite(name: str, x: torch.Tensor, loss: Callable[[torch.Tensor], tor
 def test_focal_loss_of_what_is_almost_sure_is_told_to_its_last_digit() -> None:
     logits = torch.tensor([5.0, 15.0, 20.0, 40.0])
     exact = losses.focal_loss(logits.double(), torch.ones(4), gamma=0.5, reduction="none")
-    assert_close(losses.focal_loss(logits, torch.ones(4), gamma=0.5, reduction="none") / exact, torch.ones(4).double(), rtol=1e-6)
+    assert_close(
+        losses.focal_loss(logits, torch.ones(4), gamma=0.5, reduction="none") / exact, torch.ones(4).double(), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -259,16 +290,28 @@ def test_every_loss_of_half_precision_is_that_of_float32(dtype: torch.dtype) -> 
     assert_close(losses.consistency(logits, -logits), losses.consistency(wide, -wide))
     ones = torch.ones_like(logits)
     for reduction in ("mean", "sum", "none"):
-        assert_close(losses.focal_loss(logits, ones, reduction=reduction), losses.focal_loss(wide, ones.float(), reduction=reduction))
-        assert_close(losses.smooth_l1(logits, -logits, reduction=reduction), losses.smooth_l1(wide, -wide, reduction=reduction))
+        assert_close(
+            losses.focal_loss(logits, ones, reduction=reduction),
+            losses.focal_loss(wide, ones.float(), reduction=reduction),
+        )
+        assert_close(
+            losses.smooth_l1(logits, -logits, reduction=reduction), losses.smooth_l1(wide, -wide, reduction=reduction)
+        )
     masks = logits[..., None].transpose(0, 2)  # (40, 3, 2, 1)
-    assert_close(losses.mask_loss(masks, torch.ones(40, 2, 1), truth[0]), losses.mask_loss(masks.float(), torch.ones(40, 2, 1), truth[0]))
+    assert_close(
+        losses.mask_loss(masks, torch.ones(40, 2, 1), truth[0]),
+        losses.mask_loss(masks.float(), torch.ones(40, 2, 1), truth[0]),
+    )
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 def test_what_nobody_labelled_gives_neither_loss_nor_gradient(bad: float) -> None:
     truth = torch.tensor([[losses.UNLABELLED, 0, 1]])
-    for loss in (losses.cross_entropy, losses.dice_loss, lambda x, t: losses.consistency(x, torch.zeros_like(x), where=t >= 0)):
+    for loss in (
+        losses.cross_entropy,
+        losses.dice_loss,
+        lambda x, t: losses.consistency(x, torch.zeros_like(x), where=t >= 0),
+    ):
         logits = torch.tensor([[[bad, 1.0, 2.0], [0.0, 1.0, -2.0]]], requires_grad=True)
         value = loss(logits, truth)
         value.backward()

@@ -61,7 +61,14 @@ def test_check_copies_what_it_hands_over_however_it_is_wrapped() -> None:
 
     def inputs() -> tuple[object, ...]:
         pair = Pair(np.ones(2), [torch.ones(2)])
-        return np.ones(3), torch.ones(2), [np.ones(2), [torch.ones(1)]], {"a": np.ones(2), "b": {"c": [torch.ones(1)]}}, (np.ones(1),), pair
+        return (
+            np.ones(3),
+            torch.ones(2),
+            [np.ones(2), [torch.ones(1)]],
+            {"a": np.ones(2), "b": {"c": [torch.ones(1)]}},
+            (np.ones(1),),
+            pair,
+        )
 
     given = inputs()
     assert testing.check(spoil, given, 1, hint="")

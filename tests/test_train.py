@@ -41,7 +41,9 @@ def test_fit_learns_a_line_and_repeats_itself() -> None:
 
 
 def test_fit_names_the_batch_whose_loss_is_not_finite() -> None:
-    bad = itertools.chain([(torch.zeros(1, 1), torch.zeros(1, 1))] * 2, [(torch.full((1, 1), torch.nan), torch.zeros(1, 1))])
+    bad = itertools.chain(
+        [(torch.zeros(1, 1), torch.zeros(1, 1))] * 2, [(torch.full((1, 1), torch.nan), torch.zeros(1, 1))]
+    )
     with pytest.raises(FloatingPointError, match="batch 2 is nan"):
         train.fit(nn.Linear(1, 1), bad, squared_error, steps=5, show=False)
 
@@ -81,7 +83,9 @@ def test_a_row_a_step_and_what_was_measured() -> None:
 
     generator = train.seed_everything(0)
     model = nn.Linear(1, 1)
-    history = train.fit(model, line_batches(generator), squared_error, steps=25, every=10, evaluate=evaluate, show=False)
+    history = train.fit(
+        model, line_batches(generator), squared_error, steps=25, every=10, evaluate=evaluate, show=False
+    )
     assert [row["step"] for row in history] == list(range(25))
     assert [row["step"] for row in history if "weight" in row] == [9, 19, 24]
     assert history[-1]["weight"] == model.weight.item()
@@ -96,7 +100,9 @@ def test_the_gradient_is_clipped() -> None:
         torch.manual_seed(0)
         model = nn.Linear(1, 1)
         before = model.weight.item()
-        train.fit(model, line_batches(train.seed_everything(0)), squared_error, steps=5, clip=clip, weight_decay=0, show=False)
+        train.fit(
+            model, line_batches(train.seed_everything(0)), squared_error, steps=5, clip=clip, weight_decay=0, show=False
+        )
         moved.append(abs(model.weight.item() - before))
     assert moved[1] < 0.01 * moved[0]
 
@@ -153,7 +159,9 @@ def test_killed_and_resumed_is_never_stopped(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_a_kill_while_a_checkpoint_is_written_leaves_the_last_one_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_while_a_checkpoint_is_written_leaves_the_last_one_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place, save = tmp_path / "c.ckpt", torch.save
 
     def half(what: object, to: Path) -> None:
@@ -164,7 +172,13 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_last_one_whole(tmp_path
 
     def fit(steps: int) -> object:
         return train.fit(
-            nn.Linear(1, 1), line_batches(train.seed_everything(0)), squared_error, steps=steps, every=5, checkpoint=place, show=False
+            nn.Linear(1, 1),
+            line_batches(train.seed_everything(0)),
+            squared_error,
+            steps=steps,
+            every=5,
+            checkpoint=place,
+            show=False,
         )
 
     monkeypatch.setattr(torch, "save", half)
@@ -213,7 +227,14 @@ if train.first_process():
 def test_two_processes_give_the_loss_curve_of_one(tmp_path: Path) -> None:
     (tmp_path / "worker.py").write_text(WORKER)
     env = {**os.environ, "OMP_NUM_THREADS": "1", "COURSEKIT_DEVICE": "cpu"}
-    group = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(tmp_path / "worker.py")]
+    group = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        str(tmp_path / "worker.py"),
+    ]
     for command, out in (([sys.executable, str(tmp_path / "worker.py")], "one.pt"), (group, "two.pt")):
         done = subprocess.run([*command, str(tmp_path / out)], env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -237,8 +258,14 @@ def test_shuffled_gives_each_sample_once_before_any_again(refuses) -> None:
         (a, twice_a), (b, _) = next(stream), next(stream)
         assert sorted([*a.tolist(), *b.tolist()]) == list(range(10))
         assert torch.equal(twice_a, 2 * a)
-    refuses("tensors of one length of at least 5", lambda: next(train.shuffled(torch.zeros(4), size=5, generator=torch.Generator())))
-    refuses("tensors of one length", lambda: next(train.shuffled(torch.zeros(6), torch.zeros(7), size=5, generator=torch.Generator())))
+    refuses(
+        "tensors of one length of at least 5",
+        lambda: next(train.shuffled(torch.zeros(4), size=5, generator=torch.Generator())),
+    )
+    refuses(
+        "tensors of one length",
+        lambda: next(train.shuffled(torch.zeros(6), torch.zeros(7), size=5, generator=torch.Generator())),
+    )
 
 
 def test_predict_is_the_model_in_eval_mode_in_parts() -> None:
@@ -283,7 +310,9 @@ def again_and_again(**knobs: object) -> Iterator[object]:
 
 
 @pytest.mark.parametrize(
-    "noise", [lambda: torch.randn(()).item(), np.random.randn, lambda: random.gauss(0, 1)], ids=["torch", "numpy", "python"]
+    "noise",
+    [lambda: torch.randn(()).item(), np.random.randn, lambda: random.gauss(0, 1)],
+    ids=["torch", "numpy", "python"],
 )
 @pytest.mark.parametrize(
     "make",
@@ -294,7 +323,9 @@ def again_and_again(**knobs: object) -> Iterator[object]:
     ],
     ids=["shuffle", "sampler", "own generator"],
 )
-def test_resumed_in_any_epoch_is_never_stopped(tmp_path: Path, make: Callable[[], Iterable[object]], noise: Callable[[], float]) -> None:
+def test_resumed_in_any_epoch_is_never_stopped(
+    tmp_path: Path, make: Callable[[], Iterable[object]], noise: Callable[[], float]
+) -> None:
     whole = noisy_run(tmp_path / "a", make, noise)
     with pytest.raises(Killed):
         noisy_run(tmp_path / "b", make, noise, stop=8)

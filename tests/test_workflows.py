@@ -30,7 +30,9 @@ def test_every_file_and_module_that_is_called_exists(path: Path) -> None:
                     assert (ROOT / word).exists(), word
             if "-m" in command and "python" in command[command.index("-m") - 1]:
                 module = command[command.index("-m") + 1]
-                assert module == "pip" or importlib.util.find_spec(module) is not None, command  # looking for pip itself upsets setuptools
+                assert module == "pip" or importlib.util.find_spec(module) is not None, (
+                    command
+                )  # looking for pip itself upsets setuptools
 
 
 def test_the_cpu_lane_is_the_script_that_everybody_can_run() -> None:

@@ -1,8 +1,9 @@
 """Each claim of the lecture as one paired experiment over seeds.
 
-A claim is a function of a seed. It trains every arm from the same start on the same batches, scores each on held-out data,
-and returns ``{measure: {arm: score}}``. The record of all seeds lies as JSON in ``lectures/records/``, with what it was made of and by
-(``provenance``): no phantom stands in for data, and every seed runs in a process of one thread.
+A claim is a function of a seed. It trains every arm from the same start on the same batches, scores each on held-out
+data, and returns ``{measure: {arm: score}}``. The record of all seeds lies as JSON in ``lectures/records/``, with
+what it was made of and by (``provenance``): no phantom stands in for data, and every seed runs in a process of one
+thread.
 
 Recipes were found on seeds below ``FRESH``; records are made on seeds from there on, which no choice has seen.
 """
@@ -46,8 +47,9 @@ class Effect:
 class Claim:
     """What the lecture says, and the experiment that asks the data.
 
-    The first ``asserted`` comparisons are the claim itself. ``baseline``: a measure, and the arms that do it without learning, of which
-    the record names the strongest. ``simulated``: the sets of ``coursekit.data`` that are made, not read.
+    The first ``asserted`` comparisons are the claim itself. ``baseline``: a measure, and the arms that do it without
+    learning, of which the record names the strongest. ``simulated``: the sets of ``coursekit.data`` that are made,
+    not read.
     """
 
     name: str
@@ -61,7 +63,9 @@ class Claim:
 
 
 class Measured(NamedTuple):
-    """One seed: what came out, the CPU seconds it took, and ``provenance.provenance()`` of the process that measured it."""
+    """One seed: what came out, the CPU seconds it took, and ``provenance.provenance()`` of the process that measured
+    it.
+    """
 
     scores: Scores
     cpu_s: float
@@ -109,11 +113,13 @@ def effect(measure: str, better: str, worse: str, *, scores: Sequence[Scores]) -
     return Effect(measure, better, worse, mean, mean - half, mean + half)
 
 
-def run(name: str, *, seeds: int = 6, jobs: int = 1, write: bool = True, report: Callable[[str], None] = print) -> dict[str, Any]:
+def run(
+    name: str, *, seeds: int = 6, jobs: int = 1, write: bool = True, report: Callable[[str], None] = print
+) -> dict[str, Any]:
     """Run a claim for ``seeds`` fresh seeds, ``jobs`` at a time, and return its record.
 
-    It grows in ``NAME.partial.json`` and takes the record's place when all seeds are through, unless that has more of them.
-    Raises ``ValueError`` where a phantom would stand in for data.
+    It grows in ``NAME.partial.json`` and takes the record's place when all seeds are through, unless that has more of
+    them. Raises ``ValueError`` where a phantom would stand in for data.
     """
     from .provenance import refuse_own_folders
 
@@ -172,17 +178,23 @@ def _measured(experiment: Callable[[int], Scores], seed: int) -> Measured:
 
 
 def describe(claim: Claim, done: Sequence[Measured]) -> dict[str, Any]:
-    """The record: what was claimed, every score of every seed, the effects, what it took, and on what and by what it was measured."""
+    """The record: what was claimed, every score of every seed, the effects, what it took, and on what and by what it
+    was measured.
+    """
     made_by = done[-1].made_by
     if any(one.made_by["code"] != made_by["code"] for one in done):
-        raise ValueError("expected the same code for every seed, got a change: leave coursekit alone while a claim runs, and run it again")
+        raise ValueError(
+            "expected the same code for every seed, got a change: leave coursekit alone while a claim runs, and run it again"
+        )
     seconds = [round(one.cpu_s, 1) for one in done]
     took = {"cpu_s_per_seed": seconds, "cpu_s_total": round(math.fsum(seconds), 1), "made": time.strftime("%Y-%m-%d")}
     return summary(claim, [one.scores for one in done]) | took | {"simulated": list(claim.simulated)} | made_by
 
 
 def summary(claim: Claim, scores: Sequence[Scores]) -> dict[str, Any]:
-    """What the scores say of the claim: its effects, whether those that it asserts hold, and the strongest arm that learns nothing."""
+    """What the scores say of the claim: its effects, whether those that it asserts hold, and the strongest arm that
+    learns nothing.
+    """
     effects = [effect(*c, scores=scores) for c in claim.comparisons]
     measure, *unlearnt = claim.baseline
     mean = {m: {arm: math.fsum(s[m][arm] for s in scores) / len(scores) for arm in scores[0][m]} for m in scores[0]}
@@ -211,13 +223,17 @@ def load(name: str) -> dict[str, Any]:
     """The committed record of a claim."""
     find(name)
     if not path_of(name).exists():
-        raise FileNotFoundError(f"expected a record of {name!r} in lectures/records, found none: run `coursekit claims run {name}`")
+        raise FileNotFoundError(
+            f"expected a record of {name!r} in lectures/records, found none: run `coursekit claims run {name}`"
+        )
     record: dict[str, Any] = json.loads(path_of(name).read_text(encoding="utf-8"))
     return record
 
 
 def verdict(record: dict[str, Any]) -> str:
-    """Of what the claim asserts: "shown" if all of it is, "refuted" if the opposite of a part of it is shown, else "not shown"."""
+    """Of what the claim asserts: "shown" if all of it is, "refuted" if the opposite of a part of it is shown, else "not
+    shown".
+    """
     asserted = record["effects"][: record["asserted"]]
     return "shown" if record["holds"] else "refuted" if any(e["high"] < 0 for e in asserted) else "not shown"
 

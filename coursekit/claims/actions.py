@@ -1,6 +1,8 @@
-"""What the claims about moving pictures share: clips whose class lies in the motion alone, one training, and what to count.
+"""What the claims about moving pictures share: clips whose class lies in the motion alone, one training, and what to
+count.
 
-Training and test clips show pieces of different photographs (``data.clips``). Every arm of a seed sees the same batches in the same order.
+Training and test clips show pieces of different photographs (``data.clips``). Every arm of a seed sees the same
+batches in the same order.
 """
 
 import time
@@ -36,17 +38,25 @@ def drawn(split: Part, *, seed: int, **knobs: Any) -> Labelled:
 
 
 def flows(rgb: Float[Tensor, "N 1 T H W"], *, warps: int = 2, iterations: int = 5) -> Float[Tensor, "N 2 T1 H W"]:
-    """TV-L1 from each frame to the next, in pixels; few iterations, since frames are small and motion is one or two pixels a frame."""
+    """TV-L1 from each frame to the next, in pixels; few iterations, since frames are small and motion is one or two
+    pixels a frame.
+    """
     found = []
     for part in rgb.split(CHUNK):
-        first, second = (x.transpose(1, 2).flatten(0, 1) for x in (part[:, :, :-1], part[:, :, 1:]))  # (N·(T−1), 1, H, W)
+        first, second = (
+            x.transpose(1, 2).flatten(0, 1) for x in (part[:, :, :-1], part[:, :, 1:])
+        )  # (N·(T−1), 1, H, W)
         field = flow.tv_l1(first, second, warps=warps, iterations=iterations)
         found.append(field.unflatten(0, (len(part), -1)).transpose(1, 2))
     return torch.cat(found)
 
 
-def learn(net: nn.Module, inputs: Inputs, labels: Tensor, *, seed: int, steps: int, size: int = 16, lr: float = 3e-3) -> float:
-    """Train on the batches of ``seed``; return the CPU seconds it took. Tensors without gradient, as of a frozen part, stay as they are."""
+def learn(
+    net: nn.Module, inputs: Inputs, labels: Tensor, *, seed: int, steps: int, size: int = 16, lr: float = 3e-3
+) -> float:
+    """Train on the batches of ``seed``; return the CPU seconds it took. Tensors without gradient, as of a frozen part,
+    stay as they are.
+    """
 
     def loss_of(model: nn.Module, batch: Inputs) -> Tensor:
         *seen, truth = batch
@@ -63,7 +73,9 @@ def answers(net: nn.Module, inputs: Inputs, *, size: int = 32) -> Integer[Tensor
     """The likeliest class of every clip."""
     where = next(net.parameters()).device
     net.eval()
-    return torch.cat([net(*(x.to(where) for x in part)).argmax(1).cpu() for part in zip(*(x.split(size) for x in inputs))])
+    return torch.cat(
+        [net(*(x.to(where) for x in part)).argmax(1).cpu() for part in zip(*(x.split(size) for x in inputs))]
+    )
 
 
 def share(right: Bool[Tensor, "N"]) -> float:
@@ -77,7 +89,9 @@ def accuracy(net: nn.Module, inputs: Inputs, labels: Tensor) -> float:
 
 
 def axis_right(said: Tensor, truth: Tensor) -> float:
-    """The share of clips whose class is right but for the sense of time: twins stand side by side in the list of classes."""
+    """The share of clips whose class is right but for the sense of time: twins stand side by side in the list of
+    classes.
+    """
     return share(said // 2 == truth // 2)
 
 
@@ -97,7 +111,8 @@ def parameters(net: nn.Module) -> int:
 class LiteStages(nn.Module):
     """The first ``blocks`` blocks of an EfficientNet-lite0: ``(N, 3, H, W) -> (N, 40, H / 8, W / 8)`` for five.
 
-    ``inflate`` makes it take clips. Its running statistics follow ten times faster than the network's own do, for a short training.
+    ``inflate`` makes it take clips. Its running statistics follow ten times faster than the network's own do, for a
+    short training.
     """
 
     def __init__(self, net: EfficientNetLite0, *, blocks: int = 5) -> None:
@@ -138,7 +153,9 @@ def kept_bytes(net: nn.Module, inputs: Inputs, labels: Tensor) -> int:
         return x
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
-        loss = losses.cross_entropy(net.train()(*inputs), labels)  # held on to, lest its memory be used again and counted once
+        loss = losses.cross_entropy(
+            net.train()(*inputs), labels
+        )  # held on to, lest its memory be used again and counted once
     total = sum(size for place, size in kept.items() if place not in own)
     del loss
     return total

@@ -1,8 +1,8 @@
 """A 2D network on every frame and an LSTM over what it says: trained as one, or one after the other (lecture 14).
 
-A frame alone says nothing about the class, so the frames' network first learns what a frame does show: where the object is and how large.
-In two steps its features of all clips are stored once and the LSTM learns from them. Jointly, both go on learning from the same start;
-"joint, random start" never sees the frames' labels.
+A frame alone says nothing about the class, so the frames' network first learns what a frame does show: where the
+object is and how large. In two steps its features of all clips are stored once and the LSTM learns from them.
+Jointly, both go on learning from the same start; "joint, random start" never sees the frames' labels.
 """
 
 import time
@@ -37,10 +37,15 @@ def frame_network() -> nn.Module:
 
 
 def stills(seed: int, *, count: int) -> tuple[Float[Tensor, "N 1 S S"], Float[Tensor, "N 5"]]:
-    """Frames of the training photographs, and what they show: place down and across as cosine and sine on their circle, and size."""
+    """Frames of the training photographs, and what they show: place down and across as cosine and sine on their circle,
+    and size.
+    """
     pictures = textures("train", True)
     drawn = [scene("left", pictures, size=SIZE, generator=stream(seed, "stills", i)) for i in range(count)]
-    frames = [render(Scene(*(torch.stack(x) for x in zip(*drawn[k : k + 64]))), frames=1, size=SIZE) for k in range(0, count, 64)]
+    frames = [
+        render(Scene(*(torch.stack(x) for x in zip(*drawn[k : k + 64]))), frames=1, size=SIZE)
+        for k in range(0, count, 64)
+    ]
     shown = torch.stack([s.middle for s in drawn])  # (N, 4): down, across, turn, size
     angle = 2 * torch.pi * shown[:, :2]
     return torch.cat(frames)[:, :, 0], torch.cat([angle.cos(), angle.sin(), shown[:, 3:]], 1)
@@ -68,13 +73,22 @@ def network(seed: int, *, frames: nn.Module | None = None) -> CNNRNN:
 
 
 def learn_frames(seed: int, *, count: int = 2 * TRAIN, steps: int = STILL_STEPS) -> tuple[nn.Module, float]:
-    """The first step: a network that tells place and size from a frame, without its last layer, and the CPU seconds it took."""
+    """The first step: a network that tells place and size from a frame, without its last layer, and the CPU seconds it
+    took.
+    """
     start = time.process_time()
     images, shown = stills(seed, count=count)
     train.seed_everything(seed)
     net = nn.Sequential(frame_network(), nn.Linear(WIDTH, shown.shape[1])).to(train.device())
     batches = train.shuffled(images, shown, size=min(STILL_BATCH, count), generator=stream(seed, "still batches"))
-    train.fit(net, batches, lambda model, batch: nn.functional.mse_loss(model(batch[0]), batch[1]), steps=steps, lr=LR, show=False)
+    train.fit(
+        net,
+        batches,
+        lambda model, batch: nn.functional.mse_loss(model(batch[0]), batch[1]),
+        steps=steps,
+        lr=LR,
+        show=False,
+    )
     return net[0], time.process_time() - start
 
 
@@ -87,9 +101,17 @@ def stored(net: CNNRNN, clips: Tensor) -> Float[Tensor, "N T F"]:
 
 
 def joint_experiment(
-    seed: int, *, steps: int = STEPS, count: int = TRAIN, test: int = TEST, longer: int = LONGER, still_steps: int = STILL_STEPS
+    seed: int,
+    *,
+    steps: int = STEPS,
+    count: int = TRAIN,
+    test: int = TEST,
+    longer: int = LONGER,
+    still_steps: int = STILL_STEPS,
 ) -> Scores:
-    """Train jointly, in two steps, in two steps for longer, jointly from random start, and a linear layer on one frame's features."""
+    """Train jointly, in two steps, in two steps for longer, jointly from random start, and a linear layer on one
+    frame's features.
+    """
     learnt = actions.drawn("train", seed=seed, count=count, frames=FRAMES, size=SIZE)
     held_out = actions.drawn("test", seed=seed, count=test, frames=FRAMES, size=SIZE)
     frames, first = learn_frames(seed, count=2 * count, steps=still_steps)
@@ -97,7 +119,9 @@ def joint_experiment(
     seen = stored(network(seed, frames=frames), learnt.clips)
     once = first + time.process_time() - start
     asked = stored(network(seed, frames=frames), held_out.clips)
-    arms: dict[str, tuple[nn.Module, Tensor, Tensor, int, float]] = {  # network, training and test set, steps, CPU s of the first step
+    arms: dict[
+        str, tuple[nn.Module, Tensor, Tensor, int, float]
+    ] = {  # network, training and test set, steps, CPU s of the first step
         JOINT: (network(seed, frames=frames), learnt.clips, held_out.clips, steps, first),
         TWO: (FromStored(network(seed, frames=frames)), seen, asked, steps, once),
         LONG: (FromStored(network(seed, frames=frames)), seen, asked, longer * steps, once),

@@ -1,8 +1,10 @@
-"""Ejection fraction from a clip, from a single frame, and from the ventricle's outline beat by beat (lecture 16, after Ouyang et al. 2020).
+"""Ejection fraction from a clip, from a single frame, and from the ventricle's outline beat by beat (lecture 16,
+after Ouyang et al. 2020).
 
-The simulated patients of a seed are other people than those of any other; their true fractions are known. A clip is 1.28 s: a beat, or
-two. Clip and single frame are given to the same network, from the same start, with the same patients in each batch; both are shown what a
-frame differs from the mean of its clip by, which without a clip is nothing.
+The simulated patients of a seed are other people than those of any other; their true fractions are known. A clip is
+1.28 s: a beat, or two. Clip and single frame are given to the same network, from the same start, with the same
+patients in each batch; both are shown what a frame differs from the mean of its clip by, which without a clip is
+nothing.
 """
 
 from collections.abc import Iterator
@@ -50,7 +52,9 @@ class Patients(NamedTuple):
 def patients(split: Part, count: int, *, seed: int, size: int = SIZE) -> Patients:
     """``count`` patients that no other split and no other seed has."""
     items = list(map(echo.clips(split=split, count=count, size=size, seed=seed).__getitem__, range(count)))
-    clips, masks, ef = (torch.stack([getattr(item, name) for item in items]) for name in ("clip", "masks", "ef_percent"))
+    clips, masks, ef = (
+        torch.stack([getattr(item, name) for item in items]) for name in ("clip", "masks", "ef_percent")
+    )
     return Patients(clips, masks, torch.stack([item.ed | item.es for item in items]), ef)
 
 
@@ -58,7 +62,9 @@ def patients(split: Part, count: int, *, seed: int, size: int = SIZE) -> Patient
 
 
 def shown(clips: Tensor) -> Tensor:
-    """Each frame, and what it differs from the mean of its clip by: (N, 2, T, H, W). A frame alone has nothing to differ from."""
+    """Each frame, and what it differs from the mean of its clip by: (N, 2, T, H, W). A frame alone has nothing to
+    differ from.
+    """
     return torch.cat([clips, MOVING * (clips - clips.mean(2, keepdim=True))], 1)
 
 
@@ -68,7 +74,9 @@ def one_by_one(clips: Tensor) -> Tensor:
 
 
 def batches(learnt: Patients, *, single: bool, generator: Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless batches of clips (or ``LOOKS`` frames of each), moved by up to ``SHIFT`` pixels and up to 20 % brighter or darker."""
+    """Endless batches of clips (or ``LOOKS`` frames of each), moved by up to ``SHIFT`` pixels and up to 20 % brighter
+    or darker.
+    """
     for clips, ef in train.shuffled(learnt.clips, learnt.ef_percent, size=BATCH, generator=generator):
         shift = torch.randint(-SHIFT, SHIFT + 1, (2,), generator=generator).tolist()
         gain = 0.8 + 0.4 * torch.rand(len(clips), 1, 1, 1, 1, generator=generator)
@@ -128,7 +136,10 @@ def learn_outline(learnt: Patients, *, seed: int, steps: int = UNET_STEPS, show:
     images, masks = learnt.clips[:, 0][learnt.ends][:, None], learnt.masks[learnt.ends].long()
     generator = train.seed_everything(seed)
     net = ventricle_net().to(train.device())
-    drawn = (moved(*pair, generator=generator) for pair in train.shuffled(images, masks, size=UNET_BATCH, generator=generator))
+    drawn = (
+        moved(*pair, generator=generator)
+        for pair in train.shuffled(images, masks, size=UNET_BATCH, generator=generator)
+    )
     train.fit(net, drawn, outline_loss, steps=steps, lr=UNET_LR, label="outline", show=show)
     return net
 
@@ -140,9 +151,11 @@ def outline(net: UNet, clips: Tensor) -> Tensor:
 
 
 def beat_by_beat(volume: Tensor) -> float:
-    """EF in percent of a volume curve (T,): the mean over its dips of what is missing there from the fullest moment of the same beat.
+    """EF in percent of a volume curve (T,): the mean over its dips of what is missing there from the fullest moment
+    of the same beat.
 
-    A running median of 3 frames takes outliers, a parabola through 5 frames the noise. A ratio has no unit: pixels do for millilitres.
+    A running median of 3 frames takes outliers, a parabola through 5 frames the noise. A ratio has no unit: pixels do
+    for millilitres.
     """
     curve = savgol_filter(ndimage.median_filter(volume.numpy(), 3), 5, 2)
     dips, _ = find_peaks(-curve, prominence=PROMINENCE * np.ptp(curve))
@@ -199,9 +212,15 @@ CLAIMS = [
         comparisons=[
             *((measure, "clip", "single frame") for measure in MEASURES),
             ("minus MAE, points", "clip", "single frames, their mean"),
-            *(("minus MAE, points", arm, "mean of the training set") for arm in ("clip", "single frame", "outlines, beat by beat")),
+            *(
+                ("minus MAE, points", arm, "mean of the training set")
+                for arm in ("clip", "single frame", "outlines, beat by beat")
+            ),
             *((measure, "outlines, beat by beat", "clip") for measure in MEASURES),
-            *(("minus MAE, points", "clip and outlines, their mean", alone) for alone in ("clip", "outlines, beat by beat")),
+            *(
+                ("minus MAE, points", "clip and outlines, their mean", alone)
+                for alone in ("clip", "outlines, beat by beat")
+            ),
         ],
         baseline=("minus MAE, points", "mean of the training set"),
         experiment=ef_experiment,

@@ -1,7 +1,8 @@
-"""Three ways to see motion, against its truth: Lucas–Kanade, Horn–Schunck and TV-L1 on pairs of real texture (lecture 11).
+"""Three ways to see motion, against its truth: Lucas–Kanade, Horn–Schunck and TV-L1 on pairs of real texture (lecture
+11).
 
-Nothing is learnt here: the knobs are the defaults of ``coursekit.flow``, found on other pictures. A seed draws other fields,
-magnitudes, places and noise. The pairs are of the test pictures of ``data.clips``.
+Nothing is learnt here: the knobs are the defaults of ``coursekit.flow``, found on other pictures. A seed draws other
+fields, magnitudes, places and noise. The pairs are of the test pictures of ``data.clips``.
 """
 
 from collections.abc import Callable
@@ -32,19 +33,24 @@ CONDITIONS: dict[str, dict[str, Any]] = {  # what is added to the motion
 
 
 def errors(pairs: clips.PairSet) -> dict[str, float]:
-    """Mean end-point error in pixels of each method over the pairs, where the motion is known and visible; all pairs count alike."""
+    """Mean end-point error in pixels of each method over the pairs, where the motion is known and visible; all pairs
+    count alike.
+    """
     first, second, truth, valid = (
         torch.stack([getattr(pair, name) for pair in pairs.frames]) for name in ("first", "second", "flow", "valid")
     )
     found = {name: method(first, second) for name, method in METHODS.items()}
     each = {
-        name: [motion_error(t[None], f[None], valid=v[None]).end_point for t, f, v in zip(truth, x, valid)] for name, x in found.items()
+        name: [motion_error(t[None], f[None], valid=v[None]).end_point for t, f, v in zip(truth, x, valid)]
+        for name, x in found.items()
     }
     return {name: sum(values) / len(values) for name, values in each.items()}
 
 
 def removed(error: dict[str, float]) -> dict[str, float]:
-    """Of the error of zero flow, the mean length of the motion, the share that a method removes: 1 is perfect, 0 no better than none."""
+    """Of the error of zero flow, the mean length of the motion, the share that a method removes: 1 is perfect, 0 no
+    better than none.
+    """
     return {name: 1 - value / error["zero flow"] for name, value in error.items()}
 
 
@@ -70,7 +76,12 @@ CLAIMS = [
         comparisons=[
             (_named("clean"), "TV-L1", "Lucas–Kanade"),
             (_named("clean"), "TV-L1", "Horn–Schunck"),
-            *((_named(c), "TV-L1", other) for c in CONDITIONS if c != "clean" for other in ("Lucas–Kanade", "Horn–Schunck")),
+            *(
+                (_named(c), "TV-L1", other)
+                for c in CONDITIONS
+                if c != "clean"
+                for other in ("Lucas–Kanade", "Horn–Schunck")
+            ),
             *((_named("clean"), name, "zero flow") for name in METHODS if name != "zero flow"),
         ],
         baseline=(_named("clean"), "zero flow"),

@@ -1,8 +1,9 @@
-"""Images of another look, and boundaries drawn again: two ideas of Hollandi et al. 2020 (nucleAIzer), each asked alone (lecture 05).
+"""Images of another look, and boundaries drawn again: two ideas of Hollandi et al. 2020 (nucleAIzer), each asked
+alone (lecture 05).
 
-Style: a U-Net learns on a phantom, whose masks come for nothing, and is scored on the right of the real image. The left of the real image
-lends its style, not its labels.
-Boundaries: Mask R-CNN and a refiner learn on the left of the real image and are scored on its right.
+Style: a U-Net learns on a phantom, whose masks come for nothing, and is scored on the right of the real image. The
+left of the real image lends its style, not its labels. Boundaries: Mask R-CNN and a refiner learn on the left of the
+real image and are scored on its right.
 """
 
 from collections.abc import Callable, Iterator
@@ -64,7 +65,9 @@ def as_is(images: Tensor, generator: Generator) -> Tensor:
 
 
 def other_light(images: Tensor, generator: Generator) -> Tensor:
-    """Each image up to twice as bright or half, its contrast bent by a gamma of 0.5 to 2, and noise of a standard deviation up to 0.1."""
+    """Each image up to twice as bright or half, its contrast bent by a gamma of 0.5 to 2, and noise of a standard
+    deviation up to 0.1.
+    """
     light, gamma, noise = torch.rand(3, len(images), 1, 1, 1, generator=generator).unbind()
     bent = (images * 2 ** (2 * light - 1)).clamp(0, 1) ** (2 ** (2 * gamma - 1))
     return (bent + 0.1 * noise * torch.randn(images.shape, generator=generator)).clamp(0, 1)
@@ -82,7 +85,9 @@ def other_style(styles: Tensor) -> Augment:
 
 
 def batches(pieces: list[nuclei.Tile], augment: Augment, *, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless batches of images and where their nuclei are; which pieces and how they are turned does not depend on ``augment``."""
+    """Endless batches of images and where their nuclei are; which pieces and how they are turned does not depend on
+    ``augment``.
+    """
     drawn, changed = stream(seed, "pieces"), stream(seed, "augment")
     while True:
         at = torch.randint(len(pieces), (STYLE_BATCH,), generator=drawn).tolist()
@@ -90,7 +95,9 @@ def batches(pieces: list[nuclei.Tile], augment: Augment, *, seed: int) -> Iterat
         yield augment(torch.stack(images), changed), (torch.stack(labels) > 0).long()
 
 
-def train_unet(pieces: list[nuclei.Tile], augment: Augment, *, seed: int, steps: int = STYLE_STEPS, show: bool = False) -> UNet:
+def train_unet(
+    pieces: list[nuclei.Tile], augment: Augment, *, seed: int, steps: int = STYLE_STEPS, show: bool = False
+) -> UNet:
     """Nucleus or background, from the start and on the pieces that belong to ``seed``."""
     train.seed_everything(seed)
     model = UNet(ndim=2, base=12, depth=3, padding="same").to(train.device())
@@ -110,14 +117,22 @@ def segmented(held_out: nuclei.Nuclei, probability: Tensor) -> dict[str, float]:
 
 def scored(held_out: nuclei.Nuclei, inside: Tensor, found: Detections) -> dict[str, float]:
     """AP of the nuclei found in a mask (H, W), and Dice of all together."""
-    return average_precision(target(held_out.labels), found) | {"Dice": float(overlap.dice(held_out.labels > 0, inside))}
+    return average_precision(target(held_out.labels), found) | {
+        "Dice": float(overlap.dice(held_out.labels > 0, inside))
+    }
 
 
-def style_scores(phantom: nuclei.Nuclei, learn: nuclei.Nuclei, held_out: nuclei.Nuclei, *, seed: int, steps: int, count: int) -> Scores:
-    """Train on the phantom with each augmentation, and once on ``learn``, whose labels no other arm sees; score on ``held_out``."""
+def style_scores(
+    phantom: nuclei.Nuclei, learn: nuclei.Nuclei, held_out: nuclei.Nuclei, *, seed: int, steps: int, count: int
+) -> Scores:
+    """Train on the phantom with each augmentation, and once on ``learn``, whose labels no other arm sees; score on
+    ``held_out``.
+    """
     pieces, real = crops(phantom, count=count, seed=seed), crops(learn, count=count, seed=seed)
     styles = torch.stack([piece.image for piece in real[:STYLES]])
-    plain, light, styled = (train_unet(pieces, a, seed=seed, steps=steps) for a in (as_is, other_light, other_style(styles)))
+    plain, light, styled = (
+        train_unet(pieces, a, seed=seed, steps=steps) for a in (as_is, other_light, other_style(styles))
+    )
     own = train_unet(real, as_is, seed=seed, steps=steps)
     image = held_out.image
     likely = {
@@ -135,7 +150,9 @@ def style_scores(phantom: nuclei.Nuclei, learn: nuclei.Nuclei, held_out: nuclei.
 def style_experiment(seed: int, *, steps: int = STYLE_STEPS, count: int = PIECES) -> Scores:
     """From a phantom of its own to the right of the real image."""
     phantom = nuclei.Nuclei(*phantoms.nuclei(generator=stream(seed, "phantom")), source="phantom")
-    return style_scores(phantom, nuclei.load(split="train"), nuclei.load(split="test"), seed=seed, steps=steps, count=count)
+    return style_scores(
+        phantom, nuclei.load(split="train"), nuclei.load(split="test"), seed=seed, steps=steps, count=count
+    )
 
 
 # --- boundaries drawn again ---
@@ -149,7 +166,9 @@ Lessons = tuple[Tensor, Tensor]  # what the refiner sees (K, 2, S, S), what it s
 
 
 def lessons(refiner: BoundaryRefiner, pieces: list[nuclei.Tile], *, generator: Generator) -> Lessons:
-    """Every nucleus of the pieces in a box a little off, its mask as a coarse head would give it there, and the true one."""
+    """Every nucleus of the pieces in a box a little off, its mask as a coarse head would give it there, and the true
+    one.
+    """
     seen, wanted = [], []
     for image, labels in pieces:
         exact, _, masks = target(labels)
@@ -159,7 +178,9 @@ def lessons(refiner: BoundaryRefiner, pieces: list[nuclei.Tile], *, generator: G
     return torch.cat(seen), torch.cat(wanted)
 
 
-def train_refiner(pieces: list[nuclei.Tile], *, seed: int, steps: int = REFINE_STEPS, show: bool = False) -> BoundaryRefiner:
+def train_refiner(
+    pieces: list[nuclei.Tile], *, seed: int, steps: int = REFINE_STEPS, show: bool = False
+) -> BoundaryRefiner:
     """Trained on the true masks of the pieces, made coarse: it never meets Mask R-CNN."""
     generator = train.seed_everything(seed)
     model = BoundaryRefiner()
@@ -181,7 +202,9 @@ def refined(model: BoundaryRefiner, image: Image, found: Detections) -> Detectio
 
 
 def bright_in_the_box(image: Image, found: Detections, *, margin: float = 0.1) -> Detections:
-    """The same detections, each mask what is brighter than Otsu's threshold of its box, a little grown: no learning after the box."""
+    """The same detections, each mask what is brighter than Otsu's threshold of its box, a little grown: no learning
+    after the box.
+    """
     shape = (image.shape[1], image.shape[2])
     return found._replace(masks=in_boxes(grow(found.boxes, margin), shape, lambda window: otsu(image[:, *window])))
 
@@ -196,8 +219,12 @@ def outlined(truth: Target, found: Detections) -> dict[str, float]:
     return average_precision(truth, found) | {"mean IoU": float(matched(truth.masks, found.masks).mean())}
 
 
-def refinement_experiment(seed: int, *, rcnn_steps: int = RCNN_STEPS, refine_steps: int = REFINE_STEPS, count: int = TILES) -> Scores:
-    """Train on the left of the image, find on its right, and score the same detections with several masks each, and the watershed."""
+def refinement_experiment(
+    seed: int, *, rcnn_steps: int = RCNN_STEPS, refine_steps: int = REFINE_STEPS, count: int = TILES
+) -> Scores:
+    """Train on the left of the image, find on its right, and score the same detections with several masks each, and the
+    watershed.
+    """
     learn, held_out = nuclei.load(split="train"), nuclei.load(split="test")
     pieces, image = tiles(learn, seed=seed, count=count), held_out.image
     found = find(train_mask_rcnn(pieces, seed=seed, steps=rcnn_steps), image)

@@ -1,8 +1,10 @@
-"""When did it happen? Four activities in depth videos of rooms never seen, with time and without (lecture 15, after Yeung et al. 2019).
+"""When did it happen? Four activities in depth videos of rooms never seen, with time and without (lecture 15, after
+Yeung et al. 2019).
 
-Every seed simulates other rooms. Both networks look at each frame with the same layers, from the same start, on the same windows; then
-one convolves over time and the other sees each frame by itself. What either says of every second is smoothed, and cut at a level, into
-events; how long and at which level is chosen for each arm on training rooms set apart.
+Every seed simulates other rooms. Both networks look at each frame with the same layers, from the same start, on the
+same windows; then one convolves over time and the other sees each frame by itself. What either says of every second
+is smoothed, and cut at a level, into events; how long and at which level is chosen for each arm on training rooms set
+apart.
 """
 
 import itertools
@@ -77,7 +79,11 @@ class Watcher(nn.Module):
         super().__init__()
         cells = math.prod(-(-side // 2 ** len(WIDTHS)) for side in SIZE)  # of the backbone's map
         self.frame = nn.Sequential(
-            Backbone(2, WIDTHS, ndim=2), nn.Flatten(), nn.Dropout(0.3), nn.Linear(WIDTHS[-1] * cells, FEATURES), nn.ReLU()
+            Backbone(2, WIDTHS, ndim=2),
+            nn.Flatten(),
+            nn.Dropout(0.3),
+            nn.Linear(WIDTHS[-1] * cells, FEATURES),
+            nn.ReLU(),
         )
         self.count, self.say = nn.Linear(FEATURES, MOST), nn.Linear(FEATURES, len(icu.ACTIVITIES))
         size = 5 if time else 1
@@ -93,7 +99,9 @@ class Watcher(nn.Module):
 
 
 def windows(learnt: Rooms, *, generator: Generator) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Endless batches of ``LENGTH`` seconds of one room each, mirrored half the time and moved by up to ``SHIFT`` pixels."""
+    """Endless batches of ``LENGTH`` seconds of one room each, mirrored half the time and moved by up to ``SHIFT``
+    pixels.
+    """
     count, frames = learnt.people.shape
     while True:
         picked = []
@@ -119,13 +127,24 @@ def learn(learnt: Rooms, *, seed: int, time: bool, steps: int = STEPS, show: boo
     train.seed_everything(seed)
     net = Watcher(time=time).to(train.device())
     drawn = windows(learnt, generator=stream(seed, "icu windows"))
-    train.fit(net, drawn, loss_of, steps=steps, lr=LR, weight_decay=1e-2, label="with time" if time else "one frame", show=show)
+    train.fit(
+        net,
+        drawn,
+        loss_of,
+        steps=steps,
+        lr=LR,
+        weight_decay=1e-2,
+        label="with time" if time else "one frame",
+        show=show,
+    )
     return net
 
 
 @torch.no_grad()
 def watch(net: Watcher, seen: Tensor) -> tuple[Tensor, Tensor]:
-    """The probability of each activity (R, T, 4), and the number of people (R, T), on the CPU: the mean of a video and its mirror image."""
+    """The probability of each activity (R, T, 4), and the number of people (R, T), on the CPU: the mean of a video and
+    its mirror image.
+    """
     where = next(net.parameters()).device
     said = [net.eval()(torch.stack([video, video.flip(-1)]).to(where)) for video in seen]
     likely, people = torch.stack([a.sigmoid().mean(0) for a, _ in said]), torch.stack([n.mean(0) for _, n in said])
@@ -133,7 +152,9 @@ def watch(net: Watcher, seen: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def restless(learnt: Rooms, watched: Rooms) -> Tensor:
-    """What needs no network: the change from frame to frame as a share of the largest in ``learnt``, for every activity: (R, T, 4)."""
+    """What needs no network: the change from frame to frame as a share of the largest in ``learnt``, for every
+    activity: (R, T, 4).
+    """
     change, most = (F.pad(x.seen[:, :, 1].diff(dim=1).abs().mean((2, 3)), (1, 0)) for x in (watched, learnt))
     return (change / most.max()).clamp(max=1)[..., None].expand(-1, -1, len(icu.ACTIVITIES))
 
@@ -148,7 +169,9 @@ class Cut(NamedTuple):
     level: float
 
     def __call__(self, probability: Tensor) -> tuple[Tensor, Tensor]:
-        """Events (E, 2) in seconds and their scores (E,), the highest smoothed probability in each, of one activity in one video (T,)."""
+        """Events (E, 2) in seconds and their scores (E,), the highest smoothed probability in each, of one activity in
+        one video (T,).
+        """
         smooth = ndimage.uniform_filter1d(probability.numpy(), self.frames, mode="nearest")
         parts, _ = ndimage.label(smooth > self.level)
         spans = [span for (span,) in ndimage.find_objects(parts) if span.stop - span.start >= SHORTEST * FPS]
@@ -172,7 +195,9 @@ def mean_ap(watched: Rooms, probability: Tensor, cut: Cut) -> float:
 
 def choose(watched: Rooms, probability: Tensor) -> Cut:
     """The smoothing and the level of the best average precision."""
-    return max(itertools.starmap(Cut, itertools.product(SMOOTH, LEVELS)), key=lambda cut: mean_ap(watched, probability, cut))
+    return max(
+        itertools.starmap(Cut, itertools.product(SMOOTH, LEVELS)), key=lambda cut: mean_ap(watched, probability, cut)
+    )
 
 
 def operating_point(watched: Rooms, probability: Tensor, cut: Cut) -> dict[str, float]:
@@ -218,7 +243,10 @@ CLAIMS = [
         lecture="15",
         statement="When a patient gets in or out of bed or chair is found better with time than one frame at a time.",
         comparisons=[
-            *((measure, "with time", "one frame at a time") for measure in ("event AP", "event sensitivity", "event precision")),
+            *(
+                (measure, "with time", "one frame at a time")
+                for measure in ("event AP", "event sensitivity", "event precision")
+            ),
             ("event AP", "with time", "no network"),
             ("event AP", "one frame at a time", "no network"),
             ("people counted right", "with time", "one frame at a time"),

@@ -1,8 +1,9 @@
 """Does ImageNet help a video network? Inflated from its weights, or from random start, on few clips (lecture 10).
 
-The network is the first five of sixteen blocks of an EfficientNet-lite0 in 3D, with a 3D convolution and a linear layer on top. The
-classes lie in the motion alone, and an inflated network is blind to its sense: its kernels are the same forwards and backwards, so a clip
-and its twin look alike to it until training breaks this. The third arm is as blind, but has seen no photograph.
+The network is the first five of sixteen blocks of an EfficientNet-lite0 in 3D, with a 3D convolution and a linear
+layer on top. The classes lie in the motion alone, and an inflated network is blind to its sense: its kernels are the
+same forwards and backwards, so a clip and its twin look alike to it until training breaks this. The third arm is as
+blind, but has seen no photograph.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,12 @@ from . import Claim, Scores, actions
 
 TRAIN, TEST, FRAMES, SIZE = 512, 256, 8, 32  # 64 clips a class
 STEPS, BATCH, LR, DEPTH = 190, 8, 2e-3, 3
-FRAME, BEST, RANDOM, UNTRAINED = "single frame", "inflated from ImageNet", "random start", "inflated from an untrained network"
+FRAME, BEST, RANDOM, UNTRAINED = (
+    "single frame",
+    "inflated from ImageNet",
+    "random start",
+    "inflated from an untrained network",
+)
 
 
 class ClipNet(nn.Module):
@@ -85,7 +91,9 @@ def inflation_experiment(seed: int, *, steps: int = STEPS, count: int = TRAIN, t
     }
     for arm in (FRAME, *TRUNKS):
         net = network(arm, seed=seed)
-        scores["training, CPU s"][arm] = actions.learn(net, (seen,), learnt.labels, seed=seed, steps=steps, size=BATCH, lr=LR)
+        scores["training, CPU s"][arm] = actions.learn(
+            net, (seen,), learnt.labels, seed=seed, steps=steps, size=BATCH, lr=LR
+        )
         said = actions.answers(net, (asked,))
         scores["accuracy"][arm] = actions.share(said == held_out.labels)
         scores["axis of motion right"][arm] = actions.axis_right(said, held_out.labels)

@@ -1,4 +1,6 @@
-"""Nodules in two, two and a half and three dimensions, and whether their shape says how malignant they look (lectures 06 and 07)."""
+"""Nodules in two, two and a half and three dimensions, and whether their shape says how malignant they look (lectures
+06 and 07).
+"""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +28,11 @@ Batch = tuple[Tensor, Tensor]  # cubes (N, 1, S, S, S), labels (N,)
 TRAIN, TEST, SIZE, BATCH = 576, 400, 24, 16  # candidates, millimetres a side
 EPOCHS, LR = 15, 3e-3
 STEPS = EPOCHS * TRAIN // BATCH
-LONG = {"2D": 4000, "2.5D, two stages": 2240, "2.5D, joint": 2080}  # as long as the 3D network: a step took 5, 9, 9.5 and 32 ms
+LONG = {
+    "2D": 4000,
+    "2.5D, two stages": 2240,
+    "2.5D, joint": 2080,
+}  # as long as the 3D network: a step took 5, 9, 9.5 and 32 ms
 IMAGENET_SIZE, IMAGENET_L2 = 64, 100.0  # pixels a plane is enlarged to
 
 SHAPE_MM, SHAPE_STEPS = 1.25, 468  # 24 voxels of it hold all of 30 mm; 12 epochs
@@ -34,7 +40,8 @@ ONE_SIZE, ACROSS = 16, 11  # voxels a side, and of those the diameter takes, whe
 SMALL = (5.0, 11.0)  # mm, where size alone says little
 
 
-# --- nodule or vessel ----------------------------------------------------------------------------------------------------
+# --- nodule or vessel
+# ----------------------------------------------------------------------------------------------------
 
 
 def axial(cubes: Tensor) -> Tensor:
@@ -43,7 +50,9 @@ def axial(cubes: Tensor) -> Tensor:
 
 
 def turned(cubes: Tensor, *, generator: torch.Generator) -> Tensor:
-    """A batch mirrored along none to three axes and, or not, with the two axes of its slices exchanged, all cubes alike."""
+    """A batch mirrored along none to three axes and, or not, with the two axes of its slices exchanged, all cubes
+    alike.
+    """
     draw = torch.rand(4, generator=generator).tolist()
     cubes = cubes.flip([axis for axis, chance in zip((2, 3, 4), draw) if chance < 0.5])
     return cubes.transpose(3, 4) if draw[3] < 0.5 else cubes
@@ -62,7 +71,14 @@ def fitted(model: Net, look: Callable[[Tensor], Tensor], learn: Batch, *, seed: 
         seen = look(batch[0])
         return F.cross_entropy(net(seen), batch[1].repeat_interleave(len(seen) // len(batch[1])))
 
-    train.fit(model.to(train.device()), batches(*learn, generator=stream(seed, "batches")), loss_of, steps=steps, lr=LR, show=False)
+    train.fit(
+        model.to(train.device()),
+        batches(*learn, generator=stream(seed, "batches")),
+        loss_of,
+        steps=steps,
+        lr=LR,
+        show=False,
+    )
     return model
 
 
@@ -79,9 +95,13 @@ def flat(learn: Batch, test: Tensor, *, seed: int, steps: int) -> Tensor:
 
 
 def two_stages(learn: Batch, test: Tensor, *, seed: int, steps: int) -> Tensor:
-    """2.5D: a 2D network learns each of three planes by itself and is frozen, then a linear classifier weighs its features of all three."""
+    """2.5D: a 2D network learns each of three planes by itself and is frozen, then a linear classifier weighs its
+    features of all three.
+    """
     train.seed_everything(seed)
-    model = fitted(NoduleNet(ndim=2, size=SIZE), lambda x: orthogonal_views(x).flatten(0, 1), learn, seed=seed, steps=steps)
+    model = fitted(
+        NoduleNet(ndim=2, size=SIZE), lambda x: orthogonal_views(x).flatten(0, 1), learn, seed=seed, steps=steps
+    )
     return weighed(partial(train.predict, model.features), learn, test)
 
 
@@ -94,7 +114,9 @@ def joint(learn: Batch, test: Tensor, *, seed: int, steps: int) -> Tensor:
 
 
 def cubic(learn: Batch, test: Tensor, *, seed: int, steps: int) -> Tensor:
-    """3D: the whole cube. With channels last, convolutions in 3D take about half the time here, so the 3D network gets that."""
+    """3D: the whole cube. With channels last, convolutions in 3D take about half the time here, so the 3D network gets
+    that.
+    """
     train.seed_everything(seed)
     model = NoduleNet(size=test.shape[-1])
     for weights in model.parameters():
@@ -104,7 +126,9 @@ def cubic(learn: Batch, test: Tensor, *, seed: int, steps: int) -> Tensor:
 
 
 def imagenet(learn: Batch, test: Tensor) -> Tensor:
-    """2.5D in two stages as Ciompi et al. 2015 had them: what a network trained on photographs sees in three planes, weighed linearly."""
+    """2.5D in two stages as Ciompi et al. 2015 had them: what a network trained on photographs sees in three planes,
+    weighed linearly.
+    """
     net = efficientnet_lite0(fetch.path("imagenet_weights")).to(train.device())
 
     def features(planes: Tensor) -> Tensor:
@@ -146,7 +170,8 @@ def timed(arm: Callable[[], Tensor]) -> tuple[Tensor, float]:
 def views_experiment(
     seed: int, *, steps: int = STEPS, long: Mapping[str, int] = LONG, count: int = TRAIN, test_count: int = TEST
 ) -> Scores:
-    """Every look at the same candidates of the training CT, once for the same epochs and once for the same CPU; scored on the test CT.
+    """Every look at the same candidates of the training CT, once for the same epochs and once for the same CPU;
+    scored on the test CT.
 
     The 3D network, the ImageNet features and the contrast are the same in both budgets.
     """
@@ -164,11 +189,14 @@ def views_experiment(
     return scores
 
 
-# --- malignant or benign, by the shape alone -----------------------------------------------------------------------------
+# --- malignant or benign, by the shape alone
+# -----------------------------------------------------------------------------
 
 
 class Shapes(NamedTuple):
-    """``set`` as the data room has it; ``one_size`` (N, 1, S, S, S) the same nodules, each at the scale that makes all equally wide."""
+    """``set`` as the data room has it; ``one_size`` (N, 1, S, S, S) the same nodules, each at the scale that makes all
+    equally wide.
+    """
 
     set: lidc.Malignancy
     one_size: Tensor
@@ -179,7 +207,9 @@ def shapes(split: Part) -> Shapes:
     """All nodules of a part that the readers lean to one side on."""
     chosen = [one for one in lidc.nodules(split=split) if one.median_malignancy != 3]
     scaled = torch.stack([one.at(one.diameter_mm / ACROSS, size=ONE_SIZE) for one in chosen])[:, None]
-    return Shapes(lidc.malignancy(split=split, size=SIZE, spacing_mm=SHAPE_MM), scaled, tuple(one.patient for one in chosen))
+    return Shapes(
+        lidc.malignancy(split=split, size=SIZE, spacing_mm=SHAPE_MM), scaled, tuple(one.patient for one in chosen)
+    )
 
 
 def by_numbers(learn: Tensor, malignant: Tensor, test: Tensor) -> Tensor:
@@ -188,7 +218,9 @@ def by_numbers(learn: Tensor, malignant: Tensor, test: Tensor) -> Tensor:
 
 
 def lead_over_patients(patients: Sequence[str], lead: Callable[[Tensor], float], *, seed: int) -> dict[str, float]:
-    """The 95 % interval of ``lead(rows)`` when the patients are drawn again with replacement, each with all their nodules."""
+    """The 95 % interval of ``lead(rows)`` when the patients are drawn again with replacement, each with all their
+    nodules.
+    """
     rows = [torch.tensor([i for i, other in enumerate(patients) if other == one]) for one in sorted(set(patients))]
     found = bootstrap(
         lambda who: lead(torch.cat([rows[i] for i in who.tolist()])),
@@ -202,8 +234,8 @@ def lead_over_patients(patients: Sequence[str], lead: Callable[[Tensor], float],
 def malignancy_experiment(seed: int, *, steps: int = SHAPE_STEPS) -> Scores:
     """A 3D CNN on the masks, in mm and all of one size, and what needs no picture, on the patients of the test part.
 
-    The patients are the same for every seed, which draws the start and the batches: the interval over seeds is that of training alone.
-    That of the patients is in the scores of each seed.
+    The patients are the same for every seed, which draws the start and the batches: the interval over seeds is that
+    of training alone. That of the patients is in the scores of each seed.
     """
     (learn, learn_sized, _), (test, test_sized, patients) = shapes("train"), shapes("test")
     malignant = learn.malignant.long()
@@ -228,7 +260,13 @@ def malignancy_experiment(seed: int, *, steps: int = SHAPE_STEPS) -> Scores:
 
 def _views_comparisons() -> list[tuple[str, str, str]]:
     """3D against 2D at the same epochs first: that is the claim."""
-    pairs = [("3D", "2D"), ("2.5D, joint", "2D"), ("2.5D, two stages", "2D"), ("3D", "2.5D, joint"), ("3D", "2.5D, two stages")]
+    pairs = [
+        ("3D", "2D"),
+        ("2.5D, joint", "2D"),
+        ("2.5D, two stages", "2D"),
+        ("3D", "2.5D, joint"),
+        ("3D", "2.5D, two stages"),
+    ]
     pairs += [("2.5D, joint", "2.5D, two stages"), ("2D", "2.5D, ImageNet"), ("2D", "contrast")]
     return [(f"AUC, {budget}", *pair) for budget in ("same epochs", "same CPU") for pair in pairs]
 

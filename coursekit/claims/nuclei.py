@@ -1,6 +1,8 @@
-"""Counting needs instances: a semantic mask of touching nuclei, cut up in several ways, against Mask R-CNN (lectures 01 and 05).
+"""Counting needs instances: a semantic mask of touching nuclei, cut up in several ways, against Mask R-CNN (lectures
+01 and 05).
 
-All arms learn from the same tiles of the left of the real image and are scored on its right: 35 nuclei, of which many touch.
+All arms learn from the same tiles of the left of the real image and are scored on its right: 35 nuclei, of which many
+touch.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +34,13 @@ SMALLEST = 20  # pixels: less than this is no nucleus, in the truth and in what 
 TILES, SIZE, BATCH = 200, 128, 4
 RCNN_STEPS, UNET_STEPS = 300, 200
 ANCHORS = ((14.0, 22.0), (32.0, 44.0))  # √area in pixels at strides 4 and 8: the training nuclei span 10 to 50
-LOSSES = ("objectness", "rpn_box", "class", "box", "mask")  # where and what of the proposals, then of the regions, then which pixels
+LOSSES = (
+    "objectness",
+    "rpn_box",
+    "class",
+    "box",
+    "mask",
+)  # where and what of the proposals, then of the regions, then which pixels
 ROI_ALIGN = partial(roi_align, sampling_ratio=2)
 STRICT = {"AP85": detection.IOU_THRESHOLDS[7], "AP90": detection.IOU_THRESHOLDS[8]}
 APART = 6  # pixels between two seeds of the watershed
@@ -77,7 +85,9 @@ def train_mask_rcnn(
     parts: Sequence[str] = LOSSES,
     show: bool = False,
 ) -> MaskRCNN:
-    """Trained from the start on the sum of its losses, or of those named, on batches that belong to ``seed``, whatever ``roi_op`` is."""
+    """Trained from the start on the sum of its losses, or of those named, on batches that belong to ``seed``, whatever
+    ``roi_op`` is.
+    """
     generator = train.seed_everything(seed)
     model, sampler = mask_rcnn(roi_op).to(train.device()), stream(seed, "regions")
 
@@ -86,7 +96,9 @@ def train_mask_rcnn(
         return torch.stack([found[name] for name in parts]).sum()
 
     label = "Mask R-CNN" if "mask" in parts else "Faster R-CNN"
-    train.fit(model, batches(pieces, generator=generator), loss_of, steps=steps, lr=3e-3, clip=5.0, label=label, show=show)
+    train.fit(
+        model, batches(pieces, generator=generator), loss_of, steps=steps, lr=3e-3, clip=5.0, label=label, show=show
+    )
     return model
 
 
@@ -118,11 +130,15 @@ def components(inside: Tensor) -> LabelMap:
 
 
 def flooded(inside: Tensor) -> LabelMap:
-    """Watershed of the distance to the background: each peak of it, ``APART`` pixels from any other, is taken for one nucleus."""
+    """Watershed of the distance to the background: each peak of it, ``APART`` pixels from any other, is taken for one
+    nucleus.
+    """
     distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(inside.numpy()), 1.0)
     parts = ndimage.label(inside.numpy())[0]
     seeds = np.zeros(distance.shape, np.int64)
-    for number, (y, x) in enumerate(peak_local_max(distance, min_distance=APART, labels=parts, exclude_border=False), start=1):
+    for number, (y, x) in enumerate(
+        peak_local_max(distance, min_distance=APART, labels=parts, exclude_border=False), start=1
+    ):
         seeds[y, x] = number
     return torch.from_numpy(watershed(-distance, seeds, mask=inside.numpy()).astype(np.int64))
 
@@ -144,7 +160,8 @@ def otsu(image: Image) -> Tensor:
 
 
 def locally_bright(image: Image) -> Tensor:
-    """Smoothed, brighter than its neighbourhood and than half of Otsu's threshold: dim nuclei are found beside bright ones.
+    """Smoothed, brighter than its neighbourhood and than half of Otsu's threshold: dim nuclei are found beside bright
+    ones.
 
     Of the masks tried on the training part, Otsu's among them, the one whose watershed has the highest AP there.
     """
@@ -163,7 +180,9 @@ def unlearnt(image: Image) -> dict[str, Detections]:
 
 
 def convex_first(pieces: LabelMap) -> Detections:
-    """Pieces as detections: the score is the solidity, area over that of the convex hull, for nuclei have no dents and joined ones do."""
+    """Pieces as detections: the score is the solidity, area over that of the convex hull, for nuclei have no dents and
+    joined ones do.
+    """
     solidity = torch.zeros(int(pieces.max()) + 1)
     for piece in regionprops(pieces.numpy()):
         if piece.area >= SMALLEST:
@@ -181,7 +200,9 @@ def in_boxes(boxes: Boxes, shape: tuple[int, int], draw: Callable[[tuple[slice, 
 
 
 def unlearnt_in_boxes(image: Image, boxes: Boxes) -> dict[str, Masks]:
-    """Once a box is given: what the local threshold finds in it, and of the pieces of its watershed the one that fills most of it."""
+    """Once a box is given: what the local threshold finds in it, and of the pieces of its watershed the one that fills
+    most of it.
+    """
     bright = locally_bright(image)
     pieces = flooded(bright)
 
@@ -224,8 +245,12 @@ def measures(truth: Target, found: Detections) -> dict[str, float]:
     return average_precision(truth, found) | {"count": 1 - off, "Dice": dice}
 
 
-def counting_experiment(seed: int, *, rcnn_steps: int = RCNN_STEPS, unet_steps: int = UNET_STEPS, count: int = TILES) -> Scores:
-    """Train U-Net and Mask R-CNN on the left of the image; score three ways to instances, and those without learning, on the right."""
+def counting_experiment(
+    seed: int, *, rcnn_steps: int = RCNN_STEPS, unet_steps: int = UNET_STEPS, count: int = TILES
+) -> Scores:
+    """Train U-Net and Mask R-CNN on the left of the image; score three ways to instances, and those without learning,
+    on the right.
+    """
     learn, held_out = nuclei.load(split="train"), nuclei.load(split="test")
     pieces, truth, image = tiles(learn, seed=seed, count=count), target(held_out.labels), held_out.image
     probability = foreground(train_unet(pieces, seed=seed, steps=unet_steps), image)

@@ -1,7 +1,9 @@
-"""Are lesions found in PET? A 3D U-Net on simulated FET of gliomas against a threshold (lecture 09, after Blanc-Durand et al. 2018).
+"""Are lesions found in PET? A 3D U-Net on simulated FET of gliomas against a threshold (lecture 09, after
+Blanc-Durand et al. 2018).
 
-37 people to learn from, 11 others to be scored, the paper's numbers; every seed simulates other people. Segmentation (Dice) and detection
-(lesions found, false alarms) are scored apart: half the voxels of a large lesion may outweigh three small ones missed.
+37 people to learn from, 11 others to be scored, the paper's numbers; every seed simulates other people. Segmentation
+(Dice) and detection (lesions found, false alarms) are scored apart: half the voxels of a large lesion may outweigh
+three small ones missed.
 """
 
 import itertools
@@ -29,7 +31,9 @@ SMALLEST = 4  # voxels, 0.3 mL: smaller findings are dropped, in all arms
 
 
 def crops(images: Tensor, masks: Tensor, *, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless batches of crops, mirrored left to right half the time: every other one around a voxel of a lesion, the rest anywhere."""
+    """Endless batches of crops, mirrored left to right half the time: every other one around a voxel of a lesion, the
+    rest anywhere.
+    """
     generator = stream(seed, "pet crops")
     inside, space = masks[:, 0].nonzero(), images.shape[2:]
     while True:
@@ -57,7 +61,15 @@ def learn(learnt: brain.PetSet, *, seed: int, steps: int = STEPS, show: bool = F
     """A 3D U-Net of 85,162 parameters on the volumes, scaled by the spread of the training part."""
     train.seed_everything(seed)
     net = UNet(ndim=3, base=8, depth=2, padding="same").to(train.device())
-    train.fit(net, crops(learnt.images / scale(learnt), learnt.masks, seed=seed), loss_of, steps=steps, lr=LR, label="3D U-Net", show=show)
+    train.fit(
+        net,
+        crops(learnt.images / scale(learnt), learnt.masks, seed=seed),
+        loss_of,
+        steps=steps,
+        lr=LR,
+        label="3D U-Net",
+        show=show,
+    )
     return net
 
 
@@ -67,7 +79,9 @@ def scale(learnt: brain.PetSet) -> Tensor:
 
 
 class Cut(NamedTuple):
-    """What needs no network: a Gaussian blur of ``sigma`` voxels, then a level, in SUV or relative to each volume's 99th percentile."""
+    """What needs no network: a Gaussian blur of ``sigma`` voxels, then a level, in SUV or relative to each volume's
+    99th percentile.
+    """
 
     sigma: float
     relative: bool
@@ -107,7 +121,9 @@ def cleaned(masks: Tensor) -> Tensor:
 
 
 def measures(held_out: brain.PetSet, masks: Tensor) -> dict[str, float]:
-    """Dice over all voxels, and its mean over volumes with a lesion; the share of lesions touched; findings that touch none, a volume."""
+    """Dice over all voxels, and its mean over volumes with a lesion; the share of lesions touched; findings that touch
+    none, a volume.
+    """
     found, alarms = 0, 0
     for labels, mask in zip(held_out.labels, masks):
         parts = torch.from_numpy(ndimage.label(mask.numpy())[0])

@@ -1,6 +1,8 @@
-"""One look or two: the proposals of a Faster R-CNN with RoIPool, against what its second stage makes of them (lecture 02).
+"""One look or two: the proposals of a Faster R-CNN with RoIPool, against what its second stage makes of them (lecture
+02).
 
-Both arms are one network, trained once a seed on tiles of the left of the real image; the boxes are scored on its right.
+Both arms are one network, trained once a seed on tiles of the left of the real image; the boxes are scored on its
+right.
 """
 
 from typing import NamedTuple
@@ -30,7 +32,9 @@ class Scored(NamedTuple):
 
 
 def faster_rcnn() -> MaskRCNN:
-    """Lecture 05's network with RoIPool. Trained without a mask loss it is a Faster R-CNN; what its mask head draws means nothing."""
+    """Lecture 05's network with RoIPool. Trained without a mask loss it is a Faster R-CNN; what its mask head draws
+    means nothing.
+    """
     return mask_rcnn(roi_pool)
 
 
@@ -41,7 +45,9 @@ def train_faster_rcnn(pieces: list[nuclei.Tile], *, seed: int, steps: int = STEP
 
 @torch.no_grad()
 def first_stage(model: MaskRCNN, image: Image) -> Scored:
-    """The proposals as detections, on the CPU: duplicates suppressed as strictly as the detector does, no more kept than it keeps."""
+    """The proposals as detections, on the CPU: duplicates suppressed as strictly as the detector does, no more kept
+    than it keeps.
+    """
     images = image[None].to(next(model.parameters()).device)
     raw = model.eval().rpn(model.backbone(images))
     ((boxes, scores),) = propose(raw, (images.shape[-2], images.shape[-1]), keep=model.proposals)
@@ -59,7 +65,9 @@ def both_stages(model: MaskRCNN, image: Image) -> Scored:
 def measures(truth: Boxes, found: Scored) -> dict[str, float]:
     """Box AP as COCO has it."""
     tables = [
-        instances.from_images([{"labels": torch.ones(len(boxes), dtype=torch.int64), "boxes": boxes} | extra], kind="box")
+        instances.from_images(
+            [{"labels": torch.ones(len(boxes), dtype=torch.int64), "boxes": boxes} | extra], kind="box"
+        )
         for boxes, extra in ((truth, {}), (found.boxes, {"scores": found.scores}))
     ]
     scores = detection.coco_scores(*tables).numbers()
@@ -83,7 +91,9 @@ CLAIMS = [
         lecture="02",
         statement="Looking at each proposed region a second time gives boxes that fit nuclei better than the proposals alone do.",
         comparisons=[
-            (measure, "both stages", other) for other in ("proposals alone", COMPONENTS, LOCAL) for measure in ("AP", "AP50", "AP75")
+            (measure, "both stages", other)
+            for other in ("proposals alone", COMPONENTS, LOCAL)
+            for measure in ("AP", "AP50", "AP75")
         ],
         baseline=("AP", COMPONENTS, WATERSHED, LOCAL),
         experiment=second_stage_experiment,

@@ -45,7 +45,9 @@ def instances(sample: nuclei.Nuclei) -> tuple[Tensor, Tensor]:
     return boxes, masks
 
 
-def batches(sample: nuclei.Nuclei, *, generator: torch.Generator, count: int = 4, size: int = 128, resolution: int = 28) -> Iterator[Batch]:
+def batches(
+    sample: nuclei.Nuclei, *, generator: torch.Generator, count: int = 4, size: int = 128, resolution: int = 28
+) -> Iterator[Batch]:
     """Endless batches of turned crops, 30 % brighter or darker, with jittered boxes and their mask targets."""
     while True:
         images: list[Tensor] = []
@@ -67,7 +69,9 @@ def mask_loss(model: nn.Module, batch: Batch) -> Tensor:
     return F.binary_cross_entropy_with_logits(model(images.to(where), [b.to(where) for b in boxes]), targets.to(where))
 
 
-def train_branch(roi_op: RoIOp, sample: nuclei.Nuclei, *, stride: int, seed: int, steps: int = 300, show: bool = False) -> MaskBranch:
+def train_branch(
+    roi_op: RoIOp, sample: nuclei.Nuclei, *, stride: int, seed: int, steps: int = 300, show: bool = False
+) -> MaskBranch:
     """A mask branch trained from the start and on the batches that belong to ``seed``, whatever ``roi_op`` is."""
     generator = train.seed_everything(seed)
     model = MaskBranch(roi_op, stride=stride).to(train.device())
@@ -77,7 +81,9 @@ def train_branch(roi_op: RoIOp, sample: nuclei.Nuclei, *, stride: int, seed: int
 
 @torch.no_grad()
 def predict(model: MaskBranch, image: Tensor, boxes: Tensor) -> Tensor:
-    """Masks ``(L, H, W)`` for ``boxes (L, 4)`` in ``image (1, H, W)``: predicted in the box, pasted into the image, cut at 0.5."""
+    """Masks ``(L, H, W)`` for ``boxes (L, 4)`` in ``image (1, H, W)``: predicted in the box, pasted into the image, cut
+    at 0.5.
+    """
     where = next(model.parameters()).device
     probability = model.eval()(image[None].to(where), [boxes.to(where)]).sigmoid().cpu()  # (L, 2R, 2R)
     return paste(probability, boxes, (image.shape[-2], image.shape[-1])) > 0.5  # (L, H, W)
@@ -106,7 +112,9 @@ def roi_align_experiment(seed: int, *, steps: int = 300) -> Scores:
     learn, held_out = nuclei.load(split="train"), nuclei.load(split="test")
     exact, truth = instances(held_out)
     proposals = jitter(exact, amount=JITTER, generator=torch.Generator().manual_seed(10_000 + seed))
-    untaught = {"ellipse in the box": ellipses(proposals, held_out.labels.shape)} | unlearnt_in_boxes(held_out.image, proposals)
+    untaught = {"ellipse in the box": ellipses(proposals, held_out.labels.shape)} | unlearnt_in_boxes(
+        held_out.image, proposals
+    )
     scores: Scores = {}
     for stride in STRIDES:
         predicted = {
@@ -123,17 +131,26 @@ def whole_experiment(seed: int, *, steps: int = 150, count: int = 200) -> Scores
     """Train the whole Mask R-CNN with each operation on the left of the image, score what it finds on the right."""
     learn, held_out = nuclei.load(split="train"), nuclei.load(split="test")
     pieces, image = tiles(learn, seed=seed, count=count), held_out.image
-    found = {name: find(train_mask_rcnn(pieces, seed=seed, steps=steps, roi_op=ROI_OPS[name]), image) for name in ("RoIPool", "RoIAlign")}
+    found = {
+        name: find(train_mask_rcnn(pieces, seed=seed, steps=steps, roi_op=ROI_OPS[name]), image)
+        for name in ("RoIPool", "RoIAlign")
+    }
     truth = target(held_out.labels)
-    return by_measure({arm: average_precision(truth, detections) for arm, detections in (found | unlearnt(image)).items()})
+    return by_measure(
+        {arm: average_precision(truth, detections) for arm, detections in (found | unlearnt(image)).items()}
+    )
 
 
 def _comparisons() -> list[tuple[str, str, str]]:
-    """Strict overlap at stride 8 first: that is the claim. Last, RoIAlign against what needs no learning in the same boxes."""
+    """Strict overlap at stride 8 first: that is the claim. Last, RoIAlign against what needs no learning in the same
+    boxes.
+    """
     order = [(8, 0.75), *((s, t) for s in STRIDES for t in THRESHOLDS if (s, t) != (8, 0.75))]
     named = [f"stride {s}: share of masks with IoU > {t}" for s, t in order]
     against = [(n, "RoIAlign", other) for other in ("RoIPool", "RoIAlign, aligned=False") for n in named]
-    return against + [(f"stride 8: share of masks with IoU > {t}", "RoIAlign", "local threshold in the box") for t in THRESHOLDS]
+    return against + [
+        (f"stride 8: share of masks with IoU > {t}", "RoIAlign", "local threshold in the box") for t in THRESHOLDS
+    ]
 
 
 CLAIMS = [
@@ -142,7 +159,12 @@ CLAIMS = [
         lecture="03",
         statement="With everything else equal, RoIAlign gives better masks than RoIPool, by more at an overlap of 0.85 than at 0.75.",
         comparisons=_comparisons(),
-        baseline=("stride 8: share of masks with IoU > 0.75", "ellipse in the box", "local threshold in the box", "watershed in the box"),
+        baseline=(
+            "stride 8: share of masks with IoU > 0.75",
+            "ellipse in the box",
+            "local threshold in the box",
+            "watershed in the box",
+        ),
         experiment=roi_align_experiment,
     ),
     Claim(

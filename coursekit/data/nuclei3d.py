@@ -1,8 +1,9 @@
 """Fluorescent nuclei in three dimensions: one real confocal volume with 20 nuclei, split by place.
 
-As with the image in ``nuclei``, training and test part are two areas of one volume with a gap between them: rows 0–111 train, rows 128–255
-test, the 16 rows (4.2 µm) between are left out. Ten nuclei lie in each part and none in both. That is very little; a figure from it says
-how methods compare on this volume. Its labels are a silver standard: see ``clean`` and docs/data.md.
+As with the image in ``nuclei``, training and test part are two areas of one volume with a gap between them: rows
+0–111 train, rows 128–255 test, the 16 rows (4.2 µm) between are left out. Ten nuclei lie in each part and none in
+both. That is very little; a figure from it says how methods compare on this volume. Its labels are a silver standard:
+see ``clean`` and docs/data.md.
 """
 
 from dataclasses import dataclass, replace
@@ -29,9 +30,10 @@ LabelVolume = Integer[Tensor, "D H W"]  # 0 is background, 1 … n the instances
 class NucleiVolume:
     """A volume with its instances.
 
-    ``image`` (1, D, H, W) float32, [0, 1] before noise is added; ``labels`` (D, H, W) int64, 0 background, 1 … n the nuclei without a gap
-    in the numbers; ``spacing_um`` the distance of voxels along (D, H, W) in µm; ``source`` "real", "phantom" or "rim of …": show it in
-    the title of a figure; ``note`` says what to run for the real volume, or what was done to its labels.
+    ``image`` (1, D, H, W) float32, [0, 1] before noise is added; ``labels`` (D, H, W) int64, 0 background, 1 … n the
+    nuclei without a gap in the numbers; ``spacing_um`` the distance of voxels along (D, H, W) in µm; ``source``
+    "real", "phantom" or "rim of …": show it in the title of a figure; ``note`` says what to run for the real volume,
+    or what was done to its labels.
     """
 
     image: Volume
@@ -51,11 +53,12 @@ class NucleiVolume:
 
 
 def load(*, split: Part | None = None, cleaned: bool = True, allow_phantom: bool = True) -> NucleiVolume:
-    """The real volume (60, 256, 256), voxels 0.29 × 0.26 × 0.26 µm, whole or one part; a phantom of the same shape if it is not fetched.
+    """The real volume (60, 256, 256), voxels 0.29 × 0.26 × 0.26 µm, whole or one part; a phantom of the same shape if
+    it is not fetched.
 
-    Intensities are scaled so that the 1st percentile of the whole volume is 0 and the 99.8th is 1, and cut there: a dividing nucleus
-    saturates. ``cleaned``: the labels after ``clean``, with what it changed in ``note``; else as in the file, renumbered.
-    Raises ``DataMissing`` if the volume has not been fetched and ``allow_phantom`` is false.
+    Intensities are scaled so that the 1st percentile of the whole volume is 0 and the 99.8th is 1, and cut there: a
+    dividing nucleus saturates. ``cleaned``: the labels after ``clean``, with what it changed in ``note``; else as in
+    the file, renumbered. Raises ``DataMissing`` if the volume has not been fetched and ``allow_phantom`` is false.
     With COURSEKIT_NUCLEI3D set: the first of ``volumes(split=split)``, its labels as they are.
     """
     _check.one_of("split", split, [None, *PARTS])
@@ -72,7 +75,9 @@ def _real(cleaned: bool) -> NucleiVolume:
     if cleaned:
         labels, filled, dropped = clean(labels)
         note = f"{sum(filled.values()):,} voxels of holes filled in {len(filled)} nuclei, {sum(dropped.values())} loose voxels dropped"
-    return NucleiVolume(_scaled(torch.from_numpy(raw.astype(np.float32))), relabel(labels), phantoms3d.SPACING_UM, "real", note)
+    return NucleiVolume(
+        _scaled(torch.from_numpy(raw.astype(np.float32))), relabel(labels), phantoms3d.SPACING_UM, "real", note
+    )
 
 
 def _scaled(values: Num[Tensor, "D H W"]) -> Volume:
@@ -104,7 +109,9 @@ class Volumes(Dataset[NucleiVolume]):
 
 
 def volumes(*, split: Part | None = None, allow_phantom: bool = True) -> Volumes:
-    """All volumes of a part: those of the folder COURSEKIT_NUCLEI3D, split by subject; without it the one that ``load`` gives."""
+    """All volumes of a part: those of the folder COURSEKIT_NUCLEI3D, split by subject; without it the one that ``load``
+    gives.
+    """
     _check.one_of("split", split, [None, *PARTS])
     place = readers.folder("COURSEKIT_NUCLEI3D")
     return Volumes(nifti.NiftiFolder(place, split=split) if place else load(split=split, allow_phantom=allow_phantom))
@@ -113,20 +120,25 @@ def volumes(*, split: Part | None = None, allow_phantom: bool = True) -> Volumes
 def _own(pair: nifti.Pair) -> NucleiVolume:
     """Someone's own volume: scaled as the real one, its labels renumbered 1 … n in the order of the file's."""
     d, h, w = (1000 * step for step in pair.image.spacing_mm)
-    return NucleiVolume(_scaled(pair.image.values), relabel(pair.label.values), (d, h, w), "real", f"{pair.name} of COURSEKIT_NUCLEI3D")
+    return NucleiVolume(
+        _scaled(pair.image.values), relabel(pair.label.values), (d, h, w), "real", f"{pair.name} of COURSEKIT_NUCLEI3D"
+    )
 
 
 def part(whole: NucleiVolume, split: Part) -> NucleiVolume:
     """The training or the test part of a volume, cut across its rows.
 
-    A nucleus cut by the border of a part stays, cut, as at the edge of any volume. A volume with a nucleus in both parts is refused.
+    A nucleus cut by the border of a part stays, cut, as at the edge of any volume. A volume with a nucleus in both
+    parts is refused.
     """
     _check.one_of("split", split, list(PARTS))
     rows = whole.labels.shape[1]
     pieces = {name: whole.labels[:, rows * a // 16 : rows * b // 16] for name, (a, b) in PARTS.items()}
     both = set(pieces["train"].unique().tolist()) & set(pieces["test"].unique().tolist()) - {0}
     if both:
-        raise _check.refuse("a gap that no nucleus crosses", f"{len(both)} nuclei in both parts", "split by volume, or cut it elsewhere")
+        raise _check.refuse(
+            "a gap that no nucleus crosses", f"{len(both)} nuclei in both parts", "split by volume, or cut it elsewhere"
+        )
     start, stop = (rows * edge // 16 for edge in PARTS[split])
     return replace(whole, image=whole.image[:, :, start:stop], labels=relabel(pieces[split]))
 
@@ -148,8 +160,9 @@ class Cleaned(NamedTuple):
 def clean(labels: LabelVolume) -> Cleaned:
     """Fill the cavities of each nucleus and keep its largest piece; ids stay as they are.
 
-    A cavity is background that the nucleus encloses on all sides; a hole that opens to the border of the volume stays. Pieces hang together
-    over faces of voxels, not over edges; of pieces of one size the first in reading order is kept.
+    A cavity is background that the nucleus encloses on all sides; a hole that opens to the border of the volume
+    stays. Pieces hang together over faces of voxels, not over edges; of pieces of one size the first in reading order
+    is kept.
     """
     _check.tensor("labels", labels, "D H W")
     _check.integer("labels", labels)
@@ -178,18 +191,23 @@ def _clean_one(labels: np.ndarray, label: int, filled: dict[int, int], dropped: 
 
 
 def thinned(volume: NucleiVolume, step: int = 2) -> NucleiVolume:
-    """Every ``step``-th plane, the first included: a quicker volume, and one of coarser depth, as ``spacing_um`` then says."""
+    """Every ``step``-th plane, the first included: a quicker volume, and one of coarser depth, as ``spacing_um`` then
+    says.
+    """
     _check.positive("step", step)
     d, h, w = volume.spacing_um
-    return replace(volume, image=volume.image[:, ::step], labels=relabel(volume.labels[::step]), spacing_um=(d * step, h, w))
+    return replace(
+        volume, image=volume.image[:, ::step], labels=relabel(volume.labels[::step]), spacing_um=(d * step, h, w)
+    )
 
 
 def noisy(volume: NucleiVolume, *, sd: float = 0.6, generator: Generator) -> NucleiVolume:
-    """The volume with Gaussian noise of standard deviation ``sd`` in its units, where 1 is the brightest; it is not cut to [0, 1].
+    """The volume with Gaussian noise of standard deviation ``sd`` in its units, where 1 is the brightest; it is not
+    cut to [0, 1].
 
-    So that the brightness of one voxel does not tell nucleus from background: a threshold chosen on the training part reaches Dice 0.36
-    on the test part, and 0.94 without noise. After Gaussian smoothing by two voxels it reaches 0.94 again: show that baseline, or take
-    ``rim``.
+    So that the brightness of one voxel does not tell nucleus from background: a threshold chosen on the training part
+    reaches Dice 0.36 on the test part, and 0.94 without noise. After Gaussian smoothing by two voxels it reaches 0.94
+    again: show that baseline, or take ``rim``.
     """
     _check.positive("sd", sd, zero=True)
     noise = torch.randn(volume.image.shape, generator=generator, device=generator.device).to(volume.image)
@@ -197,18 +215,22 @@ def noisy(volume: NucleiVolume, *, sd: float = 0.6, generator: Generator) -> Nuc
 
 
 def rim(volume: NucleiVolume, *, thickness_um: float = 0.8) -> NucleiVolume:
-    """A harder volume with the same labels: only the rim of each nucleus is bright, its inside is as dark as the background.
+    """A harder volume with the same labels: only the rim of each nucleus is bright, its inside is as dark as the
+    background.
 
-    Drawn from the labels, as if the envelope were stained: 0.6 in the outer ``thickness_um`` of a nucleus, 0.1 elsewhere, blurred like the
-    phantom. Where the border of the volume cuts a nucleus there is no rim. A threshold chosen on the training part reaches Dice 0.67 on the
-    test part, 0.69 after smoothing by three voxels, 0.81 after six.
+    Drawn from the labels, as if the envelope were stained: 0.6 in the outer ``thickness_um`` of a nucleus, 0.1
+    elsewhere, blurred like the phantom. Where the border of the volume cuts a nucleus there is no rim. A threshold
+    chosen on the training part reaches Dice 0.67 on the test part, 0.69 after smoothing by three voxels, 0.81 after
+    six.
     """
     _check.positive("thickness_um", thickness_um)
     ids = volume.labels.cpu().numpy()
     depth = ndimage.distance_transform_edt(~_boundary(ids), sampling=volume.spacing_um)  # 0 in the outermost voxels
     bright = (ids > 0) & (depth < thickness_um)
     image = phantoms3d.blurred(np.where(bright, 0.6, 0.1), phantoms3d.PSF_UM, volume.spacing_um)
-    return replace(volume, image=torch.from_numpy(image)[None].to(volume.image.device), source=f"rim of {volume.source}")
+    return replace(
+        volume, image=torch.from_numpy(image)[None].to(volume.image.device), source=f"rim of {volume.source}"
+    )
 
 
 def _boundary(ids: np.ndarray) -> np.ndarray:

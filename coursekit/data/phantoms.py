@@ -1,8 +1,8 @@
 """Scenes whose answer is known, because the scene is made from the answer.
 
-A widefield fluorescence image is a sum of light: background plus what each nucleus emits, blurred by the optics, plus noise.
-A ``Stamp`` is one nucleus, its light and its mask; ``scatter`` lays stamps on a background and keeps the exact instance masks.
-The same ``scatter`` lays stamps cut from a real image (``coursekit.data.nuclei.copy_paste``).
+A widefield fluorescence image is a sum of light: background plus what each nucleus emits, blurred by the optics, plus
+noise. A ``Stamp`` is one nucleus, its light and its mask; ``scatter`` lays stamps on a background and keeps the exact
+instance masks. The same ``scatter`` lays stamps cut from a real image (``coursekit.data.nuclei.copy_paste``).
 """
 
 import math
@@ -35,7 +35,9 @@ def uniform(low: float, high: float, *, generator: Generator) -> float:
 
 
 def nucleus(*, generator: Generator) -> Stamp:
-    """A lobed ellipse, brighter in the middle, blurred by a Gaussian of 1.8 pixels. A pixel belongs to it if its centre lies inside."""
+    """A lobed ellipse, brighter in the middle, blurred by a Gaussian of 1.8 pixels. A pixel belongs to it if its centre
+    lies inside.
+    """
     major = uniform(10, LARGEST, generator=generator)
     minor = major * uniform(0.5, 0.85, generator=generator)
     angle, phase = uniform(0, math.pi, generator=generator), uniform(0, 2 * math.pi, generator=generator)
@@ -64,10 +66,9 @@ def scatter(
 ) -> tuple[Float[Tensor, "H W"], LabelMap]:
     """Lay stamps on a background: returns the sum of light and the labels, 1 … n in the order of the stamps.
 
-    ``touching`` is the share of nuclei that are put against an earlier one, where there is room; all others keep a free pixel around
-    them. A nucleus may lie up to a tenth under an earlier one, which keeps the shared pixels. Nuclei may be cut by the edge of the image,
-    not by more than half.
-    Raises ``ValueError`` when the field is full.
+    ``touching`` is the share of nuclei that are put against an earlier one, where there is room; all others keep a
+    free pixel around them. A nucleus may lie up to a tenth under an earlier one, which keeps the shared pixels.
+    Nuclei may be cut by the edge of the image, not by more than half. Raises ``ValueError`` when the field is full.
     """
     _check.within("touching", torch.tensor(touching), 0, 1, "it is a share of all nuclei")
     image, labels = background.clone(), torch.zeros(background.shape, dtype=torch.int64, device=background.device)
@@ -80,7 +81,9 @@ def scatter(
             if _fits(labels, stamp, corner, against):
                 break
         else:
-            raise _check.refuse(f"room for {label} nuclei", f"an image of {tuple(image.shape)} that is full", "ask for fewer")
+            raise _check.refuse(
+                f"room for {label} nuclei", f"an image of {tuple(image.shape)} that is full", "ask for fewer"
+            )
         _lay(image, labels, stamp, corner, label)
     return image, labels
 
@@ -125,7 +128,9 @@ def _lay(image: Tensor, labels: Tensor, stamp: Stamp, corner: tuple[int, int], l
     labels[on] = torch.where((labels[on] == 0) & stamp.mask[of], label, labels[on])
 
 
-def nuclei(*, count: int = 125, size: tuple[int, int] = (512, 512), touching: float = 0.3, generator: Generator) -> tuple[Image, LabelMap]:
+def nuclei(
+    *, count: int = 125, size: tuple[int, int] = (512, 512), touching: float = 0.3, generator: Generator
+) -> tuple[Image, LabelMap]:
     """A phantom of fluorescent nuclei in [0, 1] with exact instance masks: image (1, H, W), labels (H, W).
 
     It leaves out what a real image has besides: out-of-focus nuclei, mitosis and debris, uneven light, wrong labels.
@@ -133,7 +138,9 @@ def nuclei(*, count: int = 125, size: tuple[int, int] = (512, 512), touching: fl
     _check.positive("count", count, zero=True)
     _check.positive("size", size)
     dark = torch.zeros(size, device=generator.device)
-    light, labels = scatter((nucleus(generator=generator) for _ in range(count)), dark, touching=touching, generator=generator)
+    light, labels = scatter(
+        (nucleus(generator=generator) for _ in range(count)), dark, touching=touching, generator=generator
+    )
     image = 0.05 + light + 0.1 * blur(light, sigma=8)  # a haze of light out of focus
     noise = torch.randn(size, generator=generator, device=generator.device) * (0.02 + 0.05 * image)
     return (image + noise).clamp(0, 1)[None], labels

@@ -1,8 +1,9 @@
 """Nuclei in a volume whose masks are known, because the volume is made from them.
 
-A layer of lobed ellipsoids, as in a confocal stack of cultured cells: each nucleus has its brightness, a grainy texture, and a mask that is
-the voxels whose centres lie inside. The optics blur it, more along the depth than across, and noise is added last, so no mask moves.
-Computed in numpy from numbers the generator draws: the same bits whatever the number of threads.
+A layer of lobed ellipsoids, as in a confocal stack of cultured cells: each nucleus has its brightness, a grainy
+texture, and a mask that is the voxels whose centres lie inside. The optics blur it, more along the depth than across,
+and noise is added last, so no mask moves. Computed in numpy from numbers the generator draws: the same bits whatever
+the number of threads.
 """
 
 import math
@@ -27,7 +28,9 @@ TRIES = 600  # places tried for one nucleus before the field counts as full
 
 @dataclass(frozen=True)
 class Ellipsoid:
-    """``semi_um`` half axes (z, y, x) before the turn by ``angle`` in the plane; ``lobes`` deepens three lobes, 0 is a true ellipsoid."""
+    """``semi_um`` half axes (z, y, x) before the turn by ``angle`` in the plane; ``lobes`` deepens three lobes, 0 is a
+    true ellipsoid.
+    """
 
     semi_um: Spacing
     angle: float = 0.0
@@ -69,14 +72,16 @@ def nuclei(
     apart: tuple[int, int] | None = None,
     generator: Generator,
 ) -> tuple[Volume, Integer[Tensor, "D H W"]]:
-    """A phantom of confocal nuclei in [0, 1] with exact masks: image (1, D, H, W) float32, labels (D, H, W) int64, 1 … count.
+    """A phantom of confocal nuclei in [0, 1] with exact masks: image (1, D, H, W) float32, labels (D, H, W) int64, 1
+    … count.
 
-    Centres lie in a layer around the middle depth; nuclei may be cut by the sides of the volume, not by more than half. A share
-    ``touching`` of them is put against an earlier one and may lie up to a fiftieth under it, which keeps the shared voxels; all others
-    keep a free voxel around them. ``apart=(a, b)``: no nucleus has voxels both in rows before a and in rows from b on.
-    Raises ``ValueError`` when the field is full.
+    Centres lie in a layer around the middle depth; nuclei may be cut by the sides of the volume, not by more than
+    half. A share ``touching`` of them is put against an earlier one and may lie up to a fiftieth under it, which
+    keeps the shared voxels; all others keep a free voxel around them. ``apart=(a, b)``: no nucleus has voxels both in
+    rows before a and in rows from b on. Raises ``ValueError`` when the field is full.
 
-    It leaves out dividing and dying nuclei, nucleoli, debris, light from other layers, and everything a person labels wrongly.
+    It leaves out dividing and dying nuclei, nucleoli, debris, light from other layers, and everything a person labels
+    wrongly.
     """
     _check.positive("count", count, zero=True)
     _check.positive("size", size)
@@ -90,7 +95,13 @@ def nuclei(
 
 
 def _place(
-    labels: np.ndarray, mask: np.ndarray, label: int, *, touching: float, apart: tuple[int, int] | None, generator: Generator
+    labels: np.ndarray,
+    mask: np.ndarray,
+    label: int,
+    *,
+    touching: float,
+    apart: tuple[int, int] | None,
+    generator: Generator,
 ) -> None:
     """Write ``label`` where the mask fits."""
     against = label > 1 and uniform(0, 1, generator=generator) < touching
@@ -99,14 +110,20 @@ def _place(
     for _ in range(TRIES):
         corner = _corner(labels.shape, mask.shape, taken, generator)
         on, of = _overlap(labels.shape, mask.shape, corner)
-        if _fits(labels[on] > 0, mask[of], grown[of], int(mask.sum()), against) and not _spans(mask[of], corner[1], apart):
+        if _fits(labels[on] > 0, mask[of], grown[of], int(mask.sum()), against) and not _spans(
+            mask[of], corner[1], apart
+        ):
             labels[on][mask[of] & (labels[on] == 0)] = label
             return
     raise _check.refuse(f"room for {label} nuclei", f"a volume of {labels.shape} that is full", "ask for fewer")
 
 
-def _corner(size: tuple[int, ...], box: tuple[int, ...], taken: np.ndarray | None, generator: Generator) -> tuple[int, int, int]:
-    """Where to try the first corner of the box: its centre in the layer, anywhere across or half a nucleus from a voxel of another."""
+def _corner(
+    size: tuple[int, ...], box: tuple[int, ...], taken: np.ndarray | None, generator: Generator
+) -> tuple[int, int, int]:
+    """Where to try the first corner of the box: its centre in the layer, anywhere across or half a nucleus from a voxel
+    of another.
+    """
     depth = round(size[0] * uniform(0.46, 0.6, generator=generator))
     if taken is None:
         row, column = (int(uniform(0, n, generator=generator)) for n in size[1:])
@@ -117,7 +134,9 @@ def _corner(size: tuple[int, ...], box: tuple[int, ...], taken: np.ndarray | Non
     return depth - box[0] // 2, row - box[1] // 2, column - box[2] // 2
 
 
-def _overlap(size: tuple[int, ...], box: tuple[int, ...], corner: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+def _overlap(
+    size: tuple[int, ...], box: tuple[int, ...], corner: tuple[int, ...]
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     """The part of the volume under the box, and the part of the box in the volume."""
     first = [max(start, 0) for start in corner]
     last = [max(a, min(start + n, limit)) for a, start, n, limit in zip(first, corner, box, size)]
@@ -133,7 +152,9 @@ def _fits(taken: np.ndarray, mask: np.ndarray, grown: np.ndarray, whole: int, ag
 
 
 def _spans(mask: np.ndarray, start: int, apart: tuple[int, int] | None) -> bool:
-    """Whether a mask, its box from row ``start`` of the volume on, lies on both sides of the rows to keep it apart from."""
+    """Whether a mask, its box from row ``start`` of the volume on, lies on both sides of the rows to keep it apart
+    from.
+    """
     if apart is None:
         return False
     rows = np.flatnonzero(mask.any((0, 2))) + max(start, 0)
@@ -142,8 +163,12 @@ def _spans(mask: np.ndarray, start: int, apart: tuple[int, int] | None) -> bool:
 
 def _seen(labels: np.ndarray, count: int, spacing_um: Spacing, generator: Generator) -> Float32[np.ndarray, "D H W"]:
     """The image of the labels: light with grain, blurred, in a haze, with noise."""
-    brightness = np.array([0.0, *(0.3 + 0.25 * uniform(0, 1, generator=generator) ** 2 for _ in range(count))], np.float32)
-    grain, noise = (torch.randn(labels.shape, generator=generator, device=generator.device).cpu().numpy() for _ in range(2))
+    brightness = np.array(
+        [0.0, *(0.3 + 0.25 * uniform(0, 1, generator=generator) ** 2 for _ in range(count))], np.float32
+    )
+    grain, noise = (
+        torch.randn(labels.shape, generator=generator, device=generator.device).cpu().numpy() for _ in range(2)
+    )
     fine = ndimage.gaussian_filter(grain, [GRAIN_UM / step for step in spacing_um])
     light = brightness[labels] * np.exp(0.4 * fine / max(float(fine.std()), 1e-6) - 0.1)
     light = blurred(light, PSF_UM, spacing_um)
@@ -153,7 +178,9 @@ def _seen(labels: np.ndarray, count: int, spacing_um: Spacing, generator: Genera
 
 
 def blurred(values: np.ndarray, sigma_um: Spacing, spacing_um: Spacing) -> Float32[np.ndarray, "D H W"]:
-    """Gaussian blur of standard deviations in µm, cut at three of them; the volume goes on beyond its sides as it ends there."""
+    """Gaussian blur of standard deviations in µm, cut at three of them; the volume goes on beyond its sides as it ends
+    there.
+    """
     sigma = [s / step for s, step in zip(sigma_um, spacing_um)]
     read: np.ndarray = ndimage.gaussian_filter(values.astype(np.float32), sigma, mode="nearest", truncate=3)
     return read

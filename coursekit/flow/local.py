@@ -15,9 +15,9 @@ def lucas_kanade(
     """The flow u with ``second(x + u(x)) ≈ first(x)``, constant over a Gaussian window around each pixel.
 
     In each window it minimises ``Σ w ρ(u)² + damping · |u − u₀|²``, w a Gaussian of ``window`` pixels: ndim equations
-    ``(G + damping·1) u = damping·u₀ − Σ w g r``, with the structure tensor ``G = Σ w g gᵀ``. Where the window shows no
-    structure in some direction (the aperture problem) G is singular, and ``damping`` keeps the motion u₀ found so far, on a
-    coarser level. A box window in place of the Gaussian lets errors grow from warp to warp.
+    ``(G + damping·1) u = damping·u₀ − Σ w g r``, with the structure tensor ``G = Σ w g gᵀ``. Where the window shows
+    no structure in some direction (the aperture problem) G is singular, and ``damping`` keeps the motion u₀ found so
+    far, on a coarser level. A box window in place of the Gaussian lets errors grow from warp to warp.
 
     ``first``, ``second``: (N, 1, H, W) or (N, 1, D, H, W), N pairs at once, brightness in [0, 1].
     Returns (N, ndim, *size) in pixels, channels ``(dy, dx)`` or ``(dz, dy, dx)``. Raises ValueError for anything else.
@@ -37,7 +37,9 @@ def lucas_kanade(
 
 
 def structure_tensor(slope: Flow, window: float) -> Float[Tensor, "N ndim ndim *size"]:
-    """``G = Σ w g gᵀ`` around each pixel. Its eigenvalues tell a corner (both large) from an edge (one) and a flat place (none)."""
+    """``G = Σ w g gᵀ`` around each pixel. Its eigenvalues tell a corner (both large) from an edge (one) and a flat
+    place (none).
+    """
     wide = slope.to(_check.wide_dtype(slope))
     products = wide[:, :, None] * wide[:, None]  # (N, ndim, ndim, *size)
     return blur(products.flatten(1, 2), window).reshape(products.shape).to(slope.dtype)

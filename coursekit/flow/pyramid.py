@@ -1,9 +1,9 @@
 """What the flow methods share: brightness constancy made linear, smoothing, and coarse-to-fine.
 
-All of them ask for the motion u that keeps the brightness, ``second(x + u(x)) = first(x)``, and expand the left side around
-the motion u₀ known so far: ``ρ(u) = second(x + u₀) + ∇second(x + u₀)·(u − u₀) − first(x)``, one equation a pixel for ndim
-unknowns (Lucas and Kanade 1981; Horn and Schunck 1981). The methods differ in what they add to it. The expansion
-holds for motions of about a pixel only, so larger ones are found on smaller images first.
+All of them ask for the motion u that keeps the brightness, ``second(x + u(x)) = first(x)``, and expand the left side
+around the motion u₀ known so far: ``ρ(u) = second(x + u₀) + ∇second(x + u₀)·(u − u₀) − first(x)``, one equation a
+pixel for ndim unknowns (Lucas and Kanade 1981; Horn and Schunck 1981). The methods differ in what they add to it. The
+expansion holds for motions of about a pixel only, so larger ones are found on smaller images first.
 """
 
 import math
@@ -23,7 +23,9 @@ Refine = Callable[[Tensor, Tensor, Tensor], Tensor]  # (first, second, flow so f
 
 
 def derivatives(image: Frames) -> Flow:
-    """Central differences ``(image[i + 1] − image[i − 1]) / 2`` along each axis, the edge pixel repeated; in brightness a pixel."""
+    """Central differences ``(image[i + 1] − image[i − 1]) / 2`` along each axis, the edge pixel repeated; in brightness
+    a pixel.
+    """
     return torch.cat([(shifted(image, axis, 1) - shifted(image, axis, -1)) / 2 for axis in range(2, image.ndim)], dim=1)
 
 
@@ -64,8 +66,9 @@ def resize_flow(flow: Flow, size: Sequence[int]) -> Float[Tensor, "N ndim *new"]
 def coarse_to_fine(first: Frames, second: Frames, refine: Refine, *, smallest: int = 16) -> Flow:
     """Call ``refine(first, second, flow)`` on each level of the pyramid, from the smallest, its flow handed on.
 
-    A level has half the pixels of the finer one (means of 2 × 2) along each axis that stays at ``smallest`` or above; a thin
-    axis is left alone. Starts from no motion; an empty batch or frame has an empty flow. Frames in half precision are computed in float32.
+    A level has half the pixels of the finer one (means of 2 × 2) along each axis that stays at ``smallest`` or above;
+    a thin axis is left alone. Starts from no motion; an empty batch or frame has an empty flow. Frames in half
+    precision are computed in float32.
     """
     _check.positive("smallest", smallest)
     if first.numel() == 0:
@@ -99,7 +102,9 @@ def door(first: object, second: object) -> None:
     assert isinstance(first, Tensor)
     assert isinstance(second, Tensor)
     if first.shape != second.shape:
-        raise _check.refuse("two frames of one shape", f"{tuple(first.shape)} and {tuple(second.shape)}", "crop or resample one")
+        raise _check.refuse(
+            "two frames of one shape", f"{tuple(first.shape)} and {tuple(second.shape)}", "crop or resample one"
+        )
     if first.dtype != second.dtype:
         raise _check.refuse("two frames of one dtype", f"{first.dtype} and {second.dtype}", "convert one of them")
     _check.same_device(first=first, second=second)

@@ -1,8 +1,8 @@
 """Horn–Schunck and TV-L1: one flow for the whole image, as close to brightness constancy and as smooth as possible.
 
-Both minimise data term + smoothness over all pixels at once, so the motion of a corner spreads into flat places. Horn and
-Schunck square both terms: every step is an average, and motion boundaries are smoothed away. TV-L1 takes absolute values:
-outliers (occlusions, highlights) count less, and a flow that jumps costs no more than one that climbs.
+Both minimise data term + smoothness over all pixels at once, so the motion of a corner spreads into flat places. Horn
+and Schunck square both terms: every step is an average, and motion boundaries are smoothed away. TV-L1 takes absolute
+values: outliers (occlusions, highlights) count less, and a flow that jumps costs no more than one that climbs.
 """
 
 import torch
@@ -19,11 +19,12 @@ def horn_schunck(
 ) -> Float[Tensor, "N ndim *size"]:
     """The flow u with ``second(x + u(x)) ≈ first(x)`` that minimises ``∫ ρ(u)² + α² |∇u|²``, α ∝ ``smoothness``.
 
-    Each iteration is ``u = ū − g (r + g·ū) / (smoothness² + |g|²)`` (Horn and Schunck 1981, "Iterative solution"), where ū is
-    the mean of the neighbours: go to the average, then step along the gradient g towards the line on which brightness is
-    constant. Here ū is the mean of the 2·ndim nearest, in any dimension (the paper adds the diagonals, for 2D), and
-    ``smoothness² = 2·ndim·α²``. It is in brightness a pixel: a gradient well above it is believed, one well below it is filled
-    in. Far too small a value lets noise in flat places throw the flow about, further with each warp.
+    Each iteration is ``u = ū − g (r + g·ū) / (smoothness² + |g|²)`` (Horn and Schunck 1981, "Iterative solution"),
+    where ū is the mean of the neighbours: go to the average, then step along the gradient g towards the line on which
+    brightness is constant. Here ū is the mean of the 2·ndim nearest, in any dimension (the paper adds the diagonals,
+    for 2D), and ``smoothness² = 2·ndim·α²``. It is in brightness a pixel: a gradient well above it is believed, one
+    well below it is filled in. Far too small a value lets noise in flat places throw the flow about, further with
+    each warp.
 
     ``first``, ``second``: (N, 1, H, W) or (N, 1, D, H, W), N pairs at once, brightness in [0, 1].
     Returns (N, ndim, *size) in pixels, channels ``(dy, dx)`` or ``(dz, dy, dx)``. Raises ValueError for anything else.
@@ -68,8 +69,8 @@ def tv_l1(
     """The flow u with ``second(x + u(x)) ≈ first(x)`` that minimises ``∫ λ |ρ(u)| + Σ |∇uᵢ|``, λ = ``attachment``.
 
     The two absolute values are taken apart by a twin v of u, held together by ``|u − v|² / 2θ``, θ = ``tightness``
-    (Zach, Pock and Bischof 2007, sections 2 and 3). Each iteration solves for v at fixed u, pixel by pixel (:func:`_towards_data`), then
-    takes one step for u at fixed v (:func:`_Dual.smooth`).
+    (Zach, Pock and Bischof 2007, sections 2 and 3). Each iteration solves for v at fixed u, pixel by pixel
+    (:func:`_towards_data`), then takes one step for u at fixed v (:func:`_Dual.smooth`).
 
     ``first``, ``second``: (N, 1, H, W) or (N, 1, D, H, W), N pairs at once, brightness in [0, 1].
     Returns (N, ndim, *size) in pixels, channels ``(dy, dx)`` or ``(dz, dy, dx)``. Raises ValueError for anything else.
@@ -93,7 +94,9 @@ def tv_l1(
 
 
 def _towards_data(flow: Flow, residual: Frames, slope: Flow, energy: Frames, reach: float) -> Flow:
-    """The v that minimises ``λ |ρ(v)| + |u − v|² / 2θ``: go along the slope g until ρ = 0, at most ``reach`` = λθ times g."""
+    """The v that minimises ``λ |ρ(v)| + |u − v|² / 2θ``: go along the slope g until ρ = 0, at most ``reach`` = λθ times
+    g.
+    """
     rho = residual.clone()
     for axis in range(flow.shape[1]):
         rho.addcmul_(slope[:, axis, None], flow[:, axis, None])

@@ -1,6 +1,7 @@
 """COCO's matching, for all images, thresholds and area ranges at once.
 
-``overlaps`` finds the pairs whose IoU can matter; ``match`` gives each detection its truth. Indices are rows of the two tables.
+``overlaps`` finds the pairs whose IoU can matter; ``match`` gives each detection its truth. Indices are rows of the
+two tables.
 """
 
 from dataclasses import dataclass
@@ -57,7 +58,9 @@ def overlaps(
     found = [Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
     for part in rle.blocks(last - first, PAIRS):
         count = last[part] - first[part]
-        found.append(_close(truth, prediction, rows[rle.ragged(first[part], count)], np.repeat(detections[part], count), floor))
+        found.append(
+            _close(truth, prediction, rows[rle.ragged(first[part], count)], np.repeat(detections[part], count), floor)
+        )
     return Pairs(*(np.concatenate([getattr(p, column) for p in found]) for column in ("detection", "truth", "iou")))
 
 
@@ -84,7 +87,9 @@ def _box_intersection(a: Float64[np.ndarray, "P 4"], b: Float64[np.ndarray, "P 4
     return np.where((side > 0).all(1), side[:, 0] * side[:, 1], 0.0)
 
 
-def _iou(truth: Instances, prediction: Instances, t: Ints, d: Ints, shared: Float64[np.ndarray, "P"]) -> Float64[np.ndarray, "P"]:
+def _iou(
+    truth: Instances, prediction: Instances, t: Ints, d: Ints, shared: Float64[np.ndarray, "P"]
+) -> Float64[np.ndarray, "P"]:
     """Intersection over union; over the detection alone where the truth is a crowd; 0 where nothing is shared."""
     union = np.where(truth.crowd[t], prediction.size[d], prediction.size[d] + truth.size[t] - shared)
     return np.asarray(np.divide(shared, union, out=np.zeros(len(t)), where=shared > 0))
@@ -97,7 +102,8 @@ def match(
     ignored: Bool[np.ndarray, "G A"],
     crowd: Bool[np.ndarray, "G"],
 ) -> tuple[Bool[np.ndarray, "D T A"], Bool[np.ndarray, "D T A"]]:
-    """Greedy matching by score, in every setting (threshold t, area range a): which detections hit a truth, and which found nothing.
+    """Greedy matching by score, in every setting (threshold t, area range a): which detections hit a truth, and which
+    found nothing.
 
     A detection that is neither lies on an ignored truth. The loop takes detections in turns: those of one turn
     share no truth, so each setting of each of them can be decided at once.
@@ -121,8 +127,12 @@ def match(
     return hit, alone
 
 
-def _last(usable: Bool[np.ndarray, "P T A"], preferred: Bool[np.ndarray, "P 1 A"], first: Int64[np.ndarray, "N"]) -> np.ndarray:
-    """The last usable row of each block of rows, a preferred one before any other; −1 if there is none. Blocks begin at ``first``."""
+def _last(
+    usable: Bool[np.ndarray, "P T A"], preferred: Bool[np.ndarray, "P 1 A"], first: Int64[np.ndarray, "N"]
+) -> np.ndarray:
+    """The last usable row of each block of rows, a preferred one before any other; −1 if there is none. Blocks begin at
+    ``first``.
+    """
     n = len(usable)
     value = np.arange(n, dtype=np.int32)[:, None, None] + np.int32(n) * preferred
     best = np.maximum.reduceat(np.where(usable, value, np.int32(-1)), first)
@@ -130,10 +140,14 @@ def _last(usable: Bool[np.ndarray, "P T A"], preferred: Bool[np.ndarray, "P 1 A"
 
 
 def _turns(pairs: Pairs, rank: Int64[np.ndarray, "D"], crowd: Bool[np.ndarray, "G"]) -> Int64[np.ndarray, "P"]:
-    """When each pair's detection is decided: its place by score among those it is linked to by shared truths. A crowd links nobody."""
+    """When each pair's detection is decided: its place by score among those it is linked to by shared truths. A crowd
+    links nobody.
+    """
     row, detection = np.unique(pairs.detection, return_inverse=True)
     link = ~crowd[pairs.truth]
     edges = (detection[link], len(row) + pairs.truth[link])
     size = len(row) + len(crowd)
-    _, component = connected_components(coo_array((np.ones(len(edges[0]), np.bool_), edges), shape=(size, size)), directed=False)
+    _, component = connected_components(
+        coo_array((np.ones(len(edges[0]), np.bool_), edges), shape=(size, size)), directed=False
+    )
     return ranks(-rank[row].astype(np.float64), component[: len(row)].astype(np.int64))[detection]

@@ -5,7 +5,8 @@ count hits down the ranking, read precision at fixed recalls. The numbers equal 
 
 A *setting* is one IoU threshold with one area range (S = T · A of them): the matching differs from setting to setting.
 
-Source: Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014; cocodataset.org, "Detection evaluation". Lecture 04.
+Source: Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014; cocodataset.org, "Detection evaluation".
+Lecture 04.
 """
 
 import math
@@ -47,8 +48,12 @@ class CocoScores:
         """Mean of precision over recall levels and, unless one is asked for, over thresholds and labels."""
         return _mean(self.precision[self._thresholds(iou)][:, :, self._labels(label), self._area(area)])
 
-    def average_recall(self, *, iou: float | None = None, area: str = "all", label: int | None = None, limit: int | None = None) -> float:
-        """Mean of the highest recall reached with at most ``limit`` detections an image and label (default: the largest)."""
+    def average_recall(
+        self, *, iou: float | None = None, area: str = "all", label: int | None = None, limit: int | None = None
+    ) -> float:
+        """Mean of the highest recall reached with at most ``limit`` detections an image and label (default: the
+        largest).
+        """
         m = _position("limit", self.max_detections[-1] if limit is None else limit, self.max_detections)
         return _mean(self.recall[self._thresholds(iou)][:, self._labels(label), self._area(area), m])
 
@@ -56,7 +61,9 @@ class CocoScores:
         """COCO's twelve, in COCO's order: AP, at 0.50, at 0.75, by size; AR at each limit, by size. −1 where undefined."""
         ap = {"AP": self.average_precision()}
         for name, t in (("AP50", 0.5), ("AP75", 0.75)):
-            ap[name] = self.average_precision(iou=t) if any(math.isclose(t, other) for other in self.iou_thresholds) else -1.0
+            ap[name] = (
+                self.average_precision(iou=t) if any(math.isclose(t, other) for other in self.iou_thresholds) else -1.0
+            )
         sizes = [area for area in self.areas if area != "all"]
         ap |= {f"AP_{area}": self.average_precision(area=area) for area in sizes}
         ar = {f"AR_{limit}": self.average_recall(limit=limit) for limit in self.max_detections}
@@ -84,12 +91,13 @@ def coco_scores(
     area_ranges: Mapping[str, tuple[float, float]] = AREA_RANGES,
     max_detections: Sequence[int] = (1, 10, 100),
 ) -> CocoScores:
-    """COCO's precision and recall of ``prediction`` against ``truth`` (see ``instances.from_images`` and ``instances.from_coco``).
+    """COCO's precision and recall of ``prediction`` against ``truth`` (see ``instances.from_images`` and
+    ``instances.from_coco``).
 
-    Per image and label, detections are taken by falling score (equal scores: as given). Each takes the free truth it overlaps
-    most (equal overlaps: the later), if at least the threshold; an ignored truth only if no other will do. A detection
-    on an ignored truth, or a miss outside the area range, is not counted. Overlap with a crowd is the share of the detection in it.
-    Scores count in the prediction alone; crowd, ignore and a given area in the truth alone.
+    Per image and label, detections are taken by falling score (equal scores: as given). Each takes the free truth it
+    overlaps most (equal overlaps: the later), if at least the threshold; an ignored truth only if no other will do. A
+    detection on an ignored truth, or a miss outside the area range, is not counted. Overlap with a crowd is the share
+    of the detection in it. Scores count in the prediction alone; crowd, ignore and a given area in the truth alone.
 
     Raises ``ValueError`` if masks meet boxes, or masks of one image differ in size.
     """
@@ -119,13 +127,25 @@ def coco_scores(
         precision[:, :, k, some] = _interpolate(hit[at][:, :, some], counted[at][:, :, some], positives[some], levels)
         reached = np.stack([hit[at[rank[at] < limit]].sum(0) for limit in limits], -1)  # (T, A, M)
         recall[:, k, some] = reached[:, some] / positives[some, None]
-    return CocoScores(precision, recall, tuple(iou_thresholds), tuple(recall_levels), tuple(labels.tolist()), tuple(area_ranges), limits)
+    return CocoScores(
+        precision,
+        recall,
+        tuple(iou_thresholds),
+        tuple(recall_levels),
+        tuple(labels.tolist()),
+        tuple(area_ranges),
+        limits,
+    )
 
 
 def _interpolate(
-    hit: Bool[np.ndarray, "D T A"], counted: Bool[np.ndarray, "D T A"], positives: Int64[np.ndarray, "A"], levels: Float64[np.ndarray, "R"]
+    hit: Bool[np.ndarray, "D T A"],
+    counted: Bool[np.ndarray, "D T A"],
+    positives: Int64[np.ndarray, "A"],
+    levels: Float64[np.ndarray, "R"],
 ) -> Float64[np.ndarray, "T R A"]:
-    """Precision at fixed recalls of detections sorted by falling score: the best precision at that recall or beyond, 0 if never reached.
+    """Precision at fixed recalls of detections sorted by falling score: the best precision at that recall or beyond,
+    0 if never reached.
 
     All settings in one search: their counts of hits, each rising from 0 to at most D, are laid end to end D + 2 apart.
     """
@@ -134,16 +154,25 @@ def _interpolate(
     precision = hits / (counted.cumsum(0, dtype=np.int32) + np.spacing(1.0))
     envelope = np.zeros((n + 1, t * a))
     envelope[:n] = np.maximum.accumulate(precision[::-1])[::-1].reshape(n, t * a)
-    needed = np.stack([np.searchsorted(np.arange(p + 1) / p, levels) for p in positives], 1) if a else np.zeros((len(levels), 0), np.int64)
+    needed = (
+        np.stack([np.searchsorted(np.arange(p + 1) / p, levels) for p in positives], 1)
+        if a
+        else np.zeros((len(levels), 0), np.int64)
+    )
     wanted = np.tile(np.minimum(needed, n + 1), (1, t))  # hits that reach the recall (R, S)
     setting = np.arange(t * a)
-    place = np.searchsorted((hits.reshape(n, t * a) + setting * (n + 2)).T.ravel(), wanted + setting * (n + 2)) - setting * n
+    place = (
+        np.searchsorted((hits.reshape(n, t * a) + setting * (n + 2)).T.ravel(), wanted + setting * (n + 2))
+        - setting * n
+    )
     return np.asarray(envelope[place, setting].reshape(len(levels), t, a).transpose(1, 0, 2))
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Precision and recall after each detection, by falling score; ``envelope`` is the best precision at that recall or beyond."""
+    """Precision and recall after each detection, by falling score; ``envelope`` is the best precision at that recall or
+    beyond.
+    """
 
     score: Float64[Tensor, "N"]
     recall: Float64[Tensor, "N"]
@@ -161,7 +190,8 @@ class Curve:
 
 
 def precision_recall(scores: Scores, correct: Bool[Tensor, "N"], *, positives: int) -> Curve:
-    """The curve of N detections of which ``correct`` found a truth, out of ``positives`` truths: the picture behind one AP.
+    """The curve of N detections of which ``correct`` found a truth, out of ``positives`` truths: the picture behind
+    one AP.
 
     Equal scores keep their order. With no truth there is no recall: ``ValueError``.
     """
@@ -181,7 +211,9 @@ def precision_recall(scores: Scores, correct: Bool[Tensor, "N"], *, positives: i
     return Curve(scores[order].double(), hits / positives, precision, envelope)
 
 
-def _outside(area: Float64[np.ndarray, "N"], low: Float64[np.ndarray, "A"], high: Float64[np.ndarray, "A"]) -> Bool[np.ndarray, "N A"]:
+def _outside(
+    area: Float64[np.ndarray, "N"], low: Float64[np.ndarray, "A"], high: Float64[np.ndarray, "A"]
+) -> Bool[np.ndarray, "N A"]:
     """Whether each area lies outside each range; both ends belong to the range."""
     return (area[:, None] < low) | (area[:, None] > high)
 
@@ -200,11 +232,19 @@ def _position(name: str, value: object, choices: Sequence[object]) -> int:
 def _check_input(
     truth: Instances, prediction: Instances, thresholds: Sequence[float], levels: Sequence[float], limits: Sequence[int]
 ) -> None:
-    for name, values, top in (("iou_thresholds", thresholds, 1), ("recall_levels", levels, 1), ("max_detections", limits, np.inf)):
+    for name, values, top in (
+        ("iou_thresholds", thresholds, 1),
+        ("recall_levels", levels, 1),
+        ("max_detections", limits, np.inf),
+    ):
         if not len(values) or not all((v >= 0 if name == "recall_levels" else v > 0) and v <= top for v in values):
-            raise _check.refuse(f"{name}, at least one, each above 0 and at most {top}", list(values), "pass COCO's, or leave them out")
+            raise _check.refuse(
+                f"{name}, at least one, each above 0 and at most {top}", list(values), "pass COCO's, or leave them out"
+            )
     if len(truth) and len(prediction) and (truth.masks is None) != (prediction.masks is None):
-        raise _check.refuse("masks against masks or boxes against boxes", "one of each", "read both with the same kind=")
+        raise _check.refuse(
+            "masks against masks or boxes against boxes", "one of each", "read both with the same kind="
+        )
     if truth.masks is not None and prediction.masks is not None:
         _check_sizes(truth, prediction)
 
@@ -213,8 +253,12 @@ def _check_sizes(truth: Instances, prediction: Instances) -> None:
     assert truth.masks is not None
     assert prediction.masks is not None
     sizes = np.concatenate([truth.masks.sizes, prediction.masks.sizes])
-    image, first, inverse = np.unique(np.concatenate([truth.image, prediction.image]), return_index=True, return_inverse=True)
+    image, first, inverse = np.unique(
+        np.concatenate([truth.image, prediction.image]), return_index=True, return_inverse=True
+    )
     if (wrong := (sizes != sizes[first][inverse]).any(1)).any():
         at = int(np.flatnonzero(wrong)[0])
         a, b = tuple(sizes[first[inverse[at]]].tolist()), tuple(sizes[at].tolist())
-        raise _check.refuse(f"masks of one size in image {image[inverse[at]]}", f"{a} and {b}", "resize the masks to the image")
+        raise _check.refuse(
+            f"masks of one size in image {image[inverse[at]]}", f"{a} and {b}", "resize the masks to the image"
+        )

@@ -1,7 +1,7 @@
 """FROC: how many lesions are found, against how many false alarms a scan, as LUNA16 scores nodules.
 
-A candidate is a point with a score. It hits a lesion if it lies within the lesion's radius; several hits on one lesion count once,
-by the best score; a candidate that hits none is a false positive.
+A candidate is a point with a score. It hits a lesion if it lies within the lesion's radius; several hits on one
+lesion count once, by the best score; a candidate that hits none is a false positive.
 """
 
 import math
@@ -24,7 +24,8 @@ __all__ = ["IGNORED", "NO_LESION", "RATES", "Froc", "froc", "froc_interval", "hi
 
 @dataclass(frozen=True, eq=False)
 class Froc:
-    """The curve, one point a distinct score, strictest first, from (0, 0); then sensitivity at ``rates`` and its mean, the average.
+    """The curve, one point a distinct score, strictest first, from (0, 0); then sensitivity at ``rates`` and its
+    mean, the average.
 
     Without any lesion every sensitivity is NaN.
     """
@@ -39,7 +40,9 @@ class Froc:
     scans: int
 
 
-def hits(centres_mm: Float[Tensor, "L 3"], radius_mm: Float[Tensor, "L"], points_mm: Float[Tensor, "K 3"]) -> Integer[Tensor, "K"]:
+def hits(
+    centres_mm: Float[Tensor, "L 3"], radius_mm: Float[Tensor, "L"], points_mm: Float[Tensor, "K 3"]
+) -> Integer[Tensor, "K"]:
     """Which lesion of the scan each candidate hits: the nearest centre closer than its radius, else ``NO_LESION``."""
     lesions, _ = _check.tensor("centres_mm", centres_mm, "L 3", "pass (z, y, x) in mm, one row a lesion")
     _check.tensor("radius_mm", radius_mm, str(lesions), "pass one radius a lesion, half its diameter")
@@ -64,12 +67,17 @@ class _Events:
 
 
 def froc(
-    lesions: Sequence[int], hit: Sequence[Integer[Tensor, "_"]], scores: Sequence[Float[Tensor, "_"]], *, rates: Sequence[float] = RATES
+    lesions: Sequence[int],
+    hit: Sequence[Integer[Tensor, "_"]],
+    scores: Sequence[Float[Tensor, "_"]],
+    *,
+    rates: Sequence[float] = RATES,
 ) -> Froc:
-    """Score the candidates of several scans: how many lesions each has, what each candidate hits (see ``hits``), and its score.
+    """Score the candidates of several scans: how many lesions each has, what each candidate hits (see ``hits``), and
+    its score.
 
-    A candidate that hits ``IGNORED`` (a finding that is neither) counts for nothing. Between points the sensitivity is linear, after
-    the last one flat, as LUNA16 has it. Source: Setio et al. 2017, section 3.3.
+    A candidate that hits ``IGNORED`` (a finding that is neither) counts for nothing. Between points the sensitivity
+    is linear, after the last one flat, as LUNA16 has it. Source: Setio et al. 2017, section 3.3.
     """
     events = _events(lesions, hit, scores, rates)
     weight = torch.ones(len(lesions), dtype=torch.float64)
@@ -90,11 +98,15 @@ def froc_interval(
     repeats: int = 1000,
     level: float = 0.95,
 ) -> tuple[Interval, tuple[Interval, ...]]:
-    """The bootstrap interval of the average sensitivity, and of the sensitivity at each rate. Whole scans are drawn, with replacement."""
+    """The bootstrap interval of the average sensitivity, and of the sensitivity at each rate. Whole scans are drawn,
+    with replacement.
+    """
     events = _events(lesions, hit, scores, rates)
     draws = resamples(len(lesions), generator=generator, repeats=repeats).cpu()
     weights = [torch.bincount(rows, minlength=len(lesions)).double() for rows in draws]
-    values = torch.tensor([_at(*_curve(events, w)[:2], rates) for w in weights], dtype=torch.float64)  # (repeats, rates)
+    values = torch.tensor(
+        [_at(*_curve(events, w)[:2], rates) for w in weights], dtype=torch.float64
+    )  # (repeats, rates)
     whole = froc(lesions, hit, scores, rates=rates)
     each = tuple(interval(e, v, level=level) for e, v in zip(whole.at_rates, values.T))
     return interval(whole.average, values.mean(1), level=level), each
@@ -103,7 +115,9 @@ def froc_interval(
 def _events(lesions: Sequence[int], hit: Sequence[Tensor], scores: Sequence[Tensor], rates: Sequence[float]) -> _Events:
     if not lesions or not len(lesions) == len(hit) == len(scores):
         lengths = f"{len(lesions)}, {len(hit)} and {len(scores)}"
-        raise _check.refuse("one entry a scan, three times, and at least one scan", lengths, "list every scan, hits or not")
+        raise _check.refuse(
+            "one entry a scan, three times, and at least one scan", lengths, "list every scan, hits or not"
+        )
     _check.positive("lesions", tuple(lesions), zero=True)
     _check.positive("rates", tuple(rates))
     score, is_lesion, scan = [], [], []
@@ -117,7 +131,12 @@ def _events(lesions: Sequence[int], hit: Sequence[Tensor], scores: Sequence[Tens
         is_lesion += [torch.ones(len(found)), torch.zeros(len(alarms))]
         scan.append(torch.full((len(found) + len(alarms),), i))
     order = torch.cat(score).argsort(descending=True, stable=True)
-    return _Events(torch.cat(score)[order], torch.cat(is_lesion).double()[order], torch.cat(scan)[order], torch.tensor(list(lesions)))
+    return _Events(
+        torch.cat(score)[order],
+        torch.cat(is_lesion).double()[order],
+        torch.cat(scan)[order],
+        torch.tensor(list(lesions)),
+    )
 
 
 def _check_scan(lesions: int, hit: Tensor, scores: Tensor) -> None:
@@ -130,7 +149,9 @@ def _check_scan(lesions: int, hit: Tensor, scores: Tensor) -> None:
 
 
 def _curve(events: _Events, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """False positives a scan, sensitivity, and the last event of each distinct score, with each scan counted ``weight`` times."""
+    """False positives a scan, sensitivity, and the last event of each distinct score, with each scan counted ``weight``
+    times.
+    """
     w = weight[events.scan]
     last = torch.cat([events.score.diff() != 0, torch.ones(min(1, len(w)), dtype=torch.bool)]).nonzero()[:, 0]
     start = torch.zeros(1, dtype=torch.float64)
@@ -143,6 +164,8 @@ def _at(x: Tensor, y: Tensor, rates: Sequence[float]) -> list[float]:
     """The curve read at ``rates``: linear between points, flat after the last, the highest of points at one rate."""
     alarms, wanted = x.numpy(), np.asarray(rates, np.float64)
     nearest = alarms[np.minimum(np.searchsorted(alarms, wanted * (1 - 1e-9)), len(alarms) - 1)]
-    wanted = np.where(np.isclose(nearest, wanted, rtol=1e-9, atol=0), nearest, wanted)  # arange's 0.7999999999999999 is 0.8
+    wanted = np.where(
+        np.isclose(nearest, wanted, rtol=1e-9, atol=0), nearest, wanted
+    )  # arange's 0.7999999999999999 is 0.8
     values: list[float] = np.interp(wanted, alarms, y.numpy()).tolist()
     return values

@@ -39,21 +39,26 @@ class Instances:
 def from_images(images: Sequence[Mapping[str, Tensor]], *, kind: str = "mask") -> Instances:
     """Gather per-image dictionaries; the place in the list is the image.
 
-    ``labels`` (N,) and, for ``kind="box"``, ``boxes`` (N, 4) as (x1, y1, x2, y2) or, for ``kind="mask"``, boolean ``masks`` (N, H, W).
-    Predictions add ``scores`` (N,). Truth may add ``iscrowd``, ``ignore`` (N,) and ``area`` (N,), which defaults to the shape's own area.
-    All that is there is read, whichever side it stands on: what is truth is said where two tables meet. Other keys are left alone.
+    ``labels`` (N,) and, for ``kind="box"``, ``boxes`` (N, 4) as (x1, y1, x2, y2) or, for ``kind="mask"``, boolean
+    ``masks`` (N, H, W). Predictions add ``scores`` (N,). Truth may add ``iscrowd``, ``ignore`` (N,) and ``area``
+    (N,), which defaults to the shape's own area. All that is there is read, whichever side it stands on: what is
+    truth is said where two tables meet. Other keys are left alone.
     """
     _check.one_of("kind", kind, KINDS)
     shape = "masks" if kind == "mask" else "boxes"
     for at, image in enumerate(images):
         if missing := {"labels", shape} - image.keys():
             raise _check.refuse(
-                f"'labels' and '{shape}' in every image", f"no {sorted(missing)[0]!r} in image {at}", "add it, empty if need be"
+                f"'labels' and '{shape}' in every image",
+                f"no {sorted(missing)[0]!r} in image {at}",
+                "add it, empty if need be",
             )
         _check_image(image, shape)
     scored = [("scores" in image) for image in images]
     if any(scored) and not all(scored):
-        raise _check.refuse("'scores' in every image or in none", f"none in image {scored.index(False)}", "add them, empty if need be")
+        raise _check.refuse(
+            "'scores' in every image or in none", f"none in image {scored.index(False)}", "add them, empty if need be"
+        )
     count = np.array([len(image["labels"]) for image in images], np.int64)
     label = _column(images, "labels", np.int64)
     assert label is not None or not len(count)
@@ -68,19 +73,24 @@ def from_images(images: Sequence[Mapping[str, Tensor]], *, kind: str = "mask") -
     )
 
 
-def from_coco(annotations: Sequence[Mapping[str, object]], *, kind: str = "mask", use_ignore: bool = False) -> Instances:
-    """Read the annotations, or the results, of a COCO file: ``image_id``, ``category_id``, and ``bbox`` or run-length ``segmentation``.
+def from_coco(
+    annotations: Sequence[Mapping[str, object]], *, kind: str = "mask", use_ignore: bool = False
+) -> Instances:
+    """Read the annotations, or the results, of a COCO file: ``image_id``, ``category_id``, and ``bbox`` or run-length
+    ``segmentation``.
 
-    Results have a ``score``; their area is that of the box or mask compared (pycocotools takes the box's area for a mask
-    that comes with a ``bbox`` too). Truth may have ``iscrowd`` and ``area``, and a ``score``, which says nothing of its role. An ``ignore``
-    field counts only with ``use_ignore=True``: pycocotools overwrites it with ``iscrowd``.
+    Results have a ``score``; their area is that of the box or mask compared (pycocotools takes the box's area for a
+    mask that comes with a ``bbox`` too). Truth may have ``iscrowd`` and ``area``, and a ``score``, which says nothing
+    of its role. An ``ignore`` field counts only with ``use_ignore=True``: pycocotools overwrites it with ``iscrowd``.
     """
     _check.one_of("kind", kind, KINDS)
     shape = "segmentation" if kind == "mask" else "bbox"
     try:
         required = {field: [a[field] for a in annotations] for field in ("image_id", "category_id", shape)}
     except KeyError as missing:
-        raise _check.refuse(f"{missing} in every annotation", "one without", "add it, or choose another kind=") from None
+        raise _check.refuse(
+            f"{missing} in every annotation", "one without", "add it, or choose another kind="
+        ) from None
     scored = any("score" in a for a in annotations)
 
     def read(field: str, dtype: type, default: object) -> np.ndarray:
@@ -93,7 +103,9 @@ def from_coco(annotations: Sequence[Mapping[str, object]], *, kind: str = "mask"
         crowd=read("iscrowd", np.bool_, False),
         ignore=read("ignore", np.bool_, False) if use_ignore else None,
         area=read("area", np.float64, np.nan),
-        shapes=rle.from_coco([a["segmentation"] for a in annotations]) if kind == "mask" else read("bbox", np.float64, 0).reshape(-1, 4),  # type: ignore[misc]
+        shapes=rle.from_coco([a["segmentation"] for a in annotations])
+        if kind == "mask"
+        else read("bbox", np.float64, 0).reshape(-1, 4),  # type: ignore[misc]
     )
 
 
@@ -117,7 +129,9 @@ def _table(
     if not np.isfinite(score).all():
         raise _check.refuse("finite scores", "NaN, infinity or a missing one", "give each a score, or none")
     if not (np.isfinite(box).all() and (box[:, 2:] >= 0).all()):
-        raise _check.refuse("finite boxes of width and height >= 0", "others", "order the corners, or pass x, y, width, height")
+        raise _check.refuse(
+            "finite boxes of width and height >= 0", "others", "order the corners, or pass x, y, width, height"
+        )
     area = size if area is None else np.where(np.isnan(area), size, area)
     return Instances(image, label, score, box, size, area, crowd, crowd if ignore is None else crowd | ignore, masks)
 

@@ -1,11 +1,12 @@
 """From a table of overlaps to pairs, from pairs to counts, from counts to scores.
 
-Truth first (rows), prediction second (columns). A pair at or above the threshold, be it by rounding, is a true positive, a prediction
-without a partner a false positive, a truth without one a false negative. Add counts over images, divide last.
+Truth first (rows), prediction second (columns). A pair at or above the threshold, be it by rounding, is a true
+positive, a prediction without a partner a false positive, a truth without one a false negative. Add counts over
+images, divide last.
 
 Four scores of instance segmentation share these counts: F1, panoptic quality (Kirillov et al., CVPR 2019), COCO's AP
-(``metrics.detection``), and TP / (TP + FP + FN). The 2018 Data Science Bowl and much of microscopy call the last one "average
-precision"; it averages over no recall and needs no scores. Here it has its older name, the threat score.
+(``metrics.detection``), and TP / (TP + FP + FN). The 2018 Data Science Bowl and much of microscopy call the last one
+"average precision"; it averages over no recall and needs no scores. Here it has its older name, the threat score.
 
 Source: Caicedo et al., Nature Methods 16 (2019), the 2018 Data Science Bowl. Lecture 04.
 """
@@ -106,29 +107,41 @@ def match_greedy(iou: Float[Tensor, "N M"], scores: Float[Tensor, "M"], *, thres
 def match_optimal(iou: Float[Tensor, "N M"], *, threshold: float = 0.5) -> Matching:
     """As many pairs as possible and, among those, the largest sum of IoU (linear assignment). Needs no scores.
 
-    Above 0.5, instances that do not overlap their own kind have at most one possible partner: any rule finds the same pairs.
+    Above 0.5, instances that do not overlap their own kind have at most one possible partner: any rule finds the same
+    pairs.
     """
     n, m = _check_table(iou, threshold)
     table = iou.detach().cpu().double()
     allowed = _check.at_least(iou, threshold).cpu()
-    benefit = torch.where(allowed, 1 + table / (min(n, m) + 1), 0.0)  # one more pair is worth more than all overlaps together
+    benefit = torch.where(
+        allowed, 1 + table / (min(n, m) + 1), 0.0
+    )  # one more pair is worth more than all overlaps together
     rows, columns = linear_sum_assignment(benefit.numpy(), maximize=True)
     return _record(iou, [(i, j) for i, j in zip(rows.tolist(), columns.tolist()) if allowed[i, j]], threshold)
 
 
-def match_labels(truth: Integer[Tensor, "*space"], prediction: Integer[Tensor, "*space"], *, threshold: float = 0.5) -> Matching:
+def match_labels(
+    truth: Integer[Tensor, "*space"], prediction: Integer[Tensor, "*space"], *, threshold: float = 0.5
+) -> Matching:
     """``match_optimal`` of the instances of two label maps (0 is background), by rank of their labels."""
     return match_optimal(instance_iou(truth, prediction)[0], threshold=threshold)
 
 
-def dsb_score(tables: Sequence[Float[Tensor, "_ _"]], *, thresholds: Sequence[float] = DSB_THRESHOLDS, empty: float = 1.0) -> float:
+def dsb_score(
+    tables: Sequence[Float[Tensor, "_ _"]], *, thresholds: Sequence[float] = DSB_THRESHOLDS, empty: float = 1.0
+) -> float:
     """The 2018 Data Science Bowl: the threat score, averaged over ``thresholds`` within an image, then over images.
 
-    ``tables`` holds one IoU table an image (``overlap.mask_iou`` or ``overlap.instance_iou``). ``empty`` is the score of an image
-    with neither truth nor prediction. A pair counts at or above the threshold; the challenge's own script wants it above.
+    ``tables`` holds one IoU table an image (``overlap.mask_iou`` or ``overlap.instance_iou``). ``empty`` is the score
+    of an image with neither truth nor prediction. A pair counts at or above the threshold; the challenge's own script
+    wants it above.
     """
     if not len(tables) or not len(thresholds):
-        raise _check.refuse("at least one image and one threshold", f"{len(tables)} and {len(thresholds)}", "pass one IoU table an image")
+        raise _check.refuse(
+            "at least one image and one threshold",
+            f"{len(tables)} and {len(thresholds)}",
+            "pass one IoU table an image",
+        )
     scores = [match_optimal(table, threshold=t).counts.threat_score for table in tables for t in thresholds]
     return float(torch.tensor(scores, dtype=torch.float64).nan_to_num(nan=empty).mean())
 

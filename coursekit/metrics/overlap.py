@@ -1,8 +1,8 @@
 """How much two masks share: Dice, intersection over union, and the table of all pairs.
 
-With A the truth and B the prediction, ``IoU = |A ∩ B| / |A ∪ B|`` and ``Dice = 2 |A ∩ B| / (|A| + |B|)``; Dice = 2 IoU / (1 + IoU).
-Both are 0/0 when both masks are empty: the value then is the argument ``empty``. Results are float64, so that
-an IoU of 7/10 is not below a threshold of 0.7. Any rank: ``(*, H, W)`` and ``(*, D, H, W)`` alike.
+With A the truth and B the prediction, ``IoU = |A ∩ B| / |A ∪ B|`` and ``Dice = 2 |A ∩ B| / (|A| + |B|)``; Dice = 2
+IoU / (1 + IoU). Both are 0/0 when both masks are empty: the value then is the argument ``empty``. Results are
+float64, so that an IoU of 7/10 is not below a threshold of 0.7. Any rank: ``(*, H, W)`` and ``(*, D, H, W)`` alike.
 
 Source: Jaccard 1912; Dice, Ecology 26 (1945). Lecture 04.
 """
@@ -14,7 +14,9 @@ from torch import Tensor
 from coursekit import _check
 
 
-def dice(truth: Bool[Tensor, "*space"], prediction: Bool[Tensor, "*space"], *, empty: float = 1.0) -> Float64[Tensor, ""]:
+def dice(
+    truth: Bool[Tensor, "*space"], prediction: Bool[Tensor, "*space"], *, empty: float = 1.0
+) -> Float64[Tensor, ""]:
     """Dice coefficient of two masks.
 
     ``empty`` is the answer for two empty masks: 1 (nothing to find, nothing found) or NaN (leave it out of a mean).
@@ -23,7 +25,9 @@ def dice(truth: Bool[Tensor, "*space"], prediction: Bool[Tensor, "*space"], *, e
     return torch.where(a + b > 0, 2 * shared / (a + b).clamp(min=1), empty)
 
 
-def iou(truth: Bool[Tensor, "*space"], prediction: Bool[Tensor, "*space"], *, empty: float = 1.0) -> Float64[Tensor, ""]:
+def iou(
+    truth: Bool[Tensor, "*space"], prediction: Bool[Tensor, "*space"], *, empty: float = 1.0
+) -> Float64[Tensor, ""]:
     """Intersection over union of two masks; ``empty`` as in ``dice``."""
     shared, a, b = _counts(truth, prediction)
     return torch.where(a + b > 0, shared / (a + b - shared).clamp(min=1), empty)
@@ -32,7 +36,9 @@ def iou(truth: Bool[Tensor, "*space"], prediction: Bool[Tensor, "*space"], *, em
 def label_overlap(
     truth: Integer[Tensor, "*space"], prediction: Integer[Tensor, "*space"], *, labels: int, empty: float = 1.0
 ) -> tuple[Float64[Tensor, "labels"], Float64[Tensor, "labels"]]:
-    """Dice and IoU of each class 0 … ``labels`` − 1 of two maps of class numbers; ``empty`` where neither map has the class."""
+    """Dice and IoU of each class 0 … ``labels`` − 1 of two maps of class numbers; ``empty`` where neither map has the
+    class.
+    """
     _check_same(truth, prediction)
     for name, x in (("truth", truth), ("prediction", prediction)):
         _check.integer(name, x)
@@ -40,11 +46,15 @@ def label_overlap(
     table = _contingency(truth, prediction, labels, labels)
     shared, total = table.diagonal(), table.sum(0) + table.sum(1)
     both = total > 0
-    return torch.where(both, 2 * shared / total.clamp(min=1), empty), torch.where(both, shared / (total - shared).clamp(min=1), empty)
+    return torch.where(both, 2 * shared / total.clamp(min=1), empty), torch.where(
+        both, shared / (total - shared).clamp(min=1), empty
+    )
 
 
 def mask_iou(truth: Bool[Tensor, "N *space"], prediction: Bool[Tensor, "M *space"]) -> Float64[Tensor, "N M"]:
-    """IoU of every true mask with every predicted one, as one matrix product. Two empty masks overlap 0: there is nothing to match."""
+    """IoU of every true mask with every predicted one, as one matrix product. Two empty masks overlap 0: there is
+    nothing to match.
+    """
     for name, x in (("truth", truth), ("prediction", prediction)):
         _check.boolean(name, x)
     if not truth.ndim or truth.shape[1:] != prediction.shape[1:]:
@@ -95,8 +105,14 @@ def _with_background(labels: Tensor) -> tuple[Tensor, Tensor]:
 
 def _contingency(a: Tensor, b: Tensor, rows: int, columns: int) -> Float64[Tensor, "rows columns"]:
     """Voxels with label i in ``a`` and j in ``b``."""
-    return torch.bincount((a.long() * columns + b.long()).flatten(), minlength=rows * columns).reshape(rows, columns).double()
+    return (
+        torch.bincount((a.long() * columns + b.long()).flatten(), minlength=rows * columns)
+        .reshape(rows, columns)
+        .double()
+    )
 
 
-def _table_iou(shared: Float64[Tensor, "N M"], a: Float64[Tensor, "N"], b: Float64[Tensor, "M"]) -> Float64[Tensor, "N M"]:
+def _table_iou(
+    shared: Float64[Tensor, "N M"], a: Float64[Tensor, "N"], b: Float64[Tensor, "M"]
+) -> Float64[Tensor, "N M"]:
     return shared / (a[:, None] + b - shared).clamp(min=1)

@@ -52,9 +52,11 @@ class Interval:
 
 
 def regression(truth: Float[Tensor, "N"], prediction: Float[Tensor, "N"]) -> Regression:
-    """MAE, RMSE, R² = 1 − Σ(p − t)² / Σ(t − mean t)², and bias. R² is below 0 for what is worse than the mean of the truth.
+    """MAE, RMSE, R² = 1 − Σ(p − t)² / Σ(t − mean t)², and bias. R² is below 0 for what is worse than the mean of the
+    truth.
 
-    It is the share of variance explained, not the squared correlation: a constant offset costs. Needs at least one case.
+    It is the share of variance explained, not the squared correlation: a constant offset costs. Needs at least one
+    case.
     """
     n = _check_pair(truth, prediction, least=1)
     t, error = truth.double(), prediction.double() - truth.double()
@@ -77,8 +79,8 @@ def _check_pair(truth: Tensor, prediction: Tensor, *, least: int) -> int:
 def bland_altman(truth: Float[Tensor, "N"], prediction: Float[Tensor, "N"], *, z: float = 1.96) -> BlandAltman:
     """Agreement of two measurements: bias ± z standard deviations (n − 1 below) of prediction − truth. Needs two cases.
 
-    Standard errors: sd / √n for the bias, about sd √(3 / n) for each limit. To draw: (truth + prediction) / 2 against the difference.
-    Source: Bland and Altman 1986.
+    Standard errors: sd / √n for the bias, about sd √(3 / n) for each limit. To draw: (truth + prediction) / 2 against
+    the difference. Source: Bland and Altman 1986.
     """
     n = _check_pair(truth, prediction, least=2)
     _check.positive("z", z)
@@ -88,15 +90,22 @@ def bland_altman(truth: Float[Tensor, "N"], prediction: Float[Tensor, "N"], *, z
 
 
 def bootstrap(
-    statistic: Callable[..., float], *samples: Tensor, generator: torch.Generator, repeats: int = 1000, level: float = 0.95
+    statistic: Callable[..., float],
+    *samples: Tensor,
+    generator: torch.Generator,
+    repeats: int = 1000,
+    level: float = 0.95,
 ) -> Interval:
     """The percentile interval of ``statistic(*samples)`` under drawing cases with replacement (Efron 1979).
 
-    ``samples``: tensors with one row a case, drawn together: ``bootstrap(lambda t, p: regression(t, p).mae, truth, prediction,
-    generator=g)``. The rows must be independent: one a patient, not one a frame. A resample whose statistic is NaN is left out.
+    ``samples``: tensors with one row a case, drawn together: ``bootstrap(lambda t, p: regression(t, p).mae, truth,
+    prediction, generator=g)``. The rows must be independent: one a patient, not one a frame. A resample whose
+    statistic is NaN is left out.
     """
     if not samples or not len(samples[0]) or any(len(s) != len(samples[0]) for s in samples):
-        raise _check.refuse("samples with one row a case", [tuple(s.shape) for s in samples], "give every sample the same cases")
+        raise _check.refuse(
+            "samples with one row a case", [tuple(s.shape) for s in samples], "give every sample the same cases"
+        )
     n = len(samples[0])
     draws = resamples(n, generator=generator, repeats=repeats)
     values = torch.tensor([statistic(*(s[rows.to(s.device)] for s in samples)) for rows in draws], dtype=torch.float64)

@@ -1,8 +1,9 @@
 """Masks as run lengths: COCO's form, which keeps a mask in as many numbers as it has column crossings.
 
-A mask ``(H, W)`` is read down its columns (column-major) and written as the lengths of its runs, background first, so the
-first length may be 0. COCO files hold those lengths as text: six bits a character, each length as the difference from
-the one before the last (``LEB128`` with 5 payload bits; pycocotools ``maskApi.c``). Evaluation works on the CPU in NumPy.
+A mask ``(H, W)`` is read down its columns (column-major) and written as the lengths of its runs, background first, so
+the first length may be 0. COCO files hold those lengths as text: six bits a character, each length as the difference
+from the one before the last (``LEB128`` with 5 payload bits; pycocotools ``maskApi.c``). Evaluation works on the CPU
+in NumPy.
 
 Source: Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014, and the COCO API. Lecture 04.
 """
@@ -59,7 +60,9 @@ class RunLengths:
 
     def take(self, index: Ints) -> "RunLengths":
         """The masks with these numbers, in this order."""
-        return RunLengths(self.counts[ragged(self.starts[index], self.runs[index])], self.runs[index], self.sizes[index])
+        return RunLengths(
+            self.counts[ragged(self.starts[index], self.runs[index])], self.runs[index], self.sizes[index]
+        )
 
 
 def ragged(starts: Ints, lengths: Ints) -> Int64[np.ndarray, "Q"]:
@@ -86,7 +89,9 @@ def encode(masks: Masks) -> RunLengths:
 def decode(rle: RunLengths) -> Masks:
     """Boolean masks ``(N, H, W)`` of run lengths that share one size."""
     if not len(rle) or (rle.sizes != rle.sizes[0]).any():
-        raise _check.refuse("masks of one size, at least one", f"{len(rle)} masks of several", "decode them one size at a time")
+        raise _check.refuse(
+            "masks of one size, at least one", f"{len(rle)} masks of several", "decode them one size at a time"
+        )
     h, w = rle.sizes[0].tolist()
     pixels = np.repeat(rle.foreground, rle.counts)
     return torch.from_numpy(pixels.reshape(len(rle), w, h)).transpose(1, 2)
@@ -126,8 +131,9 @@ def _boxes(rle: RunLengths) -> Float64[np.ndarray, "N 4"]:
 def intersections(a: RunLengths, b: RunLengths, pair_a: Ints, pair_b: Ints) -> Int64[np.ndarray, "P"]:
     """Pixels shared by mask ``pair_a[i]`` of ``a`` and mask ``pair_b[i]`` of ``b`` (equal sizes), for every i.
 
-    Let F(t) be the number of a's foreground pixels before pixel t: a line of slope 0 or 1 from run end to run end. A run
-    ``[s, e)`` of b then shares ``F(e) - F(s)`` pixels with a. One interpolation serves all pairs: masks follow each other on one axis.
+    Let F(t) be the number of a's foreground pixels before pixel t: a line of slope 0 or 1 from run end to run end. A
+    run ``[s, e)`` of b then shares ``F(e) - F(s)`` pixels with a. One interpolation serves all pairs: masks follow
+    each other on one axis.
     """
     axis = _running_total(a.counts).astype(np.float64)  # exact below 2**53
     foreground = a.before.astype(np.float64)
@@ -161,7 +167,9 @@ def from_coco(segmentations: Sequence[Mapping[str, object]]) -> RunLengths:
     try:
         raw, size = zip(*((s["counts"], s["size"]) for s in segmentations)) if segmentations else ((), ())
     except (TypeError, KeyError):
-        raise _check.refuse("segmentations {'size', 'counts'}", "another form", "turn polygons into run lengths first") from None
+        raise _check.refuse(
+            "segmentations {'size', 'counts'}", "another form", "turn polygons into run lengths first"
+        ) from None
     sizes = np.array(size, np.int64).reshape(-1, 2)
     lists = np.array([isinstance(c, list) for c in raw], bool)
     plain = [c for c in raw if isinstance(c, list)]
@@ -196,7 +204,9 @@ def _read_block(text: bytes, size: Int64[np.ndarray, "N"]) -> tuple[Int32[np.nda
     code = np.frombuffer(text, np.uint8) - np.uint8(48)
     ends = np.flatnonzero(code < 32)  # bit 5: another character follows
     if (code > 63).any() or (code[np.cumsum(size)[size > 0] - 1] > 31).any():
-        raise _check.refuse("counts in COCO's six-bit text", "other characters or a cut text", "write them with to_coco")
+        raise _check.refuse(
+            "counts in COCO's six-bit text", "other characters or a cut text", "write them with to_coco"
+        )
     length = np.diff(ends, prepend=-1)
     starts = ends - length + 1
     value = (code[starts] & 31).astype(np.int64)

@@ -17,7 +17,8 @@ __all__ = ["Roc", "roc"]
 
 @dataclass(frozen=True, eq=False)
 class Roc:
-    """One point a distinct score, strictest first, from (0, 0) at threshold +∞; called positive is a score >= the threshold.
+    """One point a distinct score, strictest first, from (0, 0) at threshold +∞; called positive is a score >= the
+    threshold.
 
     ``sensitivity`` is NaN without positives, ``false_positive_rate`` without negatives, ``auc`` without either.
     """
@@ -31,7 +32,9 @@ class Roc:
 
 
 def roc(truth: Bool[Tensor, "N"], scores: Float[Tensor, "N"]) -> Roc:
-    """Curve and area. The area is the chance that a positive scores above a negative, ties counting half (Hanley and McNeil 1982)."""
+    """Curve and area. The area is the chance that a positive scores above a negative, ties counting half (Hanley and
+    McNeil 1982).
+    """
     (n,) = _check.tensor("truth", truth, "N", "pass one bool a case")
     _check.boolean("truth", truth)
     _check.tensor("scores", scores, str(n), "pass one score a case")

@@ -1,11 +1,11 @@
 """How far two outlines are apart, in millimetres.
 
-The surface of a mask is its voxels with a face on the outside (the border of the image is outside). Distances run between voxel
-centres, from each surface voxel to the nearest one of the other mask. Other tools weigh by area or count corners as neighbours, so
-figures from different tools differ by a fraction of a voxel.
+The surface of a mask is its voxels with a face on the outside (the border of the image is outside). Distances run
+between voxel centres, from each surface voxel to the nearest one of the other mask. Other tools weigh by area or
+count corners as neighbours, so figures from different tools differ by a fraction of a voxel.
 
-If both masks are empty they agree: every distance is 0 and the surface Dice 1. If one is empty, the distances are infinite and the
-surface Dice 0: count such cases apart, a mean over them says nothing.
+If both masks are empty they agree: every distance is 0 and the surface Dice 1. If one is empty, the distances are
+infinite and the surface Dice 0: count such cases apart, a mean over them says nothing.
 """
 
 import math
@@ -67,9 +67,13 @@ def _check_masks(truth: Tensor, prediction: Tensor, spacing_mm: Sequence[float])
     for name, mask in [("truth", truth), ("prediction", prediction)]:
         _check.boolean(name, mask)
     if truth.shape != prediction.shape or not truth.ndim:
-        raise _check.refuse("two masks of one shape", f"{tuple(truth.shape)} and {tuple(prediction.shape)}", "resample one to the other")
+        raise _check.refuse(
+            "two masks of one shape", f"{tuple(truth.shape)} and {tuple(prediction.shape)}", "resample one to the other"
+        )
     if len(spacing_mm) != truth.ndim:
-        raise _check.refuse(f"spacing_mm of {truth.ndim} numbers", tuple(spacing_mm), "give one an axis, e.g. (D, H, W)")
+        raise _check.refuse(
+            f"spacing_mm of {truth.ndim} numbers", tuple(spacing_mm), "give one an axis, e.g. (D, H, W)"
+        )
     _check.positive("spacing_mm", tuple(spacing_mm))
 
 
@@ -86,9 +90,9 @@ def surface_record(
 ) -> SurfaceRecord:
     """Hausdorff distance, its 95th percentile, average symmetric surface distance and surface Dice of two masks.
 
-    ``hausdorff_mm`` and ``hd95_mm`` are the larger of the two directions (percentiles interpolated linearly); ``assd_mm`` is the mean
-    over all voxels of both surfaces; ``surface_dice`` counts both, and as near what equals the tolerance but for rounding.
-    Source: Nikolov et al. 2021 (surface Dice); Maier-Hein et al. 2024.
+    ``hausdorff_mm`` and ``hd95_mm`` are the larger of the two directions (percentiles interpolated linearly);
+    ``assd_mm`` is the mean over all voxels of both surfaces; ``surface_dice`` counts both, and as near what equals
+    the tolerance but for rounding. Source: Nikolov et al. 2021 (surface Dice); Maier-Hein et al. 2024.
     """
     _check.positive("tolerance_mm", tolerance_mm, zero=True)
     there, back = surface_distances(truth, prediction, spacing_mm=spacing_mm)

@@ -1,7 +1,8 @@
 """When did it happen: events as stretches of time, matched by temporal overlap.
 
-An event is (start, end) in seconds, half-open, start <= end; two events that only touch do not overlap. One class at a time: call once
-a class and average. This AP takes the area under the precision envelope at every recall (VOC 2010, ActivityNet), not at 101 recalls.
+An event is (start, end) in seconds, half-open, start <= end; two events that only touch do not overlap. One class at
+a time: call once a class and average. This AP takes the area under the precision envelope at every recall (VOC 2010,
+ActivityNet), not at 101 recalls.
 """
 
 import math
@@ -45,7 +46,9 @@ def temporal_iou(truth: Float[Tensor, "E 2"], prediction: Float[Tensor, "P 2"]) 
         _check_events(name, events)
     dtype = _check.wide_dtype(truth, prediction)
     truth, prediction = truth.to(dtype), prediction.to(dtype)
-    both = torch.minimum(truth[:, None, 1], prediction[None, :, 1]) - torch.maximum(truth[:, None, 0], prediction[None, :, 0])
+    both = torch.minimum(truth[:, None, 1], prediction[None, :, 1]) - torch.maximum(
+        truth[:, None, 0], prediction[None, :, 0]
+    )
     both = both.clamp(min=0)  # (E, P)
     either = (truth[:, 1] - truth[:, 0])[:, None] + (prediction[:, 1] - prediction[:, 0])[None] - both
     return both / either.where(either > 0, 1)
@@ -61,10 +64,11 @@ def _check_events(name: str, events: Tensor) -> None:
 def match_events(
     truth: Float[Tensor, "E 2"], prediction: Float[Tensor, "P 2"], scores: Float[Tensor, "P"], *, threshold: float = 0.5
 ) -> EventMatch:
-    """Each prediction, best score first, takes the event not yet taken that it overlaps most, if their IoU is >= ``threshold``.
+    """Each prediction, best score first, takes the event not yet taken that it overlaps most, if their IoU is >=
+    ``threshold``.
 
-    This is ActivityNet's rule; Pascal VOC's would not look at the second-best event. Ties are its too, those of ``argsort()[::-1]``: of
-    equal scores the later prediction goes first, of equal overlaps the later event is taken.
+    This is ActivityNet's rule; Pascal VOC's would not look at the second-best event. Ties are its too, those of
+    ``argsort()[::-1]``: of equal scores the later prediction goes first, of equal overlaps the later event is taken.
     """
     _check.tensor("scores", scores, str(len(prediction)), "pass one score a prediction")
     _check.floating("scores", scores)
@@ -100,10 +104,13 @@ def average_precision(
 ) -> float:
     """AP of one class over several videos, matched within each video and ranked over all of them by score.
 
-    NaN without any event, 0 with events and no prediction. Average over thresholds for ActivityNet's mean AP (0.5, 0.55 … 0.95).
+    NaN without any event, 0 with events and no prediction. Average over thresholds for ActivityNet's mean AP (0.5,
+    0.55 … 0.95).
     """
     if not len(truth) == len(prediction) == len(scores):
-        raise _check.refuse("one entry a video, three times", f"{len(truth)}, {len(prediction)}, {len(scores)}", "list every video")
+        raise _check.refuse(
+            "one entry a video, three times", f"{len(truth)}, {len(prediction)}, {len(scores)}", "list every video"
+        )
     _check_threshold(threshold)
     events = sum(map(len, truth))
     if events == 0:

@@ -1,7 +1,9 @@
-"""Two networks on the beating heart (Ouyang et al. 2020): one draws the ventricle in a frame, one tells the ejection fraction of a clip.
+"""Two networks on the beating heart (Ouyang et al. 2020): one draws the ventricle in a frame, one tells the ejection
+fraction of a clip.
 
-The first is a 2D U-Net (``coursekit.models.unet``). The second is a residual network of (2+1)D convolutions: each 3D convolution is taken
-apart into one over space and one over time, with a ReLU between and as many parameters as the 3D one (Tran et al. 2018, section 3.5).
+The first is a 2D U-Net (``coursekit.models.unet``). The second is a residual network of (2+1)D convolutions: each 3D
+convolution is taken apart into one over space and one over time, with a ReLU between and as many parameters as the 3D
+one (Tran et al. 2018, section 3.5).
 """
 
 import itertools
@@ -16,13 +18,17 @@ from .unet import UNet
 
 
 def middle_width(inputs: int, outputs: int) -> int:
-    """Channels between space and time that give a (2+1)D convolution about the parameters of 3×3×3: ⌊27 i o / (9 i + 3 o)⌋."""
+    """Channels between space and time that give a (2+1)D convolution about the parameters of 3×3×3: ⌊27 i o / (9 i + 3
+    o)⌋.
+    """
     _check.positive("inputs and outputs", (inputs, outputs))
     return (27 * inputs * outputs) // (9 * inputs + 3 * outputs)
 
 
 class Conv2Plus1D(nn.Sequential):
-    """3×3 over space, batch norm, ReLU, 3 over time: ``(N, inputs, T, H, W) -> (N, outputs, T / s, H / s, W / s)``, rounded up."""
+    """3×3 over space, batch norm, ReLU, 3 over time: ``(N, inputs, T, H, W) -> (N, outputs, T / s, H / s, W / s)``,
+    rounded up.
+    """
 
     def __init__(self, inputs: int, outputs: int, middle: int, *, stride: int = 1) -> None:
         super().__init__(
@@ -39,7 +45,9 @@ class ResidualBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
         super().__init__()
         middle = middle_width(inputs, outputs)
-        self.conv1 = nn.Sequential(Conv2Plus1D(inputs, outputs, middle, stride=stride), nn.BatchNorm3d(outputs), nn.ReLU(inplace=True))
+        self.conv1 = nn.Sequential(
+            Conv2Plus1D(inputs, outputs, middle, stride=stride), nn.BatchNorm3d(outputs), nn.ReLU(inplace=True)
+        )
         self.conv2 = nn.Sequential(Conv2Plus1D(outputs, outputs, middle), nn.BatchNorm3d(outputs))
         self.around = None
         if stride != 1 or inputs != outputs:
@@ -53,11 +61,14 @@ class ResidualBlock(nn.Module):
 class EFRegressor(nn.Module):
     """Ejection fraction in percent from a clip: ``(N, C, T, H, W) -> (N,)``.
 
-    A stem that halves space and looks at three frames, one residual block a width (each but the first halves space and time), a
-    mean over what is left, one number. It starts at ``mean_percent``, what to say of a clip not looked at; set it from the training set.
+    A stem that halves space and looks at three frames, one residual block a width (each but the first halves space
+    and time), a mean over what is left, one number. It starts at ``mean_percent``, what to say of a clip not looked
+    at; set it from the training set.
     """
 
-    def __init__(self, *, in_channels: int = 1, widths: Sequence[int] = (16, 24, 32), mean_percent: float = 50.0) -> None:
+    def __init__(
+        self, *, in_channels: int = 1, widths: Sequence[int] = (16, 24, 32), mean_percent: float = 50.0
+    ) -> None:
         super().__init__()
         first = widths[0]
         self.stem = nn.Sequential(

@@ -1,8 +1,9 @@
 """EfficientNet-lite0: an ImageNet network small enough for a laptop, whose features serve other tasks.
 
-Sixteen inverted residual blocks (Sandler et al. 2018): widen by a 1×1 convolution, look around channel by channel, narrow again.
-The "lite" variant of Tan and Le 2019 has ReLU6 in place of swish and no squeeze-and-excitation. The names of the layers, underscores
-included, are those of the published weights (``coursekit data fetch imagenet_weights``), so that they load as they are.
+Sixteen inverted residual blocks (Sandler et al. 2018): widen by a 1×1 convolution, look around channel by channel,
+narrow again. The "lite" variant of Tan and Le 2019 has ReLU6 in place of swish and no squeeze-and-excitation. The
+names of the layers, underscores included, are those of the published weights (``coursekit data fetch
+imagenet_weights``), so that they load as they are.
 """
 
 from pathlib import Path
@@ -40,7 +41,9 @@ def norm(channels: int) -> nn.BatchNorm2d:
 
 
 class Block(nn.Module):
-    """Widen, look around, narrow; the input is added where the shape stays: ``(N, inputs, H, W) -> (N, outputs, H // stride, …)``."""
+    """Widen, look around, narrow; the input is added where the shape stays: ``(N, inputs, H, W) -> (N, outputs, H //
+    stride, …)``.
+    """
 
     def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int, widening: int) -> None:
         super().__init__()
@@ -107,13 +110,17 @@ def _check_images(x: Tensor) -> None:
     """Images or, once inflated, clips."""
     _check.floating("x", x)
     if x.ndim not in (4, 5) or x.shape[1] != 3:
-        raise _check.refuse("x of shape (N, 3, H, W)", tuple(x.shape), "give three channels; repeat a grey one three times")
+        raise _check.refuse(
+            "x of shape (N, 3, H, W)", tuple(x.shape), "give three channels; repeat a grey one three times"
+        )
     if min(x.shape[-2:]) < STRIDES[-1]:
         raise _check.refuse(f"images of at least {STRIDES[-1]} pixels a side", tuple(x.shape[-2:]), "enlarge them")
 
 
 def efficientnet_lite0(weights: Path | None = None) -> EfficientNetLite0:
-    """The network ready to use (in evaluation mode), with the published ImageNet weights of the file ``weights``, or untrained."""
+    """The network ready to use (in evaluation mode), with the published ImageNet weights of the file ``weights``, or
+    untrained.
+    """
     net = EfficientNetLite0()
     if weights is not None:
         net.load_state_dict(torch.load(weights, weights_only=True, map_location="cpu"))
@@ -121,11 +128,14 @@ def efficientnet_lite0(weights: Path | None = None) -> EfficientNetLite0:
 
 
 def prepare(images: Num[Tensor, "N 3 H W"], *, size: int | None = SIZE) -> Float[Tensor, "N 3 H2 W2"]:
-    """Colours 0 … 255 to what the network was trained on, (x − 127) / 128, the middle square shrunk or enlarged to ``size`` pixels.
+    """Colours 0 … 255 to what the network was trained on, (x − 127) / 128, the middle square shrunk or enlarged to
+    ``size`` pixels.
 
     ``size=None`` keeps the image's own size and shape.
     """
-    _, _, height, width = _check.tensor("images", images, "N 3 H W", "give three channels; repeat a grey one three times")
+    _, _, height, width = _check.tensor(
+        "images", images, "N 3 H W", "give three channels; repeat a grey one three times"
+    )
     _check.within("images", images, 0, 255, "scale grey levels to 0 … 255 first")
     x = images if images.is_floating_point() else images.float()
     if size is not None:

@@ -1,7 +1,8 @@
 """The Inception module and its network, in 2D for images and in 3D (I3D) for clips, by one body.
 
-Layers have the same names in both, so a 2D network's weights become the 3D network's by ``ops.inflate.inflate_state``; a still clip then
-gives what the image gives. Time is padded with the first and last frame, as that equality asks for.
+Layers have the same names in both, so a 2D network's weights become the 3D network's by
+``ops.inflate.inflate_state``; a still clip then gives what the image gives. Time is padded with the first and last
+frame, as that equality asks for.
 """
 
 from typing import NamedTuple
@@ -15,7 +16,9 @@ from ..ops.inflate import PaddedConv3d, PaddedMaxPool3d
 
 
 class Branches(NamedTuple):
-    """Channels of one module: 1×1; 1×1 then 3×3; 1×1 then a second 3×3 (5×5 in GoogLeNet, 3×3 in I3D); 1×1 after the pool."""
+    """Channels of one module: 1×1; 1×1 then 3×3; 1×1 then a second 3×3 (5×5 in GoogLeNet, 3×3 in I3D); 1×1 after the
+    pool.
+    """
 
     one: int
     reduce3: int
@@ -54,7 +57,9 @@ FULL = Plan(  # Szegedy et al. 2015, table 1, as in I3D
 
 
 def conv(inputs: int, outputs: int, kernel: int, *, ndim: int, stride: int = 1, stride_time: int = 1) -> nn.Sequential:
-    """Convolution of ``kernel`` along every axis, batch norm, ReLU; the size stays, or is divided by ``stride`` and rounded up."""
+    """Convolution of ``kernel`` along every axis, batch norm, ReLU; the size stays, or is divided by ``stride`` and
+    rounded up.
+    """
     if ndim == 2:
         layer: nn.Module = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
     else:
@@ -72,7 +77,8 @@ def pool(*, ndim: int, stride: int, frames: int = 3, stride_time: int = 1) -> nn
 
 
 class InceptionModule(nn.Module):
-    """Four looks at the same input, of several widths, side by side: ``(N, inputs, *size) -> (N, branches.outputs, *size)``.
+    """Four looks at the same input, of several widths, side by side: ``(N, inputs, *size) -> (N, branches.outputs,
+    *size)``.
 
     Source: Szegedy et al. 2015, figure 2b; Carreira and Zisserman 2017, figure 3.
     """
@@ -91,15 +97,24 @@ class InceptionModule(nn.Module):
 
 
 class Inception(nn.Module):
-    """Stem, Inception modules with pools between, average over space and time, class: ``(N, C, [T,] H, W) -> (N, classes)``.
+    """Stem, Inception modules with pools between, average over space and time, class: ``(N, C, [T,] H, W) -> (N,
+    classes)``.
 
-    ``ndim=2`` is GoogLeNet's trunk (batch norm instead of its two side exits), ``ndim=3`` I3D. Space is halved by the stem's convolution,
-    twice by its pools, and before every stage but the first. ``stride_time``: frames are halved by the stem's convolution and
-    before every stage but the first, as in I3D; off, every frame is kept, for short clips. ``FULL`` has the papers' sizes.
+    ``ndim=2`` is GoogLeNet's trunk (batch norm instead of its two side exits), ``ndim=3`` I3D. Space is halved by the
+    stem's convolution, twice by its pools, and before every stage but the first. ``stride_time``: frames are halved
+    by the stem's convolution and before every stage but the first, as in I3D; off, every frame is kept, for short
+    clips. ``FULL`` has the papers' sizes.
     """
 
     def __init__(
-        self, *, ndim: int, classes: int, in_channels: int = 3, plan: Plan = SMALL, stride_time: bool = False, dropout: float = 0.0
+        self,
+        *,
+        ndim: int,
+        classes: int,
+        in_channels: int = 3,
+        plan: Plan = SMALL,
+        stride_time: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         _check.one_of("ndim", ndim, (2, 3))

@@ -1,7 +1,8 @@
 """A small CNN on a patch around a nodule candidate, in three dimensions or, for comparison, in two, by one body.
 
-After Huang et al. 2017 (Lung nodule detection in CT using 3D convolutional neural networks, ISBI): convolutions and pools until little
-space is left, then a fully connected layer, then nodule or not. Ours is smaller and has batch norm: it learns in a minute on a CPU.
+After Huang et al. 2017 (Lung nodule detection in CT using 3D convolutional neural networks, ISBI): convolutions and
+pools until little space is left, then a fully connected layer, then nodule or not. Ours is smaller and has batch
+norm: it learns in a minute on a CPU.
 """
 
 import itertools
@@ -27,12 +28,18 @@ def conv_pool(inputs: int, outputs: int, *, ndim: int) -> nn.Sequential:
 class PatchFeatures(nn.Module):
     """What a patch looks like, in ``hidden`` numbers: ``(N, in_channels, *size) -> (N, hidden)``.
 
-    One convolution and pool a width, then a fully connected layer over what is left of the patch. ``size``: one number for all axes, or
-    one an axis, at least 2^len(widths) each.
+    One convolution and pool a width, then a fully connected layer over what is left of the patch. ``size``: one
+    number for all axes, or one an axis, at least 2^len(widths) each.
     """
 
     def __init__(
-        self, *, ndim: int, size: int | Sequence[int], in_channels: int = 1, widths: Sequence[int] = WIDTHS, hidden: int = 32
+        self,
+        *,
+        ndim: int,
+        size: int | Sequence[int],
+        in_channels: int = 1,
+        widths: Sequence[int] = WIDTHS,
+        hidden: int = 32,
     ) -> None:
         super().__init__()
         _check.one_of("ndim", ndim, tuple(LAYERS))
@@ -43,20 +50,28 @@ class PatchFeatures(nn.Module):
         _check.positive("widths, in_channels and hidden", (*widths, in_channels, hidden))
         self.in_channels, self.hidden = in_channels, hidden
         left = math.prod(n >> len(widths) for n in self.size)
-        self.convolutions = nn.Sequential(*(conv_pool(a, b, ndim=ndim) for a, b in itertools.pairwise([in_channels, *widths])))
+        self.convolutions = nn.Sequential(
+            *(conv_pool(a, b, ndim=ndim) for a, b in itertools.pairwise([in_channels, *widths]))
+        )
         self.connected = nn.Sequential(nn.Flatten(), nn.Linear(left * [in_channels, *widths][-1], hidden), nn.ReLU())
 
     def forward(self, x: Float[Tensor, "N C *space"]) -> Float[Tensor, "N F"]:
-        _check.tensor("x", x, f"N {self.in_channels} {' '.join(map(str, self.size))}", "cut patches of the size the network was made for")
+        _check.tensor(
+            "x",
+            x,
+            f"N {self.in_channels} {' '.join(map(str, self.size))}",
+            "cut patches of the size the network was made for",
+        )
         features: Tensor = self.connected(self.convolutions(x))
         return features
 
 
 class NoduleNet(nn.Module):
-    """Patches ``(N, in_channels, D, H, W)`` to logits ``(N, classes)``; with ``ndim=2``, one plane ``(N, in_channels, H, W)``.
+    """Patches ``(N, in_channels, D, H, W)`` to logits ``(N, classes)``; with ``ndim=2``, one plane ``(N, in_channels,
+    H, W)``.
 
-    At 24³ with the widths here 24,586 parameters, at 24² 8,314. ``dropout``: the share of features left out while training.
-    Source: Huang et al. 2017, in outline; the sizes are ours.
+    At 24³ with the widths here 24,586 parameters, at 24² 8,314. ``dropout``: the share of features left out while
+    training. Source: Huang et al. 2017, in outline; the sizes are ours.
     """
 
     def __init__(

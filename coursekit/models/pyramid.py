@@ -1,4 +1,5 @@
-"""Features at several scales: a body that halves the image again and again, and a way back up (Lin et al. 2017, section 3).
+"""Features at several scales: a body that halves the image again and again, and a way back up (Lin et al. 2017,
+section 3).
 
 The deep maps know what is there, the fine ones where. The pyramid adds what is known, doubled in size, to what is fine.
 """
@@ -13,22 +14,32 @@ from .. import _check
 
 
 def conv_norm_relu(inputs: int, outputs: int, *, halve: bool = False) -> nn.Sequential:
-    """Convolution, batch norm, ReLU: ``(N, inputs, H, W) -> (N, outputs, H, W)``, or ``(…, H // 2, W // 2)`` with ``halve``.
+    """Convolution, batch norm, ReLU: ``(N, inputs, H, W) -> (N, outputs, H, W)``, or ``(…, H // 2, W // 2)`` with
+    ``halve``.
 
-    Halving takes a 4×4 kernel, since that is centred on the 2×2 pixels its output stands for: cell ``i`` of the result then covers
-    ``[2i, 2i + 2)``, which is what RoIAlign takes for granted. A 3×3 kernel at stride 2 is centred half a pixel off.
+    Halving takes a 4×4 kernel, since that is centred on the 2×2 pixels its output stands for: cell ``i`` of the
+    result then covers ``[2i, 2i + 2)``, which is what RoIAlign takes for granted. A 3×3 kernel at stride 2 is centred
+    half a pixel off.
     """
     kernel, stride = (4, 2) if halve else (3, 1)
-    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
 
 
 class SmallBody(nn.Module):
-    """Stages of one halving and one more convolution each: maps of stride 2, 4, 8 …, ``(N, widths[i], H // 2^(i+1), W // 2^(i+1))``."""
+    """Stages of one halving and one more convolution each: maps of stride 2, 4, 8 …, ``(N, widths[i], H // 2^(i+1), W
+    // 2^(i+1))``.
+    """
 
     def __init__(self, in_channels: int = 1, widths: Sequence[int] = (16, 32, 48, 64)) -> None:
         super().__init__()
         pairs = itertools.pairwise([in_channels, *widths])
-        self.stages = nn.ModuleList(nn.Sequential(conv_norm_relu(a, b, halve=True), conv_norm_relu(b, b)) for a, b in pairs)
+        self.stages = nn.ModuleList(
+            nn.Sequential(conv_norm_relu(a, b, halve=True), conv_norm_relu(b, b)) for a, b in pairs
+        )
         self.widths, self.strides = tuple(widths), tuple(2 ** (i + 1) for i in range(len(widths)))
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -40,17 +51,27 @@ class SmallBody(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """``body(images)`` gives maps of ``widths``, finest first; out come maps of one ``width`` at those of ``strides`` that are asked for.
+    """``body(images)`` gives maps of ``widths``, finest first; out come maps of one ``width`` at those of ``strides``
+    that are asked for.
 
-    1×1 convolutions bring all maps to one width, each deeper one is doubled and added, a 3×3 convolution smooths the sum.
+    1×1 convolutions bring all maps to one width, each deeper one is doubled and added, a 3×3 convolution smooths the
+    sum.
     """
 
     def __init__(
-        self, body: nn.Module, *, widths: Sequence[int], strides: Sequence[int], out_strides: Sequence[int], width: int = 48
+        self,
+        body: nn.Module,
+        *,
+        widths: Sequence[int],
+        strides: Sequence[int],
+        out_strides: Sequence[int],
+        width: int = 48,
     ) -> None:
         super().__init__()
         if not set(out_strides) <= set(strides) or len(widths) != len(strides):
-            raise _check.refuse(f"out_strides among the body's {tuple(strides)}", tuple(out_strides), "ask for maps that the body has")
+            raise _check.refuse(
+                f"out_strides among the body's {tuple(strides)}", tuple(out_strides), "ask for maps that the body has"
+            )
         self.body, self.width = body, width
         self.first = strides.index(min(out_strides))  # finer maps are not needed
         self.picked = [strides.index(s) - self.first for s in out_strides]
@@ -69,7 +90,11 @@ class Pyramid(nn.Module):
 
 
 def small_pyramid(
-    in_channels: int = 1, *, widths: Sequence[int] = (16, 32, 48, 64), out_strides: Sequence[int] = (4, 8), width: int = 48
+    in_channels: int = 1,
+    *,
+    widths: Sequence[int] = (16, 32, 48, 64),
+    out_strides: Sequence[int] = (4, 8),
+    width: int = 48,
 ) -> Pyramid:
     """The course's own backbone, trained from the start."""
     body = SmallBody(in_channels, widths)

@@ -25,7 +25,9 @@ RoIOp = Callable[..., Tensor]
 
 
 def backbone(*, stride: int, in_channels: int = 1, width: int = 32) -> nn.Sequential:
-    """Halve the image ``log2(stride)`` times, then look around twice: ``(N, C, H, W) -> (N, width, H // stride, W // stride)``."""
+    """Halve the image ``log2(stride)`` times, then look around twice: ``(N, C, H, W) -> (N, width, H // stride, W //
+    stride)``.
+    """
     _check.one_of("stride", stride, (2, 4, 8, 16, 32))
     channels = [in_channels, *[width] * (stride.bit_length() - 1)]
     down = [conv_norm_relu(a, b, halve=True) for a, b in itertools.pairwise(channels)]
@@ -50,25 +52,35 @@ class MaskBranch(nn.Module):
     Source: He et al. 2017, figure 4 (the head of the C4 variant, narrower).
     """
 
-    def __init__(self, roi_op: RoIOp, *, stride: int = 8, width: int = 32, resolution: int = 14, in_channels: int = 1) -> None:
+    def __init__(
+        self, roi_op: RoIOp, *, stride: int = 8, width: int = 32, resolution: int = 14, in_channels: int = 1
+    ) -> None:
         super().__init__()
         self.roi_op, self.stride, self.resolution = roi_op, stride, resolution
         self.backbone = backbone(stride=stride, in_channels=in_channels, width=width)
         self.head = mask_head(width)
 
     def forward(self, images: Tensor, boxes: Sequence[Tensor]) -> Tensor:
-        """Mask logits ``(K, 2R, 2R)`` for images ``(N, C, H, W)`` and a list of ``N`` box tensors ``(L, 4)``, in pixels."""
+        """Mask logits ``(K, 2R, 2R)`` for images ``(N, C, H, W)`` and a list of ``N`` box tensors ``(L, 4)``, in
+        pixels.
+        """
         _check.tensor("images", images, "N C H W")
         if len(boxes) != len(images):
-            raise _check.refuse(f"{len(images)} box tensors", len(boxes), "give one an image, empty (0, 4) where there are no boxes")
+            raise _check.refuse(
+                f"{len(images)} box tensors", len(boxes), "give one an image, empty (0, 4) where there are no boxes"
+            )
         features = self.backbone(images)  # (N, width, H/stride, W/stride)
-        regions = self.roi_op(features, list(boxes), output_size=self.resolution, spatial_scale=1 / self.stride)  # (K, width, R, R)
+        regions = self.roi_op(
+            features, list(boxes), output_size=self.resolution, spatial_scale=1 / self.stride
+        )  # (K, width, R, R)
         logits: Tensor = self.head(regions)  # (K, 1, 2R, 2R)
         return logits[:, 0]
 
 
 def jitter(boxes: Tensor, *, amount: float, generator: torch.Generator) -> Tensor:
-    """Move each side of each box ``(N, 4)`` by a normal step of ``amount`` times its extent, as a region proposal would be off."""
+    """Move each side of each box ``(N, 4)`` by a normal step of ``amount`` times its extent, as a region proposal would
+    be off.
+    """
     count = _check.boxes("boxes", boxes)
     _check.positive("amount", amount, zero=True)
     extent = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)  # (N, 4): w, h, w, h
@@ -97,8 +109,9 @@ class Detections(NamedTuple):
 class Pooler(nn.Module):
     """A RoI operation on a pyramid: each box is read from the map that fits its size.
 
-    A box of √area s goes to the coarsest map of stride at most s / ``cells``, the finest if there is none (the idea of Lin et al. 2017,
-    equation 1, whose 224 pixels at stride 16 make ``cells`` 14; here small objects may still fill a map).
+    A box of √area s goes to the coarsest map of stride at most s / ``cells``, the finest if there is none (the idea
+    of Lin et al. 2017, equation 1, whose 224 pixels at stride 16 make ``cells`` 14; here small objects may still fill
+    a map).
     """
 
     def __init__(self, roi_op: RoIOp, *, strides: Sequence[int], cells: float = 7.0) -> None:
@@ -115,7 +128,9 @@ class Pooler(nn.Module):
         pooled = features[0].new_zeros(len(numbered), features[0].shape[1], size, size)
         for i, (x, stride) in enumerate(zip(features, self.strides, strict=True)):
             rows = (level == i).nonzero()[:, 0]
-            pooled = pooled.index_copy(0, rows, self.roi_op(x, numbered[rows], output_size=size, spatial_scale=1 / stride).to(pooled.dtype))
+            pooled = pooled.index_copy(
+                0, rows, self.roi_op(x, numbered[rows], output_size=size, spatial_scale=1 / stride).to(pooled.dtype)
+            )
         return pooled
 
 
@@ -125,7 +140,11 @@ class BoxHead(nn.Module):
     def __init__(self, width: int, classes: int, *, resolution: int = 7, hidden: int = 128) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Flatten(), nn.Linear(width * resolution**2, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, hidden), nn.ReLU(inplace=True)
+            nn.Flatten(),
+            nn.Linear(width * resolution**2, hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(inplace=True),
         )
         self.logits, self.offsets = nn.Linear(hidden, classes + 1), nn.Linear(hidden, 4 * (classes + 1))
 
@@ -138,9 +157,9 @@ class BoxHead(nn.Module):
 class MaskRCNN(nn.Module):
     """Backbone → proposals → each region classified, its box mended, its mask drawn (He et al. 2017, figure 1).
 
-    ``backbone`` takes images to a list of maps of one ``width`` at its ``strides`` (``coursekit.models.pyramid``). ``roi_op`` is what
-    cuts out the regions. ``sizes`` are the anchors' √area on each map, in pixels. In training ``model(images, targets, generator=g)``
-    gives the five losses; ``model(images)`` gives what it finds.
+    ``backbone`` takes images to a list of maps of one ``width`` at its ``strides`` (``coursekit.models.pyramid``).
+    ``roi_op`` is what cuts out the regions. ``sizes`` are the anchors' √area on each map, in pixels. In training
+    ``model(images, targets, generator=g)`` gives the five losses; ``model(images)`` gives what it finds.
     """
 
     WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # scale the box head's offsets to about one: He et al. 2017 after Girshick 2015
@@ -171,7 +190,9 @@ class MaskRCNN(nn.Module):
     def forward(
         self, images: Tensor, targets: Sequence[Target] | None = None, *, generator: Generator | None = None
     ) -> dict[str, Tensor] | list[Detections]:
-        """Images ``(N, C, H, W)``. With targets: the losses, sampled by ``generator``. Without: one ``Detections`` an image."""
+        """Images ``(N, C, H, W)``. With targets: the losses, sampled by ``generator``. Without: one ``Detections`` an
+        image.
+        """
         _check.tensor("images", images, "N C H W")
         features = self.backbone(images)
         raw = self.rpn(features)
@@ -180,16 +201,20 @@ class MaskRCNN(nn.Module):
         if targets is None:
             return self.detect(features, regions, size)
         if len(targets) != len(images) or generator is None:
-            raise _check.refuse(f"{len(images)} targets and a generator", f"{len(targets)}, {generator}", "give one target an image")
+            raise _check.refuse(
+                f"{len(images)} targets and a generator", f"{len(targets)}, {generator}", "give one target an image"
+            )
         objectness, rpn_box = rpn_loss(raw, [t.boxes for t in targets], generator=generator)
         return {"objectness": objectness, "rpn_box": rpn_box} | self.head_losses(features, regions, targets, generator)
 
     def head_losses(
         self, features: Sequence[Tensor], regions: Sequence[Tensor], targets: Sequence[Target], generator: Generator
     ) -> dict[str, Tensor]:
-        """Cross-entropy of the class, smooth L1 of the box of the true class, cross-entropy of its mask, over sampled regions.
+        """Cross-entropy of the class, smooth L1 of the box of the true class, cross-entropy of its mask, over sampled
+        regions.
 
-        A quarter of the regions overlap an object by 0.5 or more; the truth is among them, so that none goes unseen (He et al. 2017, 3.1).
+        A quarter of the regions overlap an object by 0.5 or more; the truth is among them, so that none goes unseen
+        (He et al. 2017, 3.1).
         """
         picked = [sample_regions(r, t, count=self.per_image, generator=generator) for r, t in zip(regions, targets)]
         boxes, index = [p.boxes for p in picked], [p.truth for p in picked]
@@ -215,7 +240,14 @@ class MaskRCNN(nn.Module):
         counts = [len(r) for r in regions]
         found = [
             best_boxes(
-                p, o, r, size, threshold=self.score_threshold, iou_threshold=self.nms_threshold, most=self.most, weights=self.WEIGHTS
+                p,
+                o,
+                r,
+                size,
+                threshold=self.score_threshold,
+                iou_threshold=self.nms_threshold,
+                most=self.most,
+                weights=self.WEIGHTS,
             )
             for p, o, r in zip(logits.float().softmax(1).split(counts), offsets.float().split(counts), regions)
         ]
@@ -232,7 +264,9 @@ class Sampled(NamedTuple):
     truth: Integer[Tensor, "S"]
 
 
-def sample_regions(regions: Tensor, target: Target, *, count: int, share: float = 0.25, generator: Generator) -> Sampled:
+def sample_regions(
+    regions: Tensor, target: Target, *, count: int, share: float = 0.25, generator: Generator
+) -> Sampled:
     """At most ``count`` of the proposals and the true boxes, ``share`` of them on an object (IoU at least 0.5)."""
     everything = torch.cat([regions, target.boxes.to(regions.dtype)])
     assigned = assign(box_ops.iou(target.boxes.to(regions.dtype), everything), low=0.5, high=0.5)
@@ -243,7 +277,11 @@ def sample_regions(regions: Tensor, target: Target, *, count: int, share: float 
 def mask_targets(masks: Bool[Tensor, "L H W"], boxes: Boxes, size: int) -> Float[Tensor, "L {size} {size}"]:
     """What the mask head should say: masks seen through their boxes, cut at one half."""
     numbered = torch.cat([torch.arange(len(boxes), device=boxes.device)[:, None].to(boxes.dtype), boxes], 1)
-    seen = roi_align(masks[:, None].to(boxes.dtype), numbered, size, sampling_ratio=2) if len(boxes) else boxes.new_zeros(0, 1, size, size)
+    seen = (
+        roi_align(masks[:, None].to(boxes.dtype), numbered, size, sampling_ratio=2)
+        if len(boxes)
+        else boxes.new_zeros(0, 1, size, size)
+    )
     return (seen[:, 0] > 0.5).to(boxes.dtype)
 
 
@@ -258,7 +296,9 @@ def best_boxes(
     most: int,
     weights: box_ops.Weights,
 ) -> tuple[Boxes, Float[Tensor, "K"], Integer[Tensor, "K"]]:
-    """Boxes, scores and labels of one image: every region for every class but the background, duplicates suppressed class by class."""
+    """Boxes, scores and labels of one image: every region for every class but the background, duplicates suppressed
+    class by class.
+    """
     r, c = probability.shape
     boxes = box_ops.decode(offsets.flatten(0, 1), regions.repeat_interleave(c, 0), weights=weights)  # (R·C, 4)
     boxes, scores = box_ops.clip(boxes, size), probability.flatten()

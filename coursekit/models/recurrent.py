@@ -1,8 +1,9 @@
-"""Networks with a memory: a cell is applied to one frame after the other and hands its state on (lecture sections 13 and 14).
+"""Networks with a memory: a cell is applied to one frame after the other and hands its state on (lecture sections 13
+and 14).
 
-``rnn_step`` and ``lstm_step`` are the equations. ``Recurrent`` applies one of them to a sequence; its parameters have the names, shapes and
-order of gates of ``torch.nn.RNN`` and ``torch.nn.LSTM``, so that either's ``state_dict`` fits the other. ``CNNRNN`` looks at every
-frame with a 2D network and lets a recurrent one read what it saw.
+``rnn_step`` and ``lstm_step`` are the equations. ``Recurrent`` applies one of them to a sequence; its parameters have
+the names, shapes and order of gates of ``torch.nn.RNN`` and ``torch.nn.LSTM``, so that either's ``state_dict`` fits
+the other. ``CNNRNN`` looks at every frame with a 2D network and lets a recurrent one read what it saw.
 """
 
 import math
@@ -19,7 +20,9 @@ CELLS = {"rnn": 1, "lstm": 4}  # gates of each
 
 
 class State(NamedTuple):
-    """What is handed from frame to frame: ``hidden`` is also the output; ``cell``, the long memory, is the LSTM's alone."""
+    """What is handed from frame to frame: ``hidden`` is also the output; ``cell``, the long memory, is the LSTM's
+    alone.
+    """
 
     hidden: Float[Tensor, "N M"]
     cell: Float[Tensor, "N M"]
@@ -31,9 +34,11 @@ def rnn_step(gates: Float[Tensor, "N M"], state: State) -> State:
 
 
 def lstm_step(gates: Float[Tensor, "N gates"], state: State) -> State:
-    """Forget a share f of the memory, write a share i of the new, show a share o of it: c' = f c + i g, h' = o tanh(c').
+    """Forget a share f of the memory, write a share i of the new, show a share o of it: c' = f c + i g, h' = o
+    tanh(c').
 
-    ``gates`` holds i, f, g, o, M numbers each, before their σ (tanh for g). Source: Hochreiter and Schmidhuber 1997, and Gers 2000 for f.
+    ``gates`` holds i, f, g, o, M numbers each, before their σ (tanh for g). Source: Hochreiter and Schmidhuber 1997,
+    and Gers 2000 for f.
     """
     i, f, g, o = gates.chunk(4, 1)  # (N, M) each
     cell = f.sigmoid() * state.cell + i.sigmoid() * g.tanh()
@@ -46,8 +51,8 @@ STEPS: dict[str, Callable[[Tensor, State], State]] = {"rnn": rnn_step, "lstm": l
 class Recurrent(nn.Module):
     """One cell, applied along a sequence: ``(N, T, inputs) -> (N, T, hidden)`` and the last state.
 
-    Equal to ``torch.nn.RNN`` or ``torch.nn.LSTM`` of one layer with ``batch_first=True`` on the same weights. Weights start uniform in
-    ±1/√hidden, drawn by ``generator`` if one is given.
+    Equal to ``torch.nn.RNN`` or ``torch.nn.LSTM`` of one layer with ``batch_first=True`` on the same weights. Weights
+    start uniform in ±1/√hidden, drawn by ``generator`` if one is given.
     """
 
     weight_ih_l0: nn.Parameter
@@ -61,7 +66,12 @@ class Recurrent(nn.Module):
         _check.positive("inputs and hidden", (inputs, hidden))
         self.inputs, self.hidden, self.cell = inputs, hidden, cell
         rows, bound = CELLS[cell] * hidden, 1 / math.sqrt(hidden)
-        shapes = {"weight_ih_l0": (rows, inputs), "weight_hh_l0": (rows, hidden), "bias_ih_l0": (rows,), "bias_hh_l0": (rows,)}
+        shapes = {
+            "weight_ih_l0": (rows, inputs),
+            "weight_hh_l0": (rows, hidden),
+            "bias_ih_l0": (rows,),
+            "bias_hh_l0": (rows,),
+        }
         for name, shape in shapes.items():
             self.register_parameter(name, nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator)))
 
@@ -79,11 +89,13 @@ class Recurrent(nn.Module):
 
 
 class CNNRNN(nn.Module):
-    """A 2D network on every frame, then a recurrent one over what it says, then a class: ``(N, C, T, H, W) -> (N, classes)``.
+    """A 2D network on every frame, then a recurrent one over what it says, then a class: ``(N, C, T, H, W) -> (N,
+    classes)``.
 
-    ``frame_net`` takes ``(N, C, H, W)`` to ``(N, width)``. Jointly: train the whole. In two steps: train ``frame_net`` on frames (or take
-    one that is trained), keep ``features`` of all clips, and train ``classify`` on those; far cheaper, but the frames never
-    learn what the sequence needs. Source: Donahue et al. 2015 (LRCN), section 3.
+    ``frame_net`` takes ``(N, C, H, W)`` to ``(N, width)``. Jointly: train the whole. In two steps: train
+    ``frame_net`` on frames (or take one that is trained), keep ``features`` of all clips, and train ``classify`` on
+    those; far cheaper, but the frames never learn what the sequence needs. Source: Donahue et al. 2015 (LRCN),
+    section 3.
     """
 
     def __init__(self, frame_net: nn.Module, *, width: int, classes: int, hidden: int = 32, cell: str = "lstm") -> None:

@@ -1,8 +1,9 @@
 """A U-Net that looks at one instance at a time, with the mask it was given, and draws its boundary again.
 
-After Hollandi et al. (nucleAIzer, bioRxiv 2019; Cell Systems 2020), who refine the masks of Mask R-CNN with a U-Net. A mask head answers
-on a grid of 28 × 28 whatever the size of the object; the refiner sees the image itself around it. Ours works on crops resampled to one
-size and starts from the mask it is given: before training it gives that mask back.
+After Hollandi et al. (nucleAIzer, bioRxiv 2019; Cell Systems 2020), who refine the masks of Mask R-CNN with a U-Net.
+A mask head answers on a grid of 28 × 28 whatever the size of the object; the refiner sees the image itself around it.
+Ours works on crops resampled to one size and starts from the mask it is given: before training it gives that mask
+back.
 """
 
 import torch
@@ -34,11 +35,16 @@ def through(masks: AnyMasks, boxes: Boxes, size: int) -> Float[Tensor, "N S S"]:
     if _check.boxes("boxes", boxes) != count:
         raise _check.refuse(f"{count} boxes", len(boxes), "pass one box a mask")
     planes = masks[:, None].to(boxes.dtype)  # (K, 1, H, W)
-    return roi_align(planes, list(boxes[:, None]), size, sampling_ratio=2)[:, 0] if count else boxes.new_zeros(0, size, size)
+    return (
+        roi_align(planes, list(boxes[:, None]), size, sampling_ratio=2)[:, 0]
+        if count
+        else boxes.new_zeros(0, size, size)
+    )
 
 
 def as_detected(masks: AnyMasks, boxes: Boxes, detected: Boxes, *, resolution: int = 28) -> Bool[Tensor, "N H W"]:
-    """The masks as a perfect mask head would give them in the boxes ``detected``: on a coarse grid, stretched over a box a little off.
+    """The masks as a perfect mask head would give them in the boxes ``detected``: on a coarse grid, stretched over a
+    box a little off.
 
     What to train a refiner on where no detector is at hand.
     """
@@ -47,17 +53,22 @@ def as_detected(masks: AnyMasks, boxes: Boxes, detected: Boxes, *, resolution: i
 
 
 class BoundaryRefiner(nn.Module):
-    """Crops ``(K, in_channels + 1, size, size)``, the mask last, to logits ``(K, size, size)`` of the mask as it should be.
+    """Crops ``(K, in_channels + 1, size, size)``, the mask last, to logits ``(K, size, size)`` of the mask as it
+    should be.
 
-    ``look`` cuts the crops, ``targets`` what they should give, ``refine`` does all for the masks of an image. ``margin``: how much of the
-    surroundings is seen, in extents of the box; a boundary further out cannot be reached.
+    ``look`` cuts the crops, ``targets`` what they should give, ``refine`` does all for the masks of an image.
+    ``margin``: how much of the surroundings is seen, in extents of the box; a boundary further out cannot be reached.
     """
 
-    def __init__(self, *, in_channels: int = 1, size: int = 48, margin: float = 0.25, base: int = 8, depth: int = 3) -> None:
+    def __init__(
+        self, *, in_channels: int = 1, size: int = 48, margin: float = 0.25, base: int = 8, depth: int = 3
+    ) -> None:
         super().__init__()
         _check.positive("margin", margin, zero=True)
         if size < 2**depth:
-            raise _check.refuse(f"a size of at least {2**depth} for {depth} pools", size, "look at larger crops or take fewer levels")
+            raise _check.refuse(
+                f"a size of at least {2**depth} for {depth} pools", size, "look at larger crops or take fewer levels"
+            )
         self.in_channels, self.size, self.margin = in_channels, size, margin
         self.net = UNet(ndim=2, in_channels=in_channels + 1, classes=1, base=base, depth=depth)
         nn.init.zeros_(self.net.logits.weight)
@@ -69,7 +80,9 @@ class BoundaryRefiner(nn.Module):
         return logits
 
     def look(self, image: Image, masks: AnyMasks, boxes: Boxes) -> Float[Tensor, "N C_in S S"]:
-        """What the network sees of each instance: the image ``(C, H, W)`` around it, and its mask, resampled to one size."""
+        """What the network sees of each instance: the image ``(C, H, W)`` around it, and its mask, resampled to one
+        size.
+        """
         _, h, w = _check.tensor("image", image, f"{self.in_channels} H W")
         _check.tensor("masks", masks, f"K {h} {w}", "one plane an instance, of the size of the image")
         wide = grow(boxes, self.margin)
@@ -77,12 +90,15 @@ class BoundaryRefiner(nn.Module):
         return torch.cat([around, through(masks, wide, self.size)[:, None]], 1)
 
     def targets(self, truth: AnyMasks, boxes: Boxes) -> Float[Tensor, "N S S"]:
-        """The true masks in the frame of the crops: how much of each cell is covered, 0 … 1, which keeps the boundary's exact place."""
+        """The true masks in the frame of the crops: how much of each cell is covered, 0 … 1, which keeps the boundary's
+        exact place.
+        """
         return through(truth, grow(boxes, self.margin), self.size)
 
     @torch.no_grad()
     def refine(self, image: Image, masks: AnyMasks, boxes: Boxes, *, threshold: float = 0.5) -> Bool[Tensor, "N H W"]:
-        """The masks ``(K, H, W)`` with their boundaries drawn again; call ``eval()`` first. ``boxes (K, 4)``: the detector's.
+        """The masks ``(K, H, W)`` with their boundaries drawn again; call ``eval()`` first. ``boxes (K, 4)``: the
+        detector's.
 
         Instances are refined one by one: neighbours may come to overlap by a pixel or two.
         """

@@ -1,7 +1,8 @@
 """The region proposal network: where might an object be? (Ren et al. 2015, "Faster R-CNN", section 3)
 
-At each cell of the feature map lie a few anchors, boxes of fixed size and shape. For each the network says how likely an object is there
-(objectness) and how to move and stretch the anchor onto it (offsets). The best, without near-duplicates, are the proposals.
+At each cell of the feature map lie a few anchors, boxes of fixed size and shape. For each the network says how likely
+an object is there (objectness) and how to move and stretch the anchor onto it (offsets). The best, without
+near-duplicates, are the proposals.
 """
 
 from collections.abc import Sequence
@@ -29,10 +30,11 @@ class Raw(NamedTuple):
 
 
 def assign(iou: Float[Tensor, "G A"], *, low: float, high: float, best: bool = False) -> Integer[Tensor, "A"]:
-    """The object each anchor stands for: the one it overlaps most, if by ``high``; BACKGROUND below ``low``; else BETWEEN.
+    """The object each anchor stands for: the one it overlaps most, if by ``high``; BACKGROUND below ``low``; else
+    BETWEEN.
 
-    ``best`` also gives each object all anchors that overlap it as much as any does, however little, but for those that overlap nothing.
-    Source: Ren et al. 2015, section 3.1.2.
+    ``best`` also gives each object all anchors that overlap it as much as any does, however little, but for those
+    that overlap nothing. Source: Ren et al. 2015, section 3.1.2.
     """
     if not iou.shape[0]:
         return torch.full((iou.shape[1],), BACKGROUND, device=iou.device)
@@ -44,8 +46,12 @@ def assign(iou: Float[Tensor, "G A"], *, low: float, high: float, best: bool = F
     return found
 
 
-def balanced(assigned: Integer[Tensor, "A"], *, count: int, share: float, generator: Generator) -> tuple[Tensor, Tensor]:
-    """The numbers of at most ``count`` anchors to learn from: objects, at most ``share`` of them, and background for the rest."""
+def balanced(
+    assigned: Integer[Tensor, "A"], *, count: int, share: float, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """The numbers of at most ``count`` anchors to learn from: objects, at most ``share`` of them, and background for
+    the rest.
+    """
     objects, background = _shuffle(assigned >= 0, generator), _shuffle(assigned == BACKGROUND, generator)
     chosen = objects[: int(count * share)]
     return chosen, background[: count - len(chosen)]
@@ -60,15 +66,23 @@ def _shuffle(where: Tensor, generator: Generator) -> Tensor:
 class RegionProposals(nn.Module):
     """One 3×3 convolution, then for every anchor of a cell one logit and four offsets; the same on every feature map.
 
-    ``strides``: input pixels a cell of each map; ``sizes``: √area of the anchors on each map; ``ratios``: height over width.
+    ``strides``: input pixels a cell of each map; ``sizes``: √area of the anchors on each map; ``ratios``: height over
+    width.
     """
 
     def __init__(
-        self, width: int, *, strides: Sequence[int], sizes: Sequence[Sequence[float]], ratios: Sequence[float] = (0.5, 1, 2)
+        self,
+        width: int,
+        *,
+        strides: Sequence[int],
+        sizes: Sequence[Sequence[float]],
+        ratios: Sequence[float] = (0.5, 1, 2),
     ) -> None:
         super().__init__()
         if len({len(s) for s in sizes}) != 1 or len(sizes) != len(strides):
-            raise _check.refuse(f"as many sizes on each of {len(strides)} maps", [len(s) for s in sizes], "give one list a stride")
+            raise _check.refuse(
+                f"as many sizes on each of {len(strides)} maps", [len(s) for s in sizes], "give one list a stride"
+            )
         self.strides, self.sizes, self.ratios = strides, sizes, ratios
         each = len(sizes[0]) * len(ratios)
         self.look = nn.Conv2d(width, width, 3, padding=1)
@@ -83,7 +97,9 @@ class RegionProposals(nn.Module):
         for x, stride, sizes in zip(features, self.strides, self.sizes, strict=True):
             seen = F.relu(self.look(x))
             n, _, h, w = seen.shape
-            logits.append(self.objectness(seen).permute(0, 2, 3, 1).reshape(n, -1))  # (N, H·W·each): cell by cell, as anchors are
+            logits.append(
+                self.objectness(seen).permute(0, 2, 3, 1).reshape(n, -1)
+            )  # (N, H·W·each): cell by cell, as anchors are
             offsets.append(self.offsets(seen).permute(0, 2, 3, 1).reshape(n, -1, 4))
             anchors.append(box_ops.anchors((h, w), stride=stride, sizes=sizes, ratios=self.ratios, device=x.device))
         level = torch.cat([torch.full((len(a),), i, device=a.device) for i, a in enumerate(anchors)])
@@ -100,7 +116,9 @@ def propose(
     """
     found = []
     for logits, offsets in zip(raw.objectness, raw.offsets):
-        rows = torch.cat([_top(logits, raw.level == i, before) for i in range(int(raw.level.max()) + 1 if len(raw.level) else 0)])
+        rows = torch.cat(
+            [_top(logits, raw.level == i, before) for i in range(int(raw.level.max()) + 1 if len(raw.level) else 0)]
+        )
         boxes = box_ops.clip(box_ops.decode(offsets[rows].float(), raw.anchors[rows]), size)
         sound = ((boxes[:, 2:] - boxes[:, :2]) >= 1e-3).all(1)
         rows, boxes = rows[sound], boxes[sound]
@@ -125,9 +143,11 @@ def rpn_loss(
     high: float = 0.7,
     generator: Generator,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """The two losses of the proposals: cross-entropy of the objectness of sampled anchors, smooth L1 of the offsets of those on an object.
+    """The two losses of the proposals: cross-entropy of the objectness of sampled anchors, smooth L1 of the offsets
+    of those on an object.
 
-    Both are divided by the number of sampled anchors. Source: Ren et al. 2015, equation 1, with β = 1/9 as in their code.
+    Both are divided by the number of sampled anchors. Source: Ren et al. 2015, equation 1, with β = 1/9 as in their
+    code.
     """
     rows, wanted, moves, targets = [], [], [], []
     for i, boxes in enumerate(truth):
@@ -140,4 +160,6 @@ def rpn_loss(
     said = torch.cat(rows)
     many = max(len(said), 1)
     objectness = F.binary_cross_entropy_with_logits(said, torch.cat(wanted).to(said.dtype), reduction="sum") / many
-    return objectness, losses.smooth_l1(torch.cat(moves), torch.cat(targets).to(said.dtype), beta=1 / 9, reduction="sum") / many
+    return objectness, losses.smooth_l1(
+        torch.cat(moves), torch.cat(targets).to(said.dtype), beta=1 / 9, reduction="sum"
+    ) / many

@@ -1,10 +1,12 @@
-"""Style as statistics: an image gets the contrast, at every scale, of another kind of image; what is in it stays where it is.
+"""Style as statistics: an image gets the contrast, at every scale, of another kind of image; what is in it stays
+where it is.
 
-Hollandi et al. (nucleAIzer, bioRxiv 2019; Cell Systems 2020) learn image style transfer (pix2pix) to draw training images in the style of
-those to be segmented. This is not that: nothing is learnt, and no texture is invented. An image is split into bands from fine to coarse
-(the Laplacian pyramid of Burt and Adelson 1983), and each band gets the mean and spread of the same band of the style, as adaptive
-instance normalisation does with features (Huang and Belongie 2017, section 5). So brightness, contrast, blur and graininess move over;
-shapes, and therefore labels, do not. The spread of a band grows with how much there is to see: choose styles about as full as the image.
+Hollandi et al. (nucleAIzer, bioRxiv 2019; Cell Systems 2020) learn image style transfer (pix2pix) to draw training
+images in the style of those to be segmented. This is not that: nothing is learnt, and no texture is invented. An
+image is split into bands from fine to coarse (the Laplacian pyramid of Burt and Adelson 1983), and each band gets the
+mean and spread of the same band of the style, as adaptive instance normalisation does with features (Huang and
+Belongie 2017, section 5). So brightness, contrast, blur and graininess move over; shapes, and therefore labels, do
+not. The spread of a band grows with how much there is to see: choose styles about as full as the image.
 """
 
 from typing import NamedTuple
@@ -22,7 +24,9 @@ GRAINY = 2  # bands, the finest: where the noise of a camera shows
 
 
 class Style(NamedTuple):
-    """Mean and standard deviation of each band, finest first, the rest last, ``(N, bands)``; the darkest and brightest value ``(N,)``."""
+    """Mean and standard deviation of each band, finest first, the rest last, ``(N, bands)``; the darkest and brightest
+    value ``(N,)``.
+    """
 
     mean: Tensor
     std: Tensor
@@ -38,7 +42,8 @@ def blur(x: Images) -> Images:
 
 
 def bands(image: Images, *, levels: int = 4) -> list[Tensor]:
-    """``levels`` bands ``(N, 1, H / 2^i, W / 2^i)`` from fine to coarse, and the coarse image that is left; ``join`` undoes it.
+    """``levels`` bands ``(N, 1, H / 2^i, W / 2^i)`` from fine to coarse, and the coarse image that is left; ``join``
+    undoes it.
 
     Source: Burt and Adelson 1983.
     """
@@ -73,13 +78,18 @@ def _enlarge(coarse: Tensor, like: Tensor) -> Tensor:
     rows, columns = (torch.arange(n, device=coarse.device) for n in like.shape[2:])
     for axis, place in ((2, rows), (3, columns)):
         last = coarse.shape[axis] - 1
-        before, after = coarse.index_select(axis, place // 2), coarse.index_select(axis, ((place + 1) // 2).clamp(max=last))
+        before, after = (
+            coarse.index_select(axis, place // 2),
+            coarse.index_select(axis, ((place + 1) // 2).clamp(max=last)),
+        )
         coarse = (before + after) / 2
     return coarse
 
 
 def style_of(image: Images, *, levels: int = 4) -> Style:
-    """The style of each image. A group that looks alike has the mean of theirs: ``Style(*(x.mean(0, keepdim=True) for x in style))``."""
+    """The style of each image. A group that looks alike has the mean of theirs: ``Style(*(x.mean(0, keepdim=True) for x
+    in style))``.
+    """
     pieces = bands(image, levels=levels)
     flat = [piece.flatten(1) for piece in pieces]
     whole = image.flatten(1)
@@ -96,12 +106,13 @@ def restyle(
     most: float = 4.0,
     generator: torch.Generator | None = None,
 ) -> Images:
-    """``image (N, 1, H, W)`` with the band statistics of ``style``: N images of any size, or one for all, or a ``Style``.
+    """``image (N, 1, H, W)`` with the band statistics of ``style``: N images of any size, or one for all, or a
+    ``Style``.
 
-    ``strength`` 0 … 1 goes from the image as it is to the style in full. No band is made more than ``most`` times stronger or weaker than
-    the image's contrast as a whole would be: a smooth image has little to amplify but its rounding errors. With a ``generator`` what
-    the two finest bands lack is filled with noise, not made of sharper edges: for styles that are grainy. Values end within the style's
-    range. Differentiable in both images.
+    ``strength`` 0 … 1 goes from the image as it is to the style in full. No band is made more than ``most`` times
+    stronger or weaker than the image's contrast as a whole would be: a smooth image has little to amplify but its
+    rounding errors. With a ``generator`` what the two finest bands lack is filled with noise, not made of sharper
+    edges: for styles that are grainy. Values end within the style's range. Differentiable in both images.
     """
     _check_images("image", image, levels)
     _check.within("strength", torch.tensor(strength), 0, 1, "0 leaves the image as it is")
@@ -115,7 +126,10 @@ def restyle(
         expected = f"styles of {levels + 1} bands for {len(image)} images, or one for all"
         raise _check.refuse(expected, tuple(goal.std.shape), "use the same levels for both")
     gain, grain = _gains(own.std, goal.std, most, noisy=generator is not None)
-    moved = [_column(gain, i) * (x - _column(own.mean, i)) + _column(goal.mean, i) for i, x in enumerate(bands(image, levels=levels))]
+    moved = [
+        _column(gain, i) * (x - _column(own.mean, i)) + _column(goal.mean, i)
+        for i, x in enumerate(bands(image, levels=levels))
+    ]
     if generator is not None:
         moved[:GRAINY] = [x + _column(grain, i) * _noise(x, generator) for i, x in enumerate(moved[:GRAINY])]
     result = join(moved).clamp(_column(goal.low[:, None], 0), _column(goal.high[:, None], 0))

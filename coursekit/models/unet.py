@@ -1,12 +1,14 @@
-"""U-Net in two or three dimensions by one body: down with convolutions and pools, up again, and at each level a bridge across.
+"""U-Net in two or three dimensions by one body: down with convolutions and pools, up again, and at each level a
+bridge across.
 
     down 0 ─────────────── crop, join ──────────────▶ up 0 ─▶ logits
       └ pool ▶ down 1 ──── crop, join ──▶ up 1 ─ up-conv ┘
                  └ pool ▶ bottom ─ up-conv ┘
 
-Two papers, one body. Ronneberger et al. 2015 (``ronneberger()``) double the channels after a pool and halve them in the up-convolution;
-Çiçek et al. 2016 (``cicek()``) double them before the pool, so that no layer is a bottleneck, and keep them in the up-convolution.
-Both use valid convolutions: a result is given only where its whole neighbourhood was seen, so it is smaller than the input.
+Two papers, one body. Ronneberger et al. 2015 (``ronneberger()``) double the channels after a pool and halve them in
+the up-convolution; Çiçek et al. 2016 (``cicek()``) double them before the pool, so that no layer is a bottleneck, and
+keep them in the up-convolution. Both use valid convolutions: a result is given only where its whole neighbourhood was
+seen, so it is smaller than the input.
 """
 
 import itertools
@@ -39,11 +41,14 @@ class Stage(NamedTuple):
     channels: int
 
 
-# --- sizes, by arithmetic ------------------------------------------------------------------------------------------------
+# --- sizes, by arithmetic
+# ------------------------------------------------------------------------------------------------
 
 
 def level_widths(base: int, depth: int, *, early: bool = False) -> tuple[Widths, ...]:
-    """Channels of each level from the top to the bottom; ``early``: the second convolution of a level doubles them, not the next level."""
+    """Channels of each level from the top to the bottom; ``early``: the second convolution of a level doubles them, not
+    the next level.
+    """
     _check.positive("base", base)
     _check.positive("depth", depth)
     return tuple((base << i, base << i + early) for i in range(depth + 1))
@@ -62,9 +67,9 @@ def sizes(
 ) -> list[Stage]:
     """Every step of ``UNet`` with these knobs on an input of ``size``, in the order they run, by arithmetic alone.
 
-    A valid 3-convolution takes 2 off each axis, a pool halves it, an up-convolution doubles it. A size fits if every pool meets even
-    axes (else the crop at the bridge would be half a pixel off centre) and something is left; ``ValueError`` names the nearest that do.
-    With "same" padding any size of at least 2^depth fits.
+    A valid 3-convolution takes 2 off each axis, a pool halves it, an up-convolution doubles it. A size fits if every
+    pool meets even axes (else the crop at the bridge would be half a pixel off centre) and something is left;
+    ``ValueError`` names the nearest that do. With "same" padding any size of at least 2^depth fits.
     """
     widths = _widths(base, depth, early, channels)
     _check.one_of("padding", padding, PADDINGS)
@@ -77,11 +82,15 @@ def _widths(base: int, depth: int, early: bool, channels: Sequence[int] | None) 
         return level_widths(base, depth, early=early)
     _check.positive("channels", tuple(channels))
     if len(channels) < 2:
-        raise _check.refuse("channels of at least two levels", tuple(channels), "give one number a level, the top first")
+        raise _check.refuse(
+            "channels of at least two levels", tuple(channels), "give one number a level, the top first"
+        )
     return tuple((c, c) for c in channels)
 
 
-def _stages(size: tuple[int, ...], widths: Sequence[Widths], in_channels: int, classes: int, loss: int) -> Iterator[Stage]:
+def _stages(
+    size: tuple[int, ...], widths: Sequence[Widths], in_channels: int, classes: int, loss: int
+) -> Iterator[Stage]:
     bridges: list[Stage] = []
     yield Stage("input", size, in_channels)
     for level, (first, second) in enumerate(widths):
@@ -102,7 +111,9 @@ def _stages(size: tuple[int, ...], widths: Sequence[Widths], in_channels: int, c
 
 
 def _up_channels(widths: Sequence[Widths], level: int) -> int:
-    """What the up-convolution to ``level`` gives: the bridge's channels, or what it got where a level doubles them itself."""
+    """What the up-convolution to ``level`` gives: the bridge's channels, or what it got where a level doubles them
+    itself.
+    """
     first, second = widths[level]
     return widths[level + 1][1] if second > first else second
 
@@ -111,7 +122,9 @@ def _check_size(size: tuple[int, ...], depth: int, padding: str) -> None:
     _check.positive("size", size)
     if padding == "same":
         if min(size) < 2**depth:
-            raise _check.refuse(f"at least {2**depth} along each axis for {depth} pools", size, "enlarge it or take fewer levels")
+            raise _check.refuse(
+                f"at least {2**depth} along each axis for {depth} pools", size, "enlarge it or take fewer levels"
+            )
     elif not all(_fits(n, depth) for n in size):
         near = ", ".join(f"{_nearest(n, depth)}" for n in size)
         raise _check.refuse("a size that is even at every pool", size, f"nearest sizes that fit: {near}")
@@ -137,7 +150,8 @@ def _nearest(n: int, depth: int) -> str:
     return str(above) if below is None else f"{below} or {above}"
 
 
-# --- the network ---------------------------------------------------------------------------------------------------------
+# --- the network
+# ---------------------------------------------------------------------------------------------------------
 
 
 def conv_norm_relu(inputs: int, outputs: int, *, ndim: int, padding: str, norm: str) -> nn.Sequential:
@@ -165,13 +179,15 @@ def pad_to(x: Tensor, size: Sequence[int]) -> Tensor:
 
 
 class UNet(nn.Module):
-    """U-Net: images ``(N, in_channels, H, W)`` or volumes ``(N, in_channels, D, H, W)`` in, logits ``(N, classes, …)`` out.
+    """U-Net: images ``(N, in_channels, H, W)`` or volumes ``(N, in_channels, D, H, W)`` in, logits ``(N, classes,
+    …)`` out.
 
-    ``base`` channels at the top, doubled ``depth`` times, ``early`` as in ``level_widths``; or ``channels``, one number a level.
-    ``padding="same"`` keeps the input's size, odd or not; "valid" gives the size that ``sizes`` says, centred in the input.
-    ``norm``: "batch", "group" (8 groups, fewer where they do not divide) or "none". Up-convolutions have no bias: the next would absorb it.
-    Weights start normal with variance 2 / inputs (Ronneberger et al. 2015, section 3). Refuses sizes that do not fit, as ``sizes`` does.
-    Volumes on a CPU: give two or more at a time, torch is several times slower with one.
+    ``base`` channels at the top, doubled ``depth`` times, ``early`` as in ``level_widths``; or ``channels``, one
+    number a level. ``padding="same"`` keeps the input's size, odd or not; "valid" gives the size that ``sizes`` says,
+    centred in the input. ``norm``: "batch", "group" (8 groups, fewer where they do not divide) or "none".
+    Up-convolutions have no bias: the next would absorb it. Weights start normal with variance 2 / inputs (Ronneberger
+    et al. 2015, section 3). Refuses sizes that do not fit, as ``sizes`` does. Volumes on a CPU: give two or more at a
+    time, torch is several times slower with one.
     """
 
     def __init__(
@@ -188,7 +204,11 @@ class UNet(nn.Module):
         norm: str = "batch",
     ) -> None:
         super().__init__()
-        for name, value, choices in [("ndim", ndim, tuple(LAYERS)), ("padding", padding, PADDINGS), ("norm", norm, NORMS)]:
+        for name, value, choices in [
+            ("ndim", ndim, tuple(LAYERS)),
+            ("padding", padding, PADDINGS),
+            ("norm", norm, NORMS),
+        ]:
             _check.one_of(name, value, choices)
         _check.positive("in_channels", in_channels)
         _check.positive("classes", classes)
@@ -201,7 +221,10 @@ class UNet(nn.Module):
         conv, up_conv, max_pool, _ = LAYERS[self.ndim]
 
         def two(inputs: int, first: int, second: int) -> nn.Sequential:
-            layers = (conv_norm_relu(a, b, ndim=self.ndim, padding=self.padding, norm=norm) for a, b in [(inputs, first), (first, second)])
+            layers = (
+                conv_norm_relu(a, b, ndim=self.ndim, padding=self.padding, norm=norm)
+                for a, b in [(inputs, first), (first, second)]
+            )
             return nn.Sequential(*layers)
 
         widths, levels = self.widths, range(len(self.widths) - 1)
@@ -218,7 +241,9 @@ class UNet(nn.Module):
         if len(size) != self.ndim:
             raise _check.refuse(f"a size along {self.ndim} axes", tuple(size), "leave out batch and channels")
         _check_size(tuple(size), len(self.widths) - 1, self.padding)
-        return list(_stages(tuple(size), self.widths, self.in_channels, self.classes, 2 if self.padding == "valid" else 0))
+        return list(
+            _stages(tuple(size), self.widths, self.in_channels, self.classes, 2 if self.padding == "valid" else 0)
+        )
 
     def forward(self, x: Float[Tensor, "N C *space"]) -> Float[Tensor, "N K *out"]:
         _check.tensor("x", x, f"N {self.in_channels} {'D H W' if self.ndim == 3 else 'H W'}")
@@ -257,7 +282,10 @@ def ronneberger(*, in_channels: int = 1, classes: int = 2) -> UNet:
 def cicek(*, in_channels: int = 3, classes: int = 3, norm: str = "batch") -> UNet:
     """The 3D U-Net of Çiçek et al. 2016, figure 2: 132 × 132 × 116 voxels in, 44 × 44 × 28 out.
 
-    The paper's 19,069,955 parameters are reached exactly with 3 classes, one bias a 3-convolution, none an up-convolution, and no scale
-    and shift of batch norm counted: ``norm="none"``. With batch norm as here, scale and shift replace each bias: 2,336 more.
+    The paper's 19,069,955 parameters are reached exactly with 3 classes, one bias a 3-convolution, none an
+    up-convolution, and no scale and shift of batch norm counted: ``norm="none"``. With batch norm as here, scale and
+    shift replace each bias: 2,336 more.
     """
-    return UNet(ndim=3, in_channels=in_channels, classes=classes, base=32, depth=3, early=True, padding="valid", norm=norm)
+    return UNet(
+        ndim=3, in_channels=in_channels, classes=classes, base=32, depth=3, early=True, padding="valid", norm=norm
+    )

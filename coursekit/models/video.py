@@ -8,8 +8,9 @@
 ``TwoStream3D``       e) 3D convolutions over RGB and over flow, each with its own say (two-stream I3D)
 ====================  =======================================================================================
 
-All take ``rgb (N, C, T, H, W)`` and ``flow (N, 2, T − 1, H, W)``, in pixels a frame scaled as you like, and give ``(N, classes)``; those
-that look at RGB alone leave ``flow`` aside. The frames of c) and d) are spread evenly over the clip, the flow around each.
+All take ``rgb (N, C, T, H, W)`` and ``flow (N, 2, T − 1, H, W)``, in pixels a frame scaled as you like, and give
+``(N, classes)``; those that look at RGB alone leave ``flow`` aside. The frames of c) and d) are spread evenly over
+the clip, the flow around each.
 """
 
 import itertools
@@ -30,7 +31,9 @@ Flow = Float[Tensor, "N 2 T1 H W"]
 def stage(inputs: int, outputs: int, *, ndim: int) -> nn.Sequential:
     """Convolution of 3 along each axis that halves space and keeps time, batch norm, ReLU."""
     if ndim == 2:
-        return nn.Sequential(nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+        return nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+        )
     layer = PaddedConv3d(inputs, outputs, (3, 3, 3), (1, 2, 2), (0, 1, 1), bias=False)
     return nn.Sequential(layer, nn.BatchNorm3d(outputs), nn.ReLU(inplace=True))
 
@@ -77,7 +80,9 @@ def _door(rgb: Tensor, flow: Tensor | None) -> None:
 class LSTMOverFrames(nn.Module):
     """a) A 2D backbone on each frame, an LSTM over the frames, the class after the last."""
 
-    def __init__(self, classes: int, *, in_channels: int = 1, widths: Sequence[int] = (16, 24, 32), hidden: int = 32) -> None:
+    def __init__(
+        self, classes: int, *, in_channels: int = 1, widths: Sequence[int] = (16, 24, 32), hidden: int = 32
+    ) -> None:
         super().__init__()
         self.frame = Backbone(in_channels, widths, ndim=2)
         self.memory = Recurrent(self.frame.width, hidden, cell="lstm")
@@ -105,13 +110,21 @@ class Clip3D(nn.Module):
 
 
 class TwoStream(nn.Module):
-    """c) One RGB frame and the flow around it, a 2D backbone each; their logits are averaged (Simonyan and Zisserman 2014).
+    """c) One RGB frame and the flow around it, a 2D backbone each; their logits are averaged (Simonyan and Zisserman
+    2014).
 
-    ``flow_frames`` fields are stacked as channels. While training the frame is the clip's middle; ``eval`` averages over ``looks`` of them.
+    ``flow_frames`` fields are stacked as channels. While training the frame is the clip's middle; ``eval`` averages
+    over ``looks`` of them.
     """
 
     def __init__(
-        self, classes: int, *, in_channels: int = 1, widths: Sequence[int] = (16, 24, 32), flow_frames: int = 8, looks: int = 3
+        self,
+        classes: int,
+        *,
+        in_channels: int = 1,
+        widths: Sequence[int] = (16, 24, 32),
+        flow_frames: int = 8,
+        looks: int = 3,
     ) -> None:
         super().__init__()
         self.flow_frames, self.looks = flow_frames, looks
@@ -130,17 +143,27 @@ class TwoStream(nn.Module):
 
 
 class Fused3D(nn.Module):
-    """d) 2D maps of a few frames and of the flow around each, joined by a 3D convolution over space and time (Feichtenhofer 2016)."""
+    """d) 2D maps of a few frames and of the flow around each, joined by a 3D convolution over space and time
+    (Feichtenhofer 2016).
+    """
 
     def __init__(
-        self, classes: int, *, in_channels: int = 1, widths: Sequence[int] = (16, 24, 32), flow_frames: int = 4, looks: int = 5
+        self,
+        classes: int,
+        *,
+        in_channels: int = 1,
+        widths: Sequence[int] = (16, 24, 32),
+        flow_frames: int = 4,
+        looks: int = 5,
     ) -> None:
         super().__init__()
         self.flow_frames, self.looks = flow_frames, looks
         self.rgb, self.flow = Backbone(in_channels, widths, ndim=2), Backbone(2 * flow_frames, widths, ndim=2)
         width = self.rgb.width
         self.fuse = nn.Sequential(
-            PaddedConv3d(2 * width, width, (3, 3, 3), padding=(0, 1, 1), bias=False), nn.BatchNorm3d(width), nn.ReLU(inplace=True)
+            PaddedConv3d(2 * width, width, (3, 3, 3), padding=(0, 1, 1), bias=False),
+            nn.BatchNorm3d(width),
+            nn.ReLU(inplace=True),
         )
         self.head = nn.Linear(width, classes)
 

@@ -1,9 +1,9 @@
 """Two and a half dimensions: 2D networks look at a few planes through the middle of a volume.
 
-Three planes at right angles cost 3·S² values instead of S³, and a 2D network trained on photographs can read them. Two ways:
-*jointly*, one network shared by all views, its features fused, all trained together (``JointViews``); or in *two stages*, features from a
-network that stays as it is, then a linear classifier on them (``view_features``, ``fit_linear``; Ciompi et al. 2015 took the features
-of OverFeat). What no plane passes through is not seen.
+Three planes at right angles cost 3·S² values instead of S³, and a 2D network trained on photographs can read them.
+Two ways: *jointly*, one network shared by all views, its features fused, all trained together (``JointViews``); or in
+*two stages*, features from a network that stays as it is, then a linear classifier on them (``view_features``,
+``fit_linear``; Ciompi et al. 2015 took the features of OverFeat). What no plane passes through is not seen.
 """
 
 import math
@@ -21,15 +21,18 @@ from ..ops.warp import sample
 COUNTS = (1, 3, 9)
 
 
-# --- from a volume to views ----------------------------------------------------------------------------------------------
+# --- from a volume to views
+# ----------------------------------------------------------------------------------------------
 
 
 def orthogonal_views(volume: Shaped[Tensor, "N C D H W"], *, count: int = 3) -> Shaped[Tensor, "N V C S S"]:
-    """Planes through voxel S // 2 of a cube of side S: across z (the axial one), across y, across x, in the order of the axes.
+    """Planes through voxel S // 2 of a cube of side S: across z (the axial one), across y, across x, in the order of
+    the axes.
 
-    ``count=1`` gives the axial plane alone; 9 adds the six that stand at 45° between two axes, (x, y), (x, z), (y, z), read linearly
-    between the voxels at their distance, so that all views have one scale. Rows and columns keep the order of the axes; a diagonal is
-    the last axis. Resample to equal spacing first. Source: Ciompi et al. 2015 (three); Setio et al. 2016 (nine).
+    ``count=1`` gives the axial plane alone; 9 adds the six that stand at 45° between two axes, (x, y), (x, z), (y,
+    z), read linearly between the voxels at their distance, so that all views have one scale. Rows and columns keep
+    the order of the axes; a diagonal is the last axis. Resample to equal spacing first. Source: Ciompi et al. 2015
+    (three); Setio et al. 2016 (nine).
     """
     _check.one_of("count", count, COUNTS)
     side = _check.tensor("volume", volume, "N C S S S", "cut a cube around the candidate")[-1]
@@ -53,7 +56,8 @@ def _diagonal(volume: Tensor, pair: tuple[int, int], sign: int) -> Tensor:
 
 
 def as_photograph(grey: Float[Tensor, "N 1 H W"], *, low: float, high: float) -> Float[Tensor, "N 3 H W"]:
-    """Values ``low`` … ``high`` (e.g. −1000 … 400 HU) to 0 … 255, cut there, and one channel to three: what an ImageNet network takes.
+    """Values ``low`` … ``high`` (e.g. −1000 … 400 HU) to 0 … 255, cut there, and one channel to three: what an
+    ImageNet network takes.
 
     Source: Ciompi et al. 2015.
     """
@@ -63,18 +67,22 @@ def as_photograph(grey: Float[Tensor, "N 1 H W"], *, low: float, high: float) ->
     return (((grey - low) / (high - low)).clamp(0, 1) * 255).expand(-1, 3, -1, -1)
 
 
-# --- trained together ----------------------------------------------------------------------------------------------------
+# --- trained together
+# ----------------------------------------------------------------------------------------------------
 
 
 class JointViews(nn.Module):
-    """One 2D network for all views, its features fused, one classifier: views ``(N, V, C, S, S)`` to logits ``(N, classes)``.
+    """One 2D network for all views, its features fused, one classifier: views ``(N, V, C, S, S)`` to logits ``(N,
+    classes)``.
 
-    ``features`` takes ``(N, C, S, S)`` to ``(N, width)``, e.g. ``nodule.PatchFeatures(ndim=2, size=S)``. ``fuse="concat"`` keeps apart
-    which view said what and needs the number of ``views``; "mean" takes any number.
+    ``features`` takes ``(N, C, S, S)`` to ``(N, width)``, e.g. ``nodule.PatchFeatures(ndim=2, size=S)``.
+    ``fuse="concat"`` keeps apart which view said what and needs the number of ``views``; "mean" takes any number.
     Source: Setio et al. 2016 (late fusion: concatenated features, shared weights).
     """
 
-    def __init__(self, features: nn.Module, *, width: int, views: int = 3, classes: int = 2, fuse: str = "concat") -> None:
+    def __init__(
+        self, features: nn.Module, *, width: int, views: int = 3, classes: int = 2, fuse: str = "concat"
+    ) -> None:
         super().__init__()
         _check.one_of("fuse", fuse, ("concat", "mean"))
         _check.positive("width, views and classes", (width, views, classes))
@@ -90,15 +98,19 @@ class JointViews(nn.Module):
         return logits
 
 
-# --- in two stages -------------------------------------------------------------------------------------------------------
+# --- in two stages
+# -------------------------------------------------------------------------------------------------------
 
 
 @torch.no_grad()
-def view_features(features: Callable[[Tensor], Tensor], views: Float[Tensor, "N V C H W"], *, batch: int = 64) -> Float[Tensor, "N width"]:
+def view_features(
+    features: Callable[[Tensor], Tensor], views: Float[Tensor, "N V C H W"], *, batch: int = 64
+) -> Float[Tensor, "N width"]:
     """The features of each view, one behind the other, without a gradient: ``(N, V · width)``.
 
-    ``features`` takes ``(B, C, H, W)`` to ``(B, width)``: a frozen network in evaluation mode, with whatever prepares its input,
-    e.g. ``lambda x: net.features(prepare(as_photograph(x, low=-1000, high=400)))``. It is given ``batch`` planes at a time.
+    ``features`` takes ``(B, C, H, W)`` to ``(B, width)``: a frozen network in evaluation mode, with whatever prepares
+    its input, e.g. ``lambda x: net.features(prepare(as_photograph(x, low=-1000, high=400)))``. It is given ``batch``
+    planes at a time.
     """
     n, count, *_ = _check.tensor("views", views, "N V C H W", "cut them with orthogonal_views")
     _check.positive("batch, volumes and views", (batch, n, count))
@@ -107,7 +119,9 @@ def view_features(features: Callable[[Tensor], Tensor], views: Float[Tensor, "N 
 
 
 class LinearClassifier(nn.Module):
-    """Features ``(N, F)``, standardised as the training features were, times one weight a class: logits ``(N, classes)``."""
+    """Features ``(N, F)``, standardised as the training features were, times one weight a class: logits ``(N,
+    classes)``.
+    """
 
     def __init__(self, mean: Float[Tensor, "F"], scale: Float[Tensor, "F"], *, classes: int) -> None:
         super().__init__()
@@ -129,9 +143,11 @@ class LinearClassifier(nn.Module):
 def fit_linear(
     features: Float[Tensor, "N F"], labels: Integer[Tensor, "N"], *, classes: int = 2, l2: float = 1.0, steps: int = 200
 ) -> LinearClassifier:
-    """Logistic regression: mean cross-entropy + l2 / 2N · Σ weights², the bias free, by L-BFGS in float64 from zero weights.
+    """Logistic regression: mean cross-entropy + l2 / 2N · Σ weights², the bias free, by L-BFGS in float64 from zero
+    weights.
 
-    The loss is convex, so where it starts does not matter. A feature that never varies counts nothing. Returns float64 weights.
+    The loss is convex, so where it starts does not matter. A feature that never varies counts nothing. Returns
+    float64 weights.
     """
     count, _ = _check.tensor("features", features, "N F", "one row a sample")
     _check.floating("features", features)
@@ -141,8 +157,12 @@ def fit_linear(
     _check.positive("l2", l2)
     x = features.detach().double()
     spread = x.std(0, correction=0)
-    model = LinearClassifier(x.mean(0), spread.where(spread > 1e-9 * x.abs().amax(0).clamp(min=1e-30), 1.0), classes=classes)
-    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=steps, tolerance_grad=1e-9, line_search_fn="strong_wolfe")
+    model = LinearClassifier(
+        x.mean(0), spread.where(spread > 1e-9 * x.abs().amax(0).clamp(min=1e-30), 1.0), classes=classes
+    )
+    optimizer = torch.optim.LBFGS(
+        model.parameters(), max_iter=steps, tolerance_grad=1e-9, line_search_fn="strong_wolfe"
+    )
 
     def loss() -> Tensor:
         optimizer.zero_grad()

@@ -1,7 +1,7 @@
 """Boxes: what they cover, how they are written, how a network names them, and which of them to keep.
 
-A box is ``(x1, y1, x2, y2)``, continuous and half-open, in pixels; see ``coursekit.types`` for the frame. Boxes in half precision are
-computed in float32: boxes come back in half, areas and overlaps in float32.
+A box is ``(x1, y1, x2, y2)``, continuous and half-open, in pixels; see ``coursekit.types`` for the frame. Boxes in
+half precision are computed in float32: boxes come back in half, areas and overlaps in float32.
 """
 
 import math
@@ -38,7 +38,8 @@ def iou(boxes: Boxes, others: Float[Tensor, "M 4"]) -> Float[Tensor, "N M"]:
 
 
 def generalized_iou(boxes: Boxes, others: Float[Tensor, "M 4"]) -> Float[Tensor, "N M"]:
-    """IoU less the share of the smallest enclosing box that neither covers: in [−1, 1], and it still has a slope where boxes do not meet.
+    """IoU less the share of the smallest enclosing box that neither covers: in [−1, 1], and it still has a slope
+    where boxes do not meet.
 
     Rezatofighi et al. 2019, "Generalized intersection over union", algorithm 1.
     """
@@ -67,7 +68,9 @@ def _nonzero(x: Tensor) -> Tensor:
 
 
 def convert(boxes: Boxes, *, source: str = "xyxy", target: str = "xyxy") -> Boxes:
-    """Rewrite boxes between ``"xyxy"`` (corners), ``"xywh"`` (first corner and size: COCO) and ``"cxcywh"`` (centre and size)."""
+    """Rewrite boxes between ``"xyxy"`` (corners), ``"xywh"`` (first corner and size: COCO) and ``"cxcywh"`` (centre and
+    size).
+    """
     _check.tensor("boxes", boxes, "N 4", "pass one row of four numbers a box")
     _check.floating("boxes", boxes)
     _check.finite("boxes", boxes)
@@ -79,11 +82,15 @@ def convert(boxes: Boxes, *, source: str = "xyxy", target: str = "xyxy") -> Boxe
     size = second - first if source == "xyxy" else second
     if _check.has_values(size) and bool((size < 0).any()):
         raise _check.refuse(
-            "boxes of width and height >= 0", f"a size of {float(size.min()):g}", f"check that they are written as {source}"
+            "boxes of width and height >= 0",
+            f"a size of {float(size.min()):g}",
+            f"check that they are written as {source}",
         )
     low = first - size / 2 if source == "cxcywh" else first
     high = second if source == "xyxy" else low + size
-    return torch.cat({"xyxy": (low, high), "xywh": (low, size), "cxcywh": (low + size / 2, size)}[target], 1).to(boxes.dtype)
+    return torch.cat({"xyxy": (low, high), "xywh": (low, size), "cxcywh": (low + size / 2, size)}[target], 1).to(
+        boxes.dtype
+    )
 
 
 def clip(boxes: Boxes, size: tuple[int, int]) -> Boxes:
@@ -138,14 +145,18 @@ def decode(
 def _same_count(rows: Tensor, anchors: Tensor, name: str) -> None:
     _check.same_device(**{name: rows, "anchors": anchors})
     if len(rows) != len(anchors):
-        raise _check.refuse(f"as many {name} as anchors", f"{len(rows)} and {len(anchors)}", "pair them first, row by row")
+        raise _check.refuse(
+            f"as many {name} as anchors", f"{len(rows)} and {len(anchors)}", "pair them first, row by row"
+        )
 
 
 def _centre_and_size(name: str, boxes: Tensor) -> tuple[Tensor, Tensor]:
     _check.boxes(name, boxes)
     low, high = boxes.split(2, 1)
     if _check.has_values(boxes) and bool((low == high).any()):
-        raise _check.refuse(f"{name} of positive width and height", "an empty box", "drop empty boxes: they have no logarithm")
+        raise _check.refuse(
+            f"{name} of positive width and height", "an empty box", "drop empty boxes: they have no logarithm"
+        )
     return (low + high) / 2, high - low
 
 
@@ -158,10 +169,11 @@ def anchors(
     device: torch.device | str | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "A 4"]:
-    """The boxes a region proposal network starts from: every size with every ratio, at the centre of every feature cell.
+    """The boxes a region proposal network starts from: every size with every ratio, at the centre of every feature
+    cell.
 
-    ``sizes`` are √area in input pixels, ``ratios`` height over width, ``stride`` input pixels a cell. Row order: cell by
-    cell in reading order, then size, then ratio. Faster R-CNN, section 3.1.1. Neither clipped nor rounded
+    ``sizes`` are √area in input pixels, ``ratios`` height over width, ``stride`` input pixels a cell. Row order: cell
+    by cell in reading order, then size, then ratio. Faster R-CNN, section 3.1.1. Neither clipped nor rounded
     (torchvision rounds them and centres them on the cell's corner).
     """
     _check.positive("feature_size", feature_size)

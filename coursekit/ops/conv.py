@@ -1,8 +1,9 @@
 """Convolution by unfolding, in any number of axes: its result, its shape, what it sees, and what it costs.
 
-A convolution layer computes a cross-correlation (the kernel is not flipped). Unfolding copies the window under every output
-into one column; the layer is then one matrix product (Chellapilla, Puri and Simard 2006). The copy holds prod(kernel) times the
-input, which is why ``F.conv3d`` does it block by block or not at all, and is usually faster; see ``coursekit.bench.conv``.
+A convolution layer computes a cross-correlation (the kernel is not flipped). Unfolding copies the window under every
+output into one column; the layer is then one matrix product (Chellapilla, Puri and Simard 2006). The copy holds
+prod(kernel) times the input, which is why ``F.conv3d`` does it block by block or not at all, and is usually faster;
+see ``tests.bench.conv``.
 """
 
 import math
@@ -20,7 +21,18 @@ from coursekit import _check
 
 Size = int | Sequence[int]  # one number for all axes, or one an axis
 
-__all__ = ["Cost", "LayerCost", "ReceptiveField", "conv", "conv2d", "conv3d", "cost", "output_shape", "receptive_field", "unfold"]
+__all__ = [
+    "Cost",
+    "LayerCost",
+    "ReceptiveField",
+    "conv",
+    "conv2d",
+    "conv3d",
+    "cost",
+    "output_shape",
+    "receptive_field",
+    "unfold",
+]
 
 
 def _per_axis(name: str, value: Size, ndim: int, *, zero: bool = False) -> tuple[int, ...]:
@@ -32,7 +44,9 @@ def _per_axis(name: str, value: Size, ndim: int, *, zero: bool = False) -> tuple
     return sizes
 
 
-def output_shape(size: Sequence[int], kernel: Size, *, stride: Size = 1, padding: Size = 0, dilation: Size = 1) -> tuple[int, ...]:
+def output_shape(
+    size: Sequence[int], kernel: Size, *, stride: Size = 1, padding: Size = 0, dilation: Size = 1
+) -> tuple[int, ...]:
     """Sizes after a convolution or a pool: ⌊(n + 2p − d(k − 1) − 1) / s⌋ + 1 along each axis of ``size``.
 
     Padding is added on both sides. Raises ``ValueError`` where the window is larger than the padded input.
@@ -44,7 +58,9 @@ def output_shape(size: Sequence[int], kernel: Size, *, stride: Size = 1, padding
     room = [size[i] + 2 * p[i] - d[i] * (k[i] - 1) - 1 for i in range(ndim)]
     if min(room) < 0:
         spans = tuple(d[i] * (k[i] - 1) + 1 for i in range(ndim))
-        raise _check.refuse(f"an input at least as large as the window {spans}", f"{tuple(size)} with padding {p}", "pad or enlarge it")
+        raise _check.refuse(
+            f"an input at least as large as the window {spans}", f"{tuple(size)} with padding {p}", "pad or enlarge it"
+        )
     return tuple(room[i] // s[i] + 1 for i in range(ndim))
 
 
@@ -91,7 +107,12 @@ def conv(
 def _check_conv(x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> None:
     _check.tensor("x", x, "... N C S", "pass a batch (N, C, …) with at least one axis of space")
     _check.floating("x", x)
-    _check.tensor("weight", weight, " ".join(["C_out", "C_group", *(f"k{i}" for i in range(x.ndim - 2))]), "one kernel axis an axis of x")
+    _check.tensor(
+        "weight",
+        weight,
+        " ".join(["C_out", "C_group", *(f"k{i}" for i in range(x.ndim - 2))]),
+        "one kernel axis an axis of x",
+    )
     _check.positive("groups", groups)
     if x.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
         got = f"{x.shape[1]} channels, weight {tuple(weight.shape)} and groups={groups}"
@@ -137,14 +158,29 @@ WINDOWS = {
     3: (nn.Conv3d, nn.MaxPool3d, nn.AvgPool3d),
 }
 POINTWISE = (
-    *(nn.Identity, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Sigmoid, nn.Tanh, nn.Softplus),
+    *(
+        nn.Identity,
+        nn.ReLU,
+        nn.ReLU6,
+        nn.LeakyReLU,
+        nn.PReLU,
+        nn.ELU,
+        nn.GELU,
+        nn.SiLU,
+        nn.Hardswish,
+        nn.Sigmoid,
+        nn.Tanh,
+        nn.Softplus,
+    ),
     *(nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LocalResponseNorm, nn.modules.dropout._DropoutNd),
 )
 
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """Output j of a chain sees the inputs ``[start + j · stride, start + j · stride + size)`` along each axis; padding lies below 0."""
+    """Output j of a chain sees the inputs ``[start + j · stride, start + j · stride + size)`` along each axis; padding
+    lies below 0.
+    """
 
     size: tuple[int, ...]
     stride: tuple[int, ...]
@@ -154,16 +190,18 @@ class ReceptiveField:
 def receptive_field(layers: Iterable[nn.Module]) -> ReceptiveField:
     """What one output of a chain of convolutions and pools sees: size 1 + Σ d(k − 1) · (strides before it).
 
-    ``layers`` is an ``nn.Sequential`` (nested ones too) or any sequence of layers. Activations, norms (with their statistics held
-    fixed) and dropout see one position. Anything else, such as a branch or an up-convolution, is refused.
-    Source: Araujo, Norris and Sim 2019, equation 2 (the size).
+    ``layers`` is an ``nn.Sequential`` (nested ones too) or any sequence of layers. Activations, norms (with their
+    statistics held fixed) and dropout see one position. Anything else, such as a branch or an up-convolution, is
+    refused. Source: Araujo, Norris and Sim 2019, equation 2 (the size).
     """
     field: ReceptiveField | None = None
     for layer in _chain(layers):
         k, s, d, before = _window(layer)
         field = field or ReceptiveField((1,) * len(k), (1,) * len(k), (0,) * len(k))
         if len(field.size) != len(k):
-            raise _check.refuse(f"layers of {len(field.size)} axes", f"{type(layer).__name__} after them", "keep one number of axes")
+            raise _check.refuse(
+                f"layers of {len(field.size)} axes", f"{type(layer).__name__} after them", "keep one number of axes"
+            )
         field = ReceptiveField(
             size=tuple(r + j * di * (ki - 1) for r, j, ki, di in zip(field.size, field.stride, k, d)),
             stride=tuple(j * si for j, si in zip(field.stride, s)),
@@ -182,7 +220,9 @@ def _chain(layers: Iterable[nn.Module]) -> Iterator[nn.Module]:
         elif any(isinstance(layer, kinds) for kinds in WINDOWS.values()):
             yield layer
         elif not isinstance(layer, POINTWISE):
-            raise _check.refuse("a chain of convolutions, pools and pointwise layers", type(layer).__name__, "pass the chain before it")
+            raise _check.refuse(
+                "a chain of convolutions, pools and pointwise layers", type(layer).__name__, "pass the chain before it"
+            )
 
 
 def _window(layer: Any) -> list[tuple[int, ...]]:
@@ -229,13 +269,16 @@ class Cost:
 def cost(module: nn.Module, *shapes: Sequence[int], dtype: torch.dtype = torch.float32) -> Cost:
     """Parameters, multiply-adds and activation memory of ``module`` on inputs of these shapes, batch axis included.
 
-    ``cost(nn.Conv3d(1, 8, 3), (1, 1, 256, 224, 224))``. It runs on the meta device: nothing is computed or allocated, and ``module``
-    stays as it is. Multiply-adds are counted in convolutions (zero padding included), linear and recurrent layers; bias, norm, pool and
-    activation count none. Only layers (``nn.Module`` without children) are seen, not functions called in a ``forward``. An output in its
-    input's memory (in-place ReLU, Flatten) adds no bytes. Parameters keep their own dtype: choose ``dtype`` to match.
+    ``cost(nn.Conv3d(1, 8, 3), (1, 1, 256, 224, 224))``. It runs on the meta device: nothing is computed or allocated,
+    and ``module`` stays as it is. Multiply-adds are counted in convolutions (zero padding included), linear and
+    recurrent layers; bias, norm, pool and activation count none. Only layers (``nn.Module`` without children) are
+    seen, not functions called in a ``forward``. An output in its input's memory (in-place ReLU, Flatten) adds no
+    bytes. Parameters keep their own dtype: choose ``dtype`` to match.
     """
     if not isinstance(module, nn.Module) or not shapes:
-        raise _check.refuse("a module and at least one input shape", type(module).__name__, "cost(net, (1, 3, 224, 224))")
+        raise _check.refuse(
+            "a module and at least one input shape", type(module).__name__, "cost(net, (1, 3, 224, 224))"
+        )
     rows: list[LayerCost] = []
 
     def note(name: str) -> Callable[..., None]:

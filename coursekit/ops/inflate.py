@@ -1,8 +1,9 @@
 """Inflation: a 2D network becomes a 3D one that gives a still clip the answer it gave the image.
 
-A 2D kernel repeated along time and divided by its length sums, over equal frames, to the 2D kernel; every layer then gives equal
-frames again, so the whole network does ("boring video", Carreira and Zisserman 2017, section 2.4). It holds to the last frame only if
-the clip is continued by its own first and last frame; zeros in time would be frames of black. All claims hold up to rounding.
+A 2D kernel repeated along time and divided by its length sums, over equal frames, to the 2D kernel; every layer then
+gives equal frames again, so the whole network does ("boring video", Carreira and Zisserman 2017, section 2.4). It
+holds to the last frame only if the clip is continued by its own first and last frame; zeros in time would be frames
+of black. All claims hold up to rounding.
 """
 
 import copy
@@ -15,7 +16,16 @@ from torch import Tensor, nn
 
 from coursekit import _check
 
-__all__ = ["PaddedAvgPool3d", "PaddedConv3d", "PaddedMaxPool3d", "inflate", "inflate_kernel", "inflate_state", "pad_time", "still_clip"]
+__all__ = [
+    "PaddedAvgPool3d",
+    "PaddedConv3d",
+    "PaddedMaxPool3d",
+    "inflate",
+    "inflate_kernel",
+    "inflate_state",
+    "pad_time",
+    "still_clip",
+]
 
 
 def still_clip(image: Float[Tensor, "N C H W"], frames: int) -> Float[Tensor, "N C {frames} H W"]:
@@ -72,15 +82,16 @@ class PaddedAvgPool3d(_Padded, nn.AvgPool3d):
 
 
 def inflate(module: nn.Module, *, depth: int | None = None, stride_time: bool = False) -> nn.Module:
-    """A 3D copy of a 2D layer or network: clips ``(N, C, T, H, W)`` in; a still clip gives what the image gives, in every frame.
+    """A 3D copy of a 2D layer or network: clips ``(N, C, T, H, W)`` in; a still clip gives what the image gives, in
+    every frame.
 
-    ``depth``: how many frames a kernel or pool spans; None: as many as it is wide (I3D's cubes). 1 × 1 kernels span one.
-    ``stride_time``: strided layers skip frames too, as most of I3D's do; else every frame is kept.
-    Names of parameters stay, and so does every mode and dtype; hooks do not. Adaptive pools take the whole clip to one frame.
+    ``depth``: how many frames a kernel or pool spans; None: as many as it is wide (I3D's cubes). 1 × 1 kernels span
+    one. ``stride_time``: strided layers skip frames too, as most of I3D's do; else every frame is kept. Names of
+    parameters stay, and so does every mode and dtype; hooks do not. Adaptive pools take the whole clip to one frame.
     Up-convolutions and ``nn.Upsample`` leave time alone. Dropout drops channels of the whole clip.
 
-    What a ``forward`` calls as a function is not seen: it must not depend on the number of axes (``F.relu``, ``torch.flatten(x, 1)``).
-    A 2D layer with no known 3D twin is refused with ``ValueError``.
+    What a ``forward`` calls as a function is not seen: it must not depend on the number of axes (``F.relu``,
+    ``torch.flatten(x, 1)``). A 2D layer with no known 3D twin is refused with ``ValueError``.
     """
     if not isinstance(module, nn.Module):
         raise _check.refuse("module to be an nn.Module", type(module).__name__, "for a tensor use inflate_kernel")
@@ -110,7 +121,9 @@ def _fit(name: str, x: Tensor, shape: tuple[int, ...]) -> Tensor:
     if tuple(x.shape) == shape:
         return x
     if x.ndim != 4 or (*shape[:2], *shape[3:]) != tuple(x.shape):
-        raise _check.refuse(f"{name} of shape {shape} without its time axis", tuple(x.shape), "build both networks alike")
+        raise _check.refuse(
+            f"{name} of shape {shape} without its time axis", tuple(x.shape), "build both networks alike"
+        )
     return inflate_kernel(x, shape[2])
 
 
@@ -122,7 +135,9 @@ def _twin(layer: nn.Module, depth: int | None, stride_time: bool) -> nn.Module:
     build = TWINS.get(type(layer))
     if build is None:
         if isinstance(layer, tuple(TWINS)) or ("2d" in type(layer).__name__ and not any(layer.children())):
-            raise _check.refuse("layers with a known 3D twin", type(layer).__name__, "replace this layer before inflating")
+            raise _check.refuse(
+                "layers with a known 3D twin", type(layer).__name__, "replace this layer before inflating"
+            )
         return layer
     twin: nn.Module = build(layer, depth, stride_time)
     return twin.train(layer.training)
@@ -181,14 +196,22 @@ def _up_conv(layer: Any, depth: int | None, stride_time: bool) -> nn.Module:
 
 
 def _max_pool(layer: Any, depth: int | None, stride_time: bool) -> nn.Module:
-    knobs: dict[str, Any] = {"dilation": (1, *_pair(layer.dilation)), "ceil_mode": layer.ceil_mode, "return_indices": layer.return_indices}
+    knobs: dict[str, Any] = {
+        "dilation": (1, *_pair(layer.dilation)),
+        "ceil_mode": layer.ceil_mode,
+        "return_indices": layer.return_indices,
+    }
     return PaddedMaxPool3d(**_window(layer, depth, stride_time), **knobs)
 
 
 def _avg_pool(layer: Any, depth: int | None, stride_time: bool) -> nn.Module:
     window = _window(layer, depth, stride_time)
     divisor = layer.divisor_override and layer.divisor_override * window["kernel_size"][0]
-    knobs: dict[str, Any] = {"ceil_mode": layer.ceil_mode, "count_include_pad": layer.count_include_pad, "divisor_override": divisor}
+    knobs: dict[str, Any] = {
+        "ceil_mode": layer.ceil_mode,
+        "count_include_pad": layer.count_include_pad,
+        "divisor_override": divisor,
+    }
     return PaddedAvgPool3d(**window, **knobs)
 
 
@@ -207,7 +230,9 @@ def _norm(layer: Any, depth: int | None, stride_time: bool) -> nn.Module:
 def _upsample(layer: Any, depth: int | None, stride_time: bool) -> nn.Module:
     modes = {"nearest": "nearest", "nearest-exact": "nearest-exact", "bilinear": "trilinear"}
     if layer.scale_factor is None or layer.mode not in modes:
-        raise _check.refuse("nn.Upsample by a scale_factor, nearest or bilinear", layer, "replace this layer before inflating")
+        raise _check.refuse(
+            "nn.Upsample by a scale_factor, nearest or bilinear", layer, "replace this layer before inflating"
+        )
     scale = layer.scale_factor if isinstance(layer.scale_factor, tuple) else (layer.scale_factor,) * 2
     return nn.Upsample(scale_factor=(1.0, *scale), mode=modes[layer.mode], align_corners=layer.align_corners)
 

@@ -1,8 +1,8 @@
 """Non-maximum suppression: of boxes that overlap too much, keep the one with the highest score.
 
-By definition: take the boxes from the highest score to the lowest, and keep one if it overlaps no kept box by more than the
-threshold. Only pairs that overlap can matter, so the pairs are found first (a sweep along x), and then decided in rounds:
-a box with no undecided better neighbour is kept, and its neighbours go.
+By definition: take the boxes from the highest score to the lowest, and keep one if it overlaps no kept box by more
+than the threshold. Only pairs that overlap can matter, so the pairs are found first (a sweep along x), and then
+decided in rounds: a box with no undecided better neighbour is kept, and its neighbours go.
 """
 
 from collections.abc import Iterator
@@ -25,8 +25,8 @@ SLACK = 1e-6  # widens the sweep by more than its rounding
 def nms(boxes: Boxes, scores: Scores, iou_threshold: float) -> Integer[Tensor, "M"]:
     """The numbers of the boxes to keep, highest score first, of equals the first.
 
-    A box goes if its IoU with a kept one is above (not at) the threshold. Equal to ``torchvision.ops.nms``, ties included.
-    How many stay depends on the values, so there is no result for a FakeTensor.
+    A box goes if its IoU with a kept one is above (not at) the threshold. Equal to ``torchvision.ops.nms``, ties
+    included. How many stay depends on the values, so there is no result for a FakeTensor.
     """
     boxes = _door(boxes, iou_threshold, scores=scores)
     order = scores.argsort(descending=True, stable=True)
@@ -60,7 +60,9 @@ def _door(boxes: Tensor, threshold: float, **per_box: Tensor) -> Tensor:
 
 
 def _by_label(boxes: Tensor, labels: Tensor, threshold: float) -> Tensor:
-    """Which rows stay, of boxes sorted by score: label by label where labels are few, one sweep for all where they are many."""
+    """Which rows stay, of boxes sorted by score: label by label where labels are few, one sweep for all where they are
+    many.
+    """
     names, number = labels.unique(return_inverse=True)
     if len(names) * MANY >= len(boxes):
         return _sweep(boxes, number, threshold)
@@ -69,7 +71,9 @@ def _by_label(boxes: Tensor, labels: Tensor, threshold: float) -> Tensor:
 
 
 def _survivors(boxes: Tensor, threshold: float) -> Tensor:
-    """One label: decide the best boxes and clear away all they overlap, again while that clears a crowd; a sweep does the rest."""
+    """One label: decide the best boxes and clear away all they overlap, again while that clears a crowd; a sweep does
+    the rest.
+    """
     rows = torch.arange(len(boxes), device=boxes.device)
     kept, crowded = [rows[:0]], True
     while crowded and len(rows):
@@ -93,8 +97,8 @@ def _meets_any(boxes: Tensor, best: Tensor, threshold: float) -> Tensor:
 def _sweep(boxes: Tensor, number: Tensor, threshold: float) -> Tensor:
     """Which rows stay, by looking only at pairs that can meet.
 
-    Sorted by (label, x1), the partners of a box are a run: those whose x1 lies before its x2. Less, even: the IoU is at most
-    the shared width over the box's width, so x1 lies within the first 1 − threshold of the box.
+    Sorted by (label, x1), the partners of a box are a run: those whose x1 lies before its x2. Less, even: the IoU is
+    at most the shared width over the box's width, so x1 lies within the first 1 − threshold of the box.
     """
     x1, x2 = boxes[:, 0].double(), boxes[:, 2].double()
     span = (x2.max() - x1.min() if len(boxes) else 0) + 1
@@ -109,7 +113,9 @@ def _sweep(boxes: Tensor, number: Tensor, threshold: float) -> Tensor:
 
 
 def _meeting_pairs(boxes: Tensor, first: Tensor, count: Tensor, threshold: float) -> Iterator[Tensor]:
-    """Of the pairs (i, first[i]), (i, first[i] + 1) …, ``count[i]`` for each box i, those that overlap: (2, P), a part at a time."""
+    """Of the pairs (i, first[i]), (i, first[i] + 1) …, ``count[i]`` for each box i, those that overlap: (2, P), a part
+    at a time.
+    """
     ends = count.cumsum(0)
     shift = first - (ends - count)  # from a pair's place in the list to the second box's
     cuts = torch.searchsorted(ends, torch.arange(0, int(count.sum()), PAIRS, device=ends.device)).tolist()
@@ -117,7 +123,9 @@ def _meeting_pairs(boxes: Tensor, first: Tensor, count: Tensor, threshold: float
         one = torch.repeat_interleave(count[start:stop]) + start
         place = torch.arange(len(one), device=one.device) + (ends[start] - count[start])
         other = place + shift[one]
-        near = (boxes[1][one] < boxes[3][other]) & (boxes[1][other] < boxes[3][one])  # they share rows: a quick first look
+        near = (boxes[1][one] < boxes[3][other]) & (
+            boxes[1][other] < boxes[3][one]
+        )  # they share rows: a quick first look
         one, other = one[near], other[near]
         meet = _overlap(boxes[:, one], boxes[:, other], threshold)
         yield torch.stack([one[meet], other[meet]])

@@ -1,8 +1,8 @@
 """The largest value of many windows of a map, each found with four look-ups.
 
-Every window is covered by four smaller ones whose sides are powers of two, and the largest values of those are made once for
-all, each size from the last by one comparison: a sparse table (Bender and Farach-Colton 2000, "The LCA problem revisited",
-section 3) in two dimensions.
+Every window is covered by four smaller ones whose sides are powers of two, and the largest values of those are made
+once for all, each size from the last by one comparison: a sparse table (Bender and Farach-Colton 2000, "The LCA
+problem revisited", section 3) in two dimensions.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,8 @@ PART = 512  # windows looked up at a time: their values stay in the cache
 
 
 def range_maximum(features: Tensor, image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """The largest value of each window, (K, C, PH, PW), from features (N, C, H, W); 0 where the window lies outside the map.
+    """The largest value of each window, (K, C, PH, PW), from features (N, C, H, W); 0 where the window lies outside
+    the map.
 
     ``rows`` (K, PH, 2) and ``columns`` (K, PW, 2) hold half-open ranges of cells of the map ``image`` (K,).
     The result is laid out channels last. The gradient goes to the largest cell, the first in reading order of equals.
@@ -44,13 +45,22 @@ class _RangeMaximum(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         cells, image, rows, columns = ctx.saved_tensors
         n, h, w, c = cells.shape
-        order = cells.view(-1, c).argsort(dim=0, descending=True, stable=True)  # of equals the first in reading order leads
+        order = cells.view(-1, c).argsort(
+            dim=0, descending=True, stable=True
+        )  # of equals the first in reading order leads
         places = torch.arange(n * h * w - 1, -1, -1, device=order.device, dtype=torch.int32)[:, None].expand_as(order)
-        ranks = torch.empty_like(places).scatter_(0, order, places).view(n, h, w, c)  # the largest value has the highest rank
+        ranks = (
+            torch.empty_like(places).scatter_(0, order, places).view(n, h, w, c)
+        )  # the largest value has the highest rank
         best, empty = _range_maximum(ranks, image, rows, columns)
         cell = order.gather(0, n * h * w - 1 - best)  # (K·PH·PW, C)
         bins = grad.permute(0, 2, 3, 1).reshape(-1, c).masked_fill(empty[:, None], 0)
-        return grad.new_zeros(n * h * w, c).scatter_add_(0, cell, bins).view(n, h, w, c).permute(0, 3, 1, 2), None, None, None
+        return (
+            grad.new_zeros(n * h * w, c).scatter_add_(0, cell, bins).view(n, h, w, c).permute(0, 3, 1, 2),
+            None,
+            None,
+            None,
+        )
 
 
 def _range_maximum(cells: Tensor, image: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,11 +86,15 @@ def _range_maximum(cells: Tensor, image: Tensor, rows: Tensor, columns: Tensor) 
 
 
 def _windows(cells: Tensor, tall: Tensor, wide: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """For each size of window that some bins need: those bins, and the largest value of the window at each place it fits."""
+    """For each size of window that some bins need: those bins, and the largest value of the window at each place it
+    fits.
+    """
     if not len(tall) or not _check.has_values(tall):  # one group of all bins has the same shapes
         yield torch.arange(len(tall), device=tall.device), cells
         return
-    level_y, level_x = (side.double().frexp().exponent - 1 for side in (tall, wide))  # the largest power of two that fits
+    level_y, level_x = (
+        side.double().frexp().exponent - 1 for side in (tall, wide)
+    )  # the largest power of two that fits
     for a in range(int(level_y.max()) + 1):
         table, own = cells, level_x[level_y == a]
         for b in range(int(own.max()) + 1 if len(own) else 0):

@@ -1,11 +1,12 @@
 """Regions of interest: from a box of any size to a fixed grid of features.
 
-RoIPool snaps the box to the cells of the feature map and takes the largest value of each bin (Girshick 2015, "Fast R-CNN",
-section 2.1). RoIAlign snaps nothing: it reads the map between the cells and averages (He et al. 2017, "Mask R-CNN", section 3).
+RoIPool snaps the box to the cells of the feature map and takes the largest value of each bin (Girshick 2015, "Fast
+R-CNN", section 2.1). RoIAlign snaps nothing: it reads the map between the cells and averages (He et al. 2017, "Mask
+R-CNN", section 3).
 
-One sentence holds all of RoIAlign: every output value is a weighted sum of cells, and the weights do not depend on the features.
-For one box and one channel F that is ``W_y F W_xᵀ`` (``roi_align_dense``); for all boxes it is one sparse matrix times the map,
-and the gradient is its transpose times the gradient (``roi_align``).
+One sentence holds all of RoIAlign: every output value is a weighted sum of cells, and the weights do not depend on
+the features. For one box and one channel F that is ``W_y F W_xᵀ`` (``roi_align_dense``); for all boxes it is one
+sparse matrix times the map, and the gradient is its transpose times the gradient (``roi_align``).
 
 Positions are in cells of the feature map, and cell h sits at position h.
 """
@@ -25,7 +26,8 @@ Regions = Tensor | Sequence[Tensor]  # (K, 5) with the image's number in front, 
 CHUNK = 64  # boxes worked on at a time: what they need stays in the cache
 
 
-# --- reading between the cells -------------------------------------------------------------------------------------------
+# --- reading between the cells
+# -------------------------------------------------------------------------------------------
 
 
 def bilinear(features: Image, y: Float[Tensor, "..."], x: Float[Tensor, "..."]) -> Float[Tensor, "C ..."]:
@@ -36,7 +38,9 @@ def bilinear(features: Image, y: Float[Tensor, "..."], x: Float[Tensor, "..."]) 
     """
     _, height, width = _check.tensor("features", features, "C H W")
     if y.shape != x.shape:
-        raise _check.refuse("y and x of one shape", f"{tuple(y.shape)} and {tuple(x.shape)}", "pass one y and one x a point")
+        raise _check.refuse(
+            "y and x of one shape", f"{tuple(y.shape)} and {tuple(x.shape)}", "pass one y and one x a point"
+        )
     for name, tensor in {"features": features, "y": y, "x": x}.items():
         _check.floating(name, tensor)
         _check.finite(name, tensor)
@@ -68,7 +72,8 @@ def hat_weights(positions: Float[Tensor, "*K P S"], size: int) -> Float[Tensor, 
     return weights.scatter_add(-1, low, (1 - part) * counts).scatter_add(-1, high, part * counts)
 
 
-# --- RoIAlign ------------------------------------------------------------------------------------------------------------
+# --- RoIAlign
+# ------------------------------------------------------------------------------------------------------------
 
 
 def roi_align_dense(
@@ -80,11 +85,15 @@ def roi_align_dense(
     sampling_ratio: int = 0,
     aligned: bool = True,
 ) -> Float[Tensor, "C PH PW"]:
-    """RoIAlign of one box as it is defined: two small matrices, W_y F W_xᵀ. See ``roi_align``; this one is differentiable in the box."""
+    """RoIAlign of one box as it is defined: two small matrices, W_y F W_xᵀ. See ``roi_align``; this one is
+    differentiable in the box.
+    """
     _check.tensor("box", box, "4")
     _, size = _door(features[None], [box[None]], output_size, spatial_scale)
     dtype = _check.wide_dtype(features, box)
-    weights_y, weights_x = _weights(box[None].to(dtype), size, features.shape[1:], spatial_scale, sampling_ratio, aligned)
+    weights_y, weights_x = _weights(
+        box[None].to(dtype), size, features.shape[1:], spatial_scale, sampling_ratio, aligned
+    )
     return (weights_y[0] @ features.to(dtype) @ weights_x[0].mT).to(features.dtype)  # (C, PH, PW)
 
 
@@ -163,16 +172,19 @@ def _dense_product(features: Tensor, weights: list[tuple[Tensor, Tensor, Tensor]
     return torch.cat(pooled)
 
 
-# --- RoIPool -------------------------------------------------------------------------------------------------------------
+# --- RoIPool
+# -------------------------------------------------------------------------------------------------------------
 
 
 def snapped_bins(
     boxes: Boxes, output_size: int | tuple[int, int], *, spatial_scale: float = 1.0
 ) -> tuple[Integer[Tensor, "N PH 2"], Integer[Tensor, "N PW 2"]]:
-    """RoIPool's bins as whole cells, half-open ``[first, last)``: rows of cells (N, PH, 2) and columns of cells (N, PW, 2).
+    """RoIPool's bins as whole cells, half-open ``[first, last)``: rows of cells (N, PH, 2) and columns of cells (N,
+    PW, 2).
 
     The corners are rounded to the nearest cell (halves away from 0) and both end cells belong to the box, so that it
-    spans at least one cell; each bin is then widened to whole cells, so neighbouring bins may share one. Not clipped to the map.
+    spans at least one cell; each bin is then widened to whole cells, so neighbouring bins may share one. Not clipped
+    to the map.
     """
     _check.boxes("boxes", boxes)
     _check.positive("spatial_scale", spatial_scale)
@@ -215,11 +227,13 @@ def roi_pool(
 ) -> Float[Tensor, "K C PH PW"]:
     """Snap each box to whole cells, divide it into PH × PW bins of whole cells, and take the largest value of each.
 
-    Arguments as in ``roi_align``. A bin outside the map gives 0. Equal to ``torchvision.ops.roi_pool`` to the last bit.
-    Differentiable once, in the features: the gradient of a bin goes to its largest cell, the first in reading order of equals.
+    Arguments as in ``roi_align``. A bin outside the map gives 0. Equal to ``torchvision.ops.roi_pool`` to the last
+    bit. Differentiable once, in the features: the gradient of a bin goes to its largest cell, the first in reading
+    order of equals.
 
-    The result is laid out channels last. How the largest values are found: ``coursekit.ops.range_maximum``. The backward pass
-    sorts every channel and is slower than torchvision's, which keeps the position of each largest value.
+    The result is laid out channels last. How the largest values are found: ``coursekit.ops.range_maximum``. The
+    backward pass sorts every channel and is slower than torchvision's, which keeps the position of each largest
+    value.
     """
     regions, size = _door(features, boxes, output_size, spatial_scale)
     dtype = _check.wide_dtype(features)
@@ -228,7 +242,8 @@ def roi_pool(
     return range_maximum(features, image, rows, columns)
 
 
-# --- the door, and the modules -------------------------------------------------------------------------------------------
+# --- the door, and the modules
+# -------------------------------------------------------------------------------------------
 
 
 def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
@@ -237,7 +252,9 @@ def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def _door(features: Tensor, boxes: Regions, output_size: int | tuple[int, int], scale: float) -> tuple[Tensor, tuple[int, int]]:
+def _door(
+    features: Tensor, boxes: Regions, output_size: int | tuple[int, int], scale: float
+) -> tuple[Tensor, tuple[int, int]]:
     """Check what both operations take; return the regions as (K, 5) and the output size as (PH, PW)."""
     n, _, h, w = _check.tensor("features", features, "N C H W")
     _check.floating("features", features)
@@ -245,19 +262,25 @@ def _door(features: Tensor, boxes: Regions, output_size: int | tuple[int, int], 
     _check.positive("the sides of the feature map", (h, w))
     _check.positive("spatial_scale", scale)
     regions = boxes if isinstance(boxes, Tensor) else _numbered(features, boxes)
-    _check.tensor("boxes", regions, "K 5", "put the image's number in front of each box, or pass a list with one (L, 4) an image")
+    _check.tensor(
+        "boxes", regions, "K 5", "put the image's number in front of each box, or pass a list with one (L, 4) an image"
+    )
     _check.same_device(features=features, boxes=regions)
     _check.boxes("boxes", regions[:, 1:])
     _check.within("the image numbers of boxes", regions[:, 0], 0, n - 1, "number the images of the batch from 0")
     if _check.has_values(regions) and bool((regions[:, 0] % 1 != 0).any()):
-        raise _check.refuse("whole image numbers in front of boxes", "a fraction", "number the images of the batch from 0")
+        raise _check.refuse(
+            "whole image numbers in front of boxes", "a fraction", "number the images of the batch from 0"
+        )
     return regions, _pair(output_size)
 
 
 def _numbered(features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
     if len(boxes) != len(features):
         raise _check.refuse(
-            f"one tensor of boxes an image, {len(features)} in all", len(boxes), "pass an empty (0, 4) where there are none"
+            f"one tensor of boxes an image, {len(features)} in all",
+            len(boxes),
+            "pass an empty (0, 4) where there are none",
         )
     for b in boxes:
         _check.tensor("each tensor of boxes", b, "L 4", "pass one row (x1, y1, x2, y2) a box")
@@ -280,7 +303,12 @@ class RoIAlign(nn.Module):
     """``roi_align`` as a layer."""
 
     def __init__(
-        self, output_size: int | tuple[int, int], *, spatial_scale: float = 1.0, sampling_ratio: int = 0, aligned: bool = True
+        self,
+        output_size: int | tuple[int, int],
+        *,
+        spatial_scale: float = 1.0,
+        sampling_ratio: int = 0,
+        aligned: bool = True,
     ) -> None:
         super().__init__()
         self.output_size, self.spatial_scale = output_size, spatial_scale

@@ -1,8 +1,9 @@
 """All of RoIAlign as one sparse matrix: a row an output bin, a column a feature cell, times the features of the cells.
 
-A row is the product of a bin's weights along the two axes. It is never unfolded to full width: what is stored are the columns
-and weights that are not zero, and the product is a weighted sum of rows of the feature table (``embedding_bag``). The matrix does
-not depend on the features, so the gradient is the transposed matrix times the gradient of the bins.
+A row is the product of a bin's weights along the two axes. It is never unfolded to full width: what is stored are the
+columns and weights that are not zero, and the product is a weighted sum of rows of the feature table
+(``embedding_bag``). The matrix does not depend on the features, so the gradient is the transposed matrix times the
+gradient of the bins.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,9 @@ def sparse_product(features: Tensor, weights: Sequence[AxisWeights], size: tuple
 
 
 class _SparseProduct(torch.autograd.Function):
-    """Forward with the matrix, some boxes at a time so that it stays in the cache; backward with its transpose, at once."""
+    """Forward with the matrix, some boxes at a time so that it stays in the cache; backward with its transpose, at
+    once.
+    """
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, weights: Sequence[AxisWeights], size: tuple[int, int]) -> Tensor:
@@ -55,7 +58,9 @@ class _SparseProduct(torch.autograd.Function):
 
 
 def _sparse_rows(base: Tensor, wy: Tensor, wx: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The rows of the matrix, one a bin (k, p, q): how many cells each has, their columns, and the weights w_y[k, p, h] · w_x[k, q, w]."""
+    """The rows of the matrix, one a bin (k, p, q): how many cells each has, their columns, and the weights w_y[k, p, h]
+    · w_x[k, q, w].
+    """
     width = wx.shape[2]
     in_y, in_x = wy != 0, wx != 0
     count_y, count_x = in_y.sum(2)[:, :, None], in_x.sum(2)[:, None, :]  # (K, PH, 1), (K, 1, PW)

@@ -1,19 +1,19 @@
 """Warping: read an image between its pixels, along a flow or through an affine map, in 2D and 3D by one body.
 
 Frame
-    A point is given in pixel indices in the order of the axes, ``(y, x)`` or ``(z, y, x)``: whole numbers are pixel centres,
-    the first centre is 0, the last n − 1. (A box coordinate of ``coursekit.types`` is 0.5 larger at the same place.)
+    A point is given in pixel indices in the order of the axes, ``(y, x)`` or ``(z, y, x)``: whole numbers are pixel
+    centres, the first centre is 0, the last n − 1. (A box coordinate of ``coursekit.types`` is 0.5 larger at the same
+    place.)
 
 Border rule
-    ``"replicate"``: the point is moved to the nearest place inside ``[0, n − 1]``, so the edge pixel goes on for ever and
-    the gradient with respect to a point outside is zero (``F.grid_sample``: ``padding_mode="border", align_corners=True``;
-    ``scipy.ndimage.map_coordinates``: ``mode="nearest"``).
-    ``"zeros"``: all pixels outside are 0, so the image fades out within one pixel of its edge (``padding_mode="zeros"``;
-    ``mode="grid-constant"``).
+    ``"replicate"``: the point is moved to the nearest place inside ``[0, n − 1]``, so the edge pixel goes on for ever
+    and the gradient with respect to a point outside is zero (``F.grid_sample``: ``padding_mode="border",
+    align_corners=True``; ``scipy.ndimage.map_coordinates``: ``mode="nearest"``). ``"zeros"``: all pixels outside are
+    0, so the image fades out within one pixel of its edge (``padding_mode="zeros"``; ``mode="grid-constant"``).
 
 Direction
-    Backward, as everywhere in the field: ``warp(image, flow)(x) = image(x + flow(x))``. The flow from a first to a second
-    frame therefore warps the *second* onto the first.
+    Backward, as everywhere in the field: ``warp(image, flow)(x) = image(x + flow(x))``. The flow from a first to a
+    second frame therefore warps the *second* onto the first.
 """
 
 from collections.abc import Sequence
@@ -29,26 +29,33 @@ BORDERS = ("replicate", "zeros")
 MODES = ("linear", "nearest")
 
 
-def grid(size: Sequence[int], *, dtype: torch.dtype = torch.float32, device: torch.device | str | None = None) -> Float[Tensor, "ndim ..."]:
+def grid(
+    size: Sequence[int], *, dtype: torch.dtype = torch.float32, device: torch.device | str | None = None
+) -> Float[Tensor, "ndim ..."]:
     """The index of every pixel: channel a of ``(ndim, *size)`` counts along axis a."""
     axes = [torch.arange(n, dtype=dtype, device=device) for n in size]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))
 
 
 def sample(
-    image: Shaped[Tensor, "N C *size"], points: Float[Tensor, "N ndim *out"], *, mode: str = "linear", border: str = "replicate"
+    image: Shaped[Tensor, "N C *size"],
+    points: Float[Tensor, "N ndim *out"],
+    *,
+    mode: str = "linear",
+    border: str = "replicate",
 ) -> Shaped[Tensor, "N C *out"]:
-    """Read ``image`` at ``points`` (pixel indices, one channel an axis), linearly between the 2^ndim pixels around each.
+    """Read ``image`` at ``points`` (pixel indices, one channel an axis), linearly between the 2^ndim pixels around
+    each.
 
-    The weight of a pixel is the product over the axes of ``1 − |distance|``. ``mode="nearest"`` takes the nearest pixel
-    (a half goes up) and admits any dtype: use it for label maps. Differentiable in the image and, if linear, in the points.
-    Half precision is read in float32, and returned as it came. Raises ValueError if the ranks, batches or devices differ, a point is
-    not finite, or the image is empty.
+    The weight of a pixel is the product over the axes of ``1 − |distance|``. ``mode="nearest"`` takes the nearest
+    pixel (a half goes up) and admits any dtype: use it for label maps. Differentiable in the image and, if linear, in
+    the points. Half precision is read in float32, and returned as it came. Raises ValueError if the ranks, batches or
+    devices differ, a point is not finite, or the image is empty.
 
-    The linear body is ``F.grid_sample``, which knows 2D and 3D but wants ``(x, y, z)`` and the image's *edges*, not its
-    outer pixel centres, at −1 and 1 (``align_corners=False``): so axes of one pixel need no case of their own. From pixels to
-    [−1, 1] and back is exact where an axis is a power of two, so the image is continued to one, by its border rule: a whole number
-    reads its pixel, to the last bit.
+    The linear body is ``F.grid_sample``, which knows 2D and 3D but wants ``(x, y, z)`` and the image's *edges*, not
+    its outer pixel centres, at −1 and 1 (``align_corners=False``): so axes of one pixel need no case of their own.
+    From pixels to [−1, 1] and back is exact where an axis is a power of two, so the image is continued to one, by its
+    border rule: a whole number reads its pixel, to the last bit.
     """
     _door(image, points, mode, border)
     if 0 in (*image.shape, *points.shape):
@@ -59,16 +66,28 @@ def sample(
     size = [1 << (n - 1).bit_length() for n in image.shape[2:]]
     more = [end for n, m in zip(image.shape[2:], size) for end in (m - n, 0)][::-1]  # last axis first, nothing in front
     wide = F.pad(image.to(dtype), more, mode="replicate" if border == "replicate" else "constant")
-    places = torch.stack([points[:, a].to(dtype) * (2 / n) + (1 / n - 1) for a, n in enumerate(size)][::-1], dim=-1)  # (N, *out, ndim)
-    places = places.reshape(len(places), *[1] * (len(size) - 1), -1, len(size))  # one long row of points, whatever out is
-    values = F.grid_sample(wide, places, padding_mode="border" if border == "replicate" else "zeros", align_corners=False)
+    places = torch.stack(
+        [points[:, a].to(dtype) * (2 / n) + (1 / n - 1) for a, n in enumerate(size)][::-1], dim=-1
+    )  # (N, *out, ndim)
+    places = places.reshape(
+        len(places), *[1] * (len(size) - 1), -1, len(size)
+    )  # one long row of points, whatever out is
+    values = F.grid_sample(
+        wide, places, padding_mode="border" if border == "replicate" else "zeros", align_corners=False
+    )
     return values.reshape(*image.shape[:2], *points.shape[2:]).to(image.dtype)
 
 
 def warp(
-    image: Shaped[Tensor, "N C *size"], flow: Float[Tensor, "N ndim *size"], *, mode: str = "linear", border: str = "replicate"
+    image: Shaped[Tensor, "N C *size"],
+    flow: Float[Tensor, "N ndim *size"],
+    *,
+    mode: str = "linear",
+    border: str = "replicate",
 ) -> Shaped[Tensor, "N C *size"]:
-    """``image`` read at ``x + flow(x)``: flow in pixels, channels ``(dy, dx)`` or ``(dz, dy, dx)``. Raises as :func:`sample`."""
+    """``image`` read at ``x + flow(x)``: flow in pixels, channels ``(dy, dx)`` or ``(dz, dy, dx)``. Raises as
+    :func:`sample`.
+    """
     size = _size_of(image)
     _check.floating("flow", flow)
     if size != flow.shape[2:]:
@@ -87,10 +106,10 @@ def affine_points(
 ) -> Float[Tensor, "N ndim *out"]:
     """Where in an input of ``size`` each pixel of the output is found, in pixel indices.
 
-    ``matrix`` = [A | b] takes a place in the output to one in the input: ``q = A p + b``, both in mm from the middle of their
-    image, in the order of the axes. ``spacing_mm`` follows the axes too, one number for all or one each; with the default 1,
-    mm are pixels. The output has the size and spacing of the input unless told. So a volume with thick slices is rotated as
-    the body would be, not as the array.
+    ``matrix`` = [A | b] takes a place in the output to one in the input: ``q = A p + b``, both in mm from the middle
+    of their image, in the order of the axes. ``spacing_mm`` follows the axes too, one number for all or one each;
+    with the default 1, mm are pixels. The output has the size and spacing of the input unless told. So a volume with
+    thick slices is rotated as the body would be, not as the array.
     """
     ndim = len(size)
     _check.tensor("matrix", matrix, f"N {ndim} {ndim + 1}", "give [A | b] for each image, in the order of the axes")
@@ -103,7 +122,9 @@ def affine_points(
     ratio = _column([t / s for s in old for t in new], matrix).view(ndim, ndim)  # of one spacing exactly 1
     turn = matrix[:, :, :-1] * ratio  # (N, ndim, ndim)
     shift = matrix[:, :, -1:] / _column(old, matrix) + _middle(size, matrix)  # (N, ndim, 1)
-    p = grid(out_size, dtype=matrix.dtype, device=matrix.device).flatten(1) - _middle(out_size, matrix)  # (ndim, pixels)
+    p = grid(out_size, dtype=matrix.dtype, device=matrix.device).flatten(1) - _middle(
+        out_size, matrix
+    )  # (ndim, pixels)
     q = shift + sum(turn[:, :, axis, None] * p[axis] for axis in range(ndim))  # (N, ndim, pixels)
     return q.reshape(len(matrix), ndim, *out_size)
 
@@ -119,7 +140,9 @@ def affine(
     border: str = "replicate",
 ) -> Shaped[Tensor, "N C *out"]:
     """``image`` through the map of :func:`affine_points`, with the border rule of :func:`sample`."""
-    points = affine_points(matrix, _size_of(image), out_size=out_size, spacing_mm=spacing_mm, out_spacing_mm=out_spacing_mm)
+    points = affine_points(
+        matrix, _size_of(image), out_size=out_size, spacing_mm=spacing_mm, out_spacing_mm=out_spacing_mm
+    )
     return sample(image, points, mode=mode, border=border)
 
 
@@ -136,13 +159,16 @@ def resample(
     *,
     mode: str = "linear",
 ) -> Shaped[Tensor, "N C *out"]:
-    """``image`` at another spacing, its middle kept in place; an axis of n pixels gets ``round(n · spacing / out_spacing)``, at least 1.
+    """``image`` at another spacing, its middle kept in place; an axis of n pixels gets ``round(n · spacing /
+    out_spacing)``, at least 1.
 
     It only interpolates: to go much coarser, blur first, or fine structure turns into noise.
     """
     size = _size_of(image)
     ndim = len(size)
-    old, new = (_spacings(name, s, ndim) for name, s in (("spacing_mm", spacing_mm), ("out_spacing_mm", out_spacing_mm)))
+    old, new = (
+        _spacings(name, s, ndim) for name, s in (("spacing_mm", spacing_mm), ("out_spacing_mm", out_spacing_mm))
+    )
     out_size = [max(1, round(n * s / t)) for n, s, t in zip(size, old, new)]
     identity = torch.eye(ndim, ndim + 1, dtype=_check.wide_dtype(image), device=image.device).expand(len(image), -1, -1)
     return affine(image, identity, out_size=out_size, spacing_mm=old, out_spacing_mm=new, mode=mode)
@@ -152,7 +178,9 @@ def _size_of(image: object) -> tuple[int, ...]:
     """The spatial size of an image or volume, refused if it is neither."""
     if not isinstance(image, Tensor) or image.ndim not in (4, 5):
         got = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
-        raise _check.refuse("an image of shape (N, C, H, W) or (N, C, D, H, W)", got, "add the axes in front with image[None]")
+        raise _check.refuse(
+            "an image of shape (N, C, H, W) or (N, C, D, H, W)", got, "add the axes in front with image[None]"
+        )
     return tuple(image.shape[2:])
 
 
@@ -179,7 +207,11 @@ def _nearest(image: Tensor, points: Tensor, border: str) -> Tensor:
     index = pixel.clamp(min=0).minimum(last).long()
     each = torch.arange(len(image), device=image.device).view(-1, *[1] * (points.ndim - 2))
     values = image.movedim(1, -1)[(each, *index.unbind(1))].movedim(-1, 1)  # (N, C, *out)
-    return values if border == "replicate" else values.where(inside[:, None], torch.zeros((), dtype=image.dtype, device=image.device))
+    return (
+        values
+        if border == "replicate"
+        else values.where(inside[:, None], torch.zeros((), dtype=image.dtype, device=image.device))
+    )
 
 
 def _column(numbers: Sequence[float], like: Tensor) -> Tensor:

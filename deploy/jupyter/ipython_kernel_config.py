@@ -1,7 +1,8 @@
-"""Read by every kernel of the environment: a notebook is told its language, but not which Python it was last opened with.
+"""Read by every kernel of the environment: a notebook is told its language, but not which Python it was last opened
+with.
 
-JupyterLab writes into a notebook what the kernel says of its language. With Python's version in it, opening a lecture on another
-computer would change the file.
+JupyterLab writes into a notebook what the kernel says of its language. With Python's version in it, opening a lecture
+on another computer would change the file.
 """
 
 from ipykernel.ipkernel import IPythonKernel

@@ -23,7 +23,9 @@ PLANES = ("axial", "coronal", "sagittal")
 SIDES = (("right to left", "front to back"), ("right to left", "up"), ("front to back", "up"))
 
 
-def plane(axes: Axes, scan: Scan, label: Scan | None, at: tuple[int, int, int], k: int, title: str, **knobs: object) -> None:
+def plane(
+    axes: Axes, scan: Scan, label: Scan | None, at: tuple[int, int, int], k: int, title: str, **knobs: object
+) -> None:
     """One of three planes through the voxel ``at``, sides in mm, lesions outlined."""
     cut = tuple(at[k] if axis == k else slice(None) for axis in range(3))
     rows, columns = (n for axis, n in enumerate(scan.values.shape) if axis != k)
@@ -52,10 +54,22 @@ def main() -> None:
     figure, grid = plt.subplots(3, 6, figsize=(12, 6.6), layout="constrained")
     ground = template.load()
     shares = dict(zip(template.TISSUES, ground.tissues))
-    for axes, (name, parts) in zip(grid[0, 3:], (("outside", ("vessel", "bone", "scalp")), ("grey", ("grey",)), ("white", ("white",)))):
+    for axes, (name, parts) in zip(
+        grid[0, 3:], (("outside", ("vessel", "bone", "scalp")), ("grey", ("grey",)), ("white", ("white",)))
+    ):
         values = sum((j + 1) / len(parts) * shares[part] for j, part in enumerate(parts))
         title = "drawn: veins, bone, scalp" if name == "outside" else f"{name} matter, share of voxel"
-        plane(axes, Scan(torch.from_numpy(values), ground.affine), None, (42, 58, 49), 0, title, cmap="gray", vmin=0, vmax=1)
+        plane(
+            axes,
+            Scan(torch.from_numpy(values), ground.affine),
+            None,
+            (42, 58, 49),
+            0,
+            title,
+            cmap="gray",
+            vmin=0,
+            vmax=1,
+        )
     tissue = Scan(torch.from_numpy(shares["grey"] + 0.35 * shares["white"]), ground.affine)
     for k, axes in enumerate(grid[0, :3]):
         plane(
@@ -73,7 +87,17 @@ def main() -> None:
         pets = brain.pet(tracer=tracer, count=PERSON + 1)
         for k, axes in enumerate(row):
             title = f"{tracer} ({pets.source}), {PLANES[k]}"
-            plane(axes, pets.scan(PERSON), pets.label(PERSON), middle(pets.label(PERSON)), k, title, cmap="gray_r", vmin=0, vmax=top)
+            plane(
+                axes,
+                pets.scan(PERSON),
+                pets.label(PERSON),
+                middle(pets.label(PERSON)),
+                k,
+                title,
+                cmap="gray_r",
+                vmin=0,
+                vmax=top,
+            )
         figure.colorbar(row[-1].images[0], ax=row[-1], shrink=0.6).set_label("SUV", fontsize=7)
     for name, row in (("brain1", grid[2, :3]), ("brain2", grid[2, 3:])):
         one = brain.mri(name)

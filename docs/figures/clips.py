@@ -59,7 +59,9 @@ def actions(part: SubFigure, *, steps: int = 8) -> None:
     for axes, name in zip(grid.flat, names):
         k = one.names.index(name)
         frames = one.clips[k, :, :: one.clips.shape[2] // steps]
-        sheet = torch.nn.functional.pad(frames, (0, 2), value=1).movedim(1, -2).flatten(-2)  # side by side, two white pixels between
+        sheet = (
+            torch.nn.functional.pad(frames, (0, 2), value=1).movedim(1, -2).flatten(-2)
+        )  # side by side, two white pixels between
         show(axes, sheet, f"{name}: every second of 16 frames, 40 × 40 pixels")
         axes.set_axis_off()
 

@@ -1,4 +1,5 @@
-"""Draw docs/images/data_ct.png: the two CTs with their tumours and vessels found in them, and candidates of both classes in three views.
+"""Draw docs/images/data_ct.png: the two CTs with their tumours and vessels found in them, and candidates of both
+classes in three views.
 
 Run as ``python docs/figures/ct.py`` after ``coursekit data fetch all``.
 """
@@ -28,7 +29,11 @@ def plane(axes: Axes, here: ground.Ground, axis: int) -> None:
     cut = tuple(at if k == axis else slice(None) for k in range(3))
     rows, columns = (k for k in range(3) if k != axis)
     size, step = scan.values.shape, scan.spacing_mm
-    extent = (0, size[columns] * step[columns], *((size[rows] * step[rows], 0) if axis == 0 else (0, size[rows] * step[rows])))
+    extent = (
+        0,
+        size[columns] * step[columns],
+        *((size[rows] * step[rows], 0) if axis == 0 else (0, size[rows] * step[rows])),
+    )
     shown = ct.window(scan.values[cut], **ct.LUNG).numpy()
     axes.imshow(shown, cmap="gray", vmin=0, vmax=1, extent=extent, origin="upper" if axis == 0 else "lower")
     y, x = ((np.arange(size[k]) + 0.5) * step[k] for k in (rows, columns))

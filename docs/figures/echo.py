@@ -1,4 +1,5 @@
-"""Draw docs/images/data_echo.png: the real clip beside simulated ones, tracings at end diastole and systole, volumes, fractions.
+"""Draw docs/images/data_echo.png: the real clip beside simulated ones, tracings at end diastole and systole, volumes,
+fractions.
 
 Run as ``python docs/figures/echo.py``.
 """
@@ -68,7 +69,9 @@ def curves(axes: Axes, tests: echo.EchoSet) -> None:
         item = tests[k]
         time = torch.arange(len(item.volume_ml)) / tests.fps
         axes.plot(time, item.volume_ml, color=colour, label=f"EF {item.ef_percent:.0f} %")
-        axes.plot(time, echo.volume_by_discs(item.masks, spacing_mm=float(item.spacing_mm)), ".", color=colour, markersize=4)
+        axes.plot(
+            time, echo.volume_by_discs(item.masks, spacing_mm=float(item.spacing_mm)), ".", color=colour, markersize=4
+        )
     axes.set_xlabel("time, s", fontsize=7)
     axes.set_ylabel("volume, mL", fontsize=7)
     axes.set_title("simulated: true volume (line), discs on the mask (dots)", fontsize=8)
@@ -78,7 +81,10 @@ def curves(axes: Axes, tests: echo.EchoSet) -> None:
 
 def fractions(axes: Axes) -> None:
     bins = torch.arange(15, 76, 5).tolist()
-    parts = {split: echo.clips(split=split, count=count).ef_percent.numpy() for split, count in (("train", 240), ("test", 60))}
+    parts = {
+        split: echo.clips(split=split, count=count).ef_percent.numpy()
+        for split, count in (("train", 240), ("test", 60))
+    }
     labels = [f"{split}, {len(part)} patients" for split, part in parts.items()]
     axes.hist(list(parts.values()), bins, color=[BLUE, ORANGE], label=labels)
     axes.set_xlabel("ejection fraction, %", fontsize=7)

@@ -23,7 +23,13 @@ def timeline(axis: plt.Axes, video: icu.Video, fps: float, number: int) -> None:
     for (start, end), kind in zip(video.events.tolist(), video.classes.tolist()):
         axis.axvspan(start, end, color=COLOURS[kind], alpha=0.9)
     axis.step(np.arange(len(video.people)) / fps, video.people, color="black", where="post", linewidth=1)
-    axis.set(xlim=(0, len(video.people) / fps), ylim=(0, 5.2), yticks=range(6), xlabel="time in seconds", ylabel="people seen")
+    axis.set(
+        xlim=(0, len(video.people) / fps),
+        ylim=(0, 5.2),
+        yticks=range(6),
+        xlabel="time in seconds",
+        ylabel="people seen",
+    )
     keys = [Patch(color=colour, label=name) for colour, name in zip(COLOURS, icu.ACTIVITIES)]
     axis.legend(handles=keys, ncols=4, fontsize=7, loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
     axis.set_title(f"the whole of room {number}", loc="left", fontsize=8)

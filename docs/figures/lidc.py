@@ -1,4 +1,5 @@
-"""Draw docs/images/data_lidc.png: consensus shapes with the readers' outlines, how large and how suspicious they are, one set into a CT.
+"""Draw docs/images/data_lidc.png: consensus shapes with the readers' outlines, how large and how suspicious they are,
+one set into a CT.
 
 Run as ``python docs/figures/lidc.py`` after ``coursekit data fetch all``.
 """
@@ -61,7 +62,11 @@ def shape(grid: np.ndarray, one: Nodule, title: str) -> None:
 def counts(diameters: Axes, ratings: Axes, everything: lidc.Nodules) -> None:
     size = np.array([one.diameter_mm for one in everything])
     median = np.array([one.median_malignancy for one in everything])
-    groups = [(median < 3, BENIGN, "median < 3"), (median == 3, UNSURE, "= 3, left out"), (median > 3, MALIGNANT, "> 3")]
+    groups = [
+        (median < 3, BENIGN, "median < 3"),
+        (median == 3, UNSURE, "= 3, left out"),
+        (median > 3, MALIGNANT, "> 3"),
+    ]
     colours = [colour for _, colour, _ in groups]
     names = [f"{name}: {int(chosen.sum())}" for chosen, _, name in groups]
     diameters.hist([size[chosen] for chosen, *_ in groups], np.arange(3, 31), stacked=True, color=colours, label=names)
@@ -74,7 +79,9 @@ def counts(diameters: Axes, ratings: Axes, everything: lidc.Nodules) -> None:
     for axes in (diameters, ratings):
         axes.set_ylabel("nodules", fontsize=7)
         axes.tick_params(labelsize=6)
-    diameters.set_title(f"{len(everything)} nodules of 3 to 30 mm with at least three readers ({everything.source})", fontsize=8)
+    diameters.set_title(
+        f"{len(everything)} nodules of 3 to 30 mm with at least three readers ({everything.source})", fontsize=8
+    )
 
 
 def views(grid: np.ndarray, scan: Scan, centre: tuple[float, float, float], title: str) -> None:
@@ -83,7 +90,11 @@ def views(grid: np.ndarray, scan: Scan, centre: tuple[float, float, float], titl
     window = [slice(max(0, c - round(25 / step)), c + round(25 / step) + 1) for c, step in zip(at, scan.spacing_mm)]
     for k, axes in enumerate(grid):
         cut = tuple(at[axis] if axis == k else window[axis] for axis in range(3))
-        height, width = ((part.stop - part.start) * step for axis, (part, step) in enumerate(zip(window, scan.spacing_mm)) if axis != k)
+        height, width = (
+            (part.stop - part.start) * step
+            for axis, (part, step) in enumerate(zip(window, scan.spacing_mm))
+            if axis != k
+        )
         extent = (-width / 2, width / 2, *((height / 2, -height / 2) if k == 0 else (-height / 2, height / 2)))
         shown = ct.window(scan.values[cut], **ct.LUNG).numpy()
         axes.imshow(shown, cmap="gray", vmin=0, vmax=1, extent=extent, origin="upper" if k == 0 else "lower")
@@ -95,9 +106,13 @@ def views(grid: np.ndarray, scan: Scan, centre: tuple[float, float, float], titl
 
 def implanted(figure: SubFigure, everything: lidc.Nodules) -> None:
     here = ct.load("lung2")
-    one = next(n for n in everything if 11 < n.diameter_mm < 13 and n.median("texture") == 5 and n.median("lobulation") >= 3)
+    one = next(
+        n for n in everything if 11 < n.diameter_mm < 13 and n.median("texture") == 5 and n.median("lobulation") >= 3
+    )
     centre = (33.0, 290.0, 150.0)
-    made = implant(here.scan, one, centre, lungs=ct.lungs(here.scan), taken=here.label.values, generator=stream(1, "figure"))
+    made = implant(
+        here.scan, one, centre, lungs=ct.lungs(here.scan), taken=here.label.values, generator=stream(1, "figure")
+    )
     grid = figure.subplots(1, 6)
     views(grid[:3], here.scan, centre, f"before ({here.source})")
     views(grid[3:], made.scan, centre, f"{one.diameter_mm:.0f} mm set in")

@@ -46,7 +46,12 @@ def main() -> None:
     crop = nuclei.crop(train, 128, generator=stream(2, "figure"))
     show(figure.add_subplot(grid[0, 2]), crop.image, crop.labels, f"{crop.source}: a crop of train")
     image, labels = nuclei.phantoms.nuclei(generator=stream(0, "figure"))
-    show(figure.add_subplot(grid[1, 2]), image[:, :128, :128], nuclei.relabel(labels[:128, :128]), "phantom, a corner of it")
+    show(
+        figure.add_subplot(grid[1, 2]),
+        image[:, :128, :128],
+        nuclei.relabel(labels[:128, :128]),
+        "phantom, a corner of it",
+    )
     figure.set_dpi(80)
     figure.canvas.draw()
     drawn = np.asarray(figure.canvas.buffer_rgba())[..., :3]

@@ -24,7 +24,9 @@ TARGET = ListedColormap(["#BBBBBB", "black", ORANGE])  # unlabelled, background,
 AXES = "zyx"
 
 
-def show(axes: Axes, values: Tensor, spacing_um: tuple[float, float, float], cut: int, title: str, **knobs: object) -> None:
+def show(
+    axes: Axes, values: Tensor, spacing_um: tuple[float, float, float], cut: int, title: str, **knobs: object
+) -> None:
     """A plane of constant index along axis ``cut``, both sides in µm."""
     rows, columns = (axis for axis in range(3) if axis != cut)
     high, wide = (values.shape[k] * spacing_um[axis] for k, axis in enumerate((rows, columns)))
@@ -39,7 +41,9 @@ def outlined(axes: Axes, one: NucleiVolume, cut: int, at: int, title: str, **kno
     """The plane with the outline of each nucleus."""
     show(axes, one.image[0].select(cut, at), one.spacing_um, cut, title, **knobs)
     labels = one.labels.select(cut, at).numpy()
-    y, x = ((np.arange(n) + 0.5) * one.spacing_um[axis] for n, axis in zip(labels.shape, (a for a in range(3) if a != cut)))
+    y, x = (
+        (np.arange(n) + 0.5) * one.spacing_um[axis] for n, axis in zip(labels.shape, (a for a in range(3) if a != cut))
+    )
     for k in np.unique(labels[labels > 0]):
         axes.contour(x, y, labels == k, [0.5], colors=ORANGE, linewidths=0.7)
 
@@ -61,7 +65,17 @@ def main() -> None:
         target = annotation.annotate(whole.labels, slices=slices, planes=planes)
         cut, at = (2, 150) if planes == "z" else (0, 24)
         title = f"{slices} slices, planes={planes!r}\nin the plane {AXES[cut]} = {at * whole.spacing_um[cut]:.0f} µm"
-        show(axes, target.select(cut, at), whole.spacing_um, cut, title, cmap=TARGET, vmin=-1, vmax=1, interpolation="nearest")
+        show(
+            axes,
+            target.select(cut, at),
+            whole.spacing_um,
+            cut,
+            title,
+            cmap=TARGET,
+            vmin=-1,
+            vmax=1,
+            interpolation="nearest",
+        )
     figure.set_dpi(80)
     figure.canvas.draw()
     drawn = np.asarray(figure.canvas.buffer_rgba())[..., :3]

@@ -1,4 +1,5 @@
-"""Draw docs/images/data_thin.png: the thin-slice CT with its four readers' outlines, and what a program takes for organs there.
+"""Draw docs/images/data_thin.png: the thin-slice CT with its four readers' outlines, and what a program takes for
+organs there.
 
 Run as ``python docs/figures/thin.py``.
 """
@@ -34,7 +35,9 @@ def main() -> None:
         for axes in grid[1:3]:
             axes.contour(columns, rows, mask[z][near].numpy(), [0.5], colors=colour, linewidths=1)
     lobe = next(number for number, name in organs.names.items() if name == "lung_lower_lobe_left")
-    grid[3].contourf(columns, rows, (organs.label.values[z] == lobe)[near].numpy(), [0.5, 1.5], colors=["#56b4e9"], alpha=0.35)
+    grid[3].contourf(
+        columns, rows, (organs.label.values[z] == lobe)[near].numpy(), [0.5, 1.5], colors=["#56b4e9"], alpha=0.35
+    )
     grid[3].contour(columns, rows, thin.label.values[z][near].numpy(), [0.5], colors="#e69f00", linewidths=1.2)
     titles = (
         f"LIDC-IDRI-0001 ({thin.source})",

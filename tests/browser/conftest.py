@@ -77,7 +77,9 @@ def lab(course: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]
         port = probe.getsockname()[1]
     command = [sys.executable, str(course / "course.py"), "lab", "--no-browser", f"--port={port}"]
     pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen(command, cwd=course, env={**os.environ, **settings}, start_new_session=True, **pipe) as server:
+    with subprocess.Popen(
+        command, cwd=course, env={**os.environ, **settings}, start_new_session=True, **pipe
+    ) as server:
         said: queue.SimpleQueue[str] = queue.SimpleQueue()
         reader = threading.Thread(target=lambda: [said.put(line) for line in server.stdout], daemon=True)
         reader.start()  # to the end, or the pipe would fill up
@@ -91,7 +93,9 @@ def lab(course: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]
 def address(said: queue.SimpleQueue[str], port: int) -> tuple[str, str]:
     """Wait for the address of the first page and its token, which the Lab prints."""
     while not (
-        match := re.search(rf"(http://127\.0\.0\.1:{port})/lab/tree/lectures/00_start_here\.ipynb\?token=(\w+)", said.get(timeout=90))
+        match := re.search(
+            rf"(http://127\.0\.0\.1:{port})/lab/tree/lectures/00_start_here\.ipynb\?token=(\w+)", said.get(timeout=90)
+        )
     ):
         pass
     return match[1], match[2]

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
-NOTEBOOKS = [str(path.relative_to(ROOT)) for folder in ("lectures", "assignments/*") for path in sorted(ROOT.glob(f"{folder}/*.ipynb"))]
+NOTEBOOKS = [
+    str(path.relative_to(ROOT))
+    for folder in ("lectures", "assignments/*")
+    for path in sorted(ROOT.glob(f"{folder}/*.ipynb"))
+]
 
 
 def test_nothing_covers_the_first_page(page: Page, lab: Lab) -> None:
@@ -31,7 +35,9 @@ def test_to_open_and_save_a_notebook_changes_nothing(page: Page, lab: Lab, path:
     marked_as_changed = page.locator(".lm-TabBar-tab.jp-mod-dirty")
     page.wait_for_timeout(500)
     expect(marked_as_changed).to_have_count(0)
-    with page.expect_response(lambda response: response.request.method == "PUT" and response.url.split("?")[0].endswith(path)):
+    with page.expect_response(
+        lambda response: response.request.method == "PUT" and response.url.split("?")[0].endswith(path)
+    ):
         page.keyboard.press("ControlOrMeta+s")
     assert (lab.folder / path).read_bytes() == (ROOT / path).read_bytes()
     panel.locator(".jp-Cell").first.press("b")  # a new cell is a change

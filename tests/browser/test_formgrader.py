@@ -26,7 +26,9 @@ ANSWER = "Half a cell, that is **8 pixels**.\n\n<script>document.title = 'canary
 def coursekit(course: Path, *arguments: str) -> str:
     """One command of the terminal in the course."""
     quiet = {**os.environ, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-m", "coursekit", "grade", *arguments], cwd=course, env=quiet, text=True, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "coursekit", "grade", *arguments], cwd=course, env=quiet, text=True, capture_output=True
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 
@@ -36,9 +38,14 @@ def graded(course: Path) -> Iterator[Path]:
     """Ada hands in the solution and an answer with an inert canary, Emmy the stub."""
     coursekit(course, "release", NAME)
     source = nbformat.read(course / "solutions" / NAME / f"{NAME}.ipynb", as_version=4)
-    for student, handed_in in {"ada": source, "emmy": nbformat.read(course / "assignments" / NAME / f"{NAME}.ipynb", as_version=4)}.items():
+    for student, handed_in in {
+        "ada": source,
+        "emmy": nbformat.read(course / "assignments" / NAME / f"{NAME}.ipynb", as_version=4),
+    }.items():
         if student == "ada":
-            next(c for c in handed_in.cells if c.metadata.get("nbgrader", {}).get("grade_id") == "written").source = ANSWER
+            next(
+                c for c in handed_in.cells if c.metadata.get("nbgrader", {}).get("grade_id") == "written"
+            ).source = ANSWER
         (course / "submitted" / student / NAME).mkdir(parents=True)
         nbformat.write(handed_in, course / "submitted" / student / NAME / f"{NAME}.ipynb")
     coursekit(course, "run", NAME)

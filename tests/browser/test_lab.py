@@ -23,7 +23,9 @@ LECTURES = Path(__file__).parents[2] / "lectures"
 LECTURE = "lectures/03_mask_rcnn_roi_align.ipynb"
 SLIDERS = "interactive("
 OTHERS = [
-    f"lectures/{path.name}" for path in sorted(LECTURES.glob("*.ipynb")) if SLIDERS in path.read_text("utf-8") and path.name not in LECTURE
+    f"lectures/{path.name}"
+    for path in sorted(LECTURES.glob("*.ipynb"))
+    if SLIDERS in path.read_text("utf-8") and path.name not in LECTURE
 ]
 ASSIGNMENT = "assignments/a1_roi/a1_roi.ipynb"
 SOLUTION = "solutions/a1_roi/a1_roi.ipynb"
@@ -115,10 +117,14 @@ def move_sliders(page: Page, panel: Locator, picture: Callable[[str], object], n
         print(f"{name}: redraw, median {statistics.median(milliseconds):.0f} ms, longest {max(milliseconds):.0f} ms")
 
 
-def test_lecture_03_runs_to_its_end_and_its_slider_redraws_the_figure(page: Page, lab: Lab, picture: Callable[[str], object]) -> None:
+def test_lecture_03_runs_to_its_end_and_its_slider_redraws_the_figure(
+    page: Page, lab: Lab, picture: Callable[[str], object]
+) -> None:
     path = lab.folder / LECTURE
     panel = run_all(page, lab, stored(path), LECTURE)
-    with page.expect_response(lambda response: response.request.method == "PUT" and response.url.split("?")[0].endswith(LECTURE)):
+    with page.expect_response(
+        lambda response: response.request.method == "PUT" and response.url.split("?")[0].endswith(LECTURE)
+    ):
         menu(page, "File", "docmanager:save")
     code = [one for one in stored(path).cells if one.cell_type == "code"]
     assert [one.execution_count for one in code] == list(range(1, len(code) + 1))
@@ -127,7 +133,9 @@ def test_lecture_03_runs_to_its_end_and_its_slider_redraws_the_figure(page: Page
 
 
 @pytest.mark.parametrize("path", OTHERS, ids=lambda path: Path(path).stem)
-def test_sliders_of_the_other_lectures_redraw_their_figures(page: Page, lab: Lab, picture: Callable[[str], object], path: str) -> None:
+def test_sliders_of_the_other_lectures_redraw_their_figures(
+    page: Page, lab: Lab, picture: Callable[[str], object], path: str
+) -> None:
     notebook = stored(lab.folder / path)
     last = max(number for number, one in enumerate(notebook.cells) if one.cell_type == "code" and SLIDERS in one.source)
     notebook.cells = notebook.cells[: last + 1]  # nbval runs the rest
@@ -152,7 +160,9 @@ def test_validate_names_the_cells_that_still_fail(page: Page, lab: Lab, picture:
 
 def test_formgrader_shows_graded_submissions(page: Page, lab: Lab, picture: Callable[[str], object]) -> None:
     solution = stored(lab.folder / SOLUTION)
-    everything = {c.metadata.nbgrader.grade_id for c in solution.cells if c.metadata.get("nbgrader", {}).get("solution")}
+    everything = {
+        c.metadata.nbgrader.grade_id for c in solution.cells if c.metadata.get("nbgrader", {}).get("solution")
+    }
     for student, solved in {"ada": everything, "ben": {"bilinear"}, "eve": set()}.items():
         submit(lab.folder, student, solved)
     command = [sys.executable, str(lab.folder / "course.py"), "grade", "a1_roi"]

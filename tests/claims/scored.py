@@ -6,7 +6,9 @@ from coursekit.claims import Claim, Scores
 
 
 def complete(claim: Claim, scores: Scores) -> None:
-    """Every arm that is compared has a score, what learns nothing in each measure that is compared, and all scores are finite."""
+    """Every arm that is compared has a score, what learns nothing in each measure that is compared, and all scores are
+    finite.
+    """
     for measure, *arms in claim.comparisons:
         assert {*arms, *claim.baseline[1:]} <= scores[measure].keys()
     assert claim.baseline[0] in scores

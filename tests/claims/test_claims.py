@@ -1,4 +1,6 @@
-"""Records of claims: the arithmetic of the error bar, that a reversed claim says so, and what a record says of how it was made."""
+"""Records of claims: the arithmetic of the error bar, that a reversed claim says so, and what a record says of how it
+was made.
+"""
 
 import json
 import math
@@ -19,7 +21,10 @@ from coursekit.data import nuclei
 
 
 def experiment(better: float, seed: int) -> claims.Scores:
-    return {"score": {"a": better + 0.01 * (seed - claims.FRESH), "b": 0.5, "guess": 0.1, "luck": 0.2}, "other": {"luck": 0.3, "a": 1.0}}
+    return {
+        "score": {"a": better + 0.01 * (seed - claims.FRESH), "b": 0.5, "guess": 0.1, "luck": 0.2},
+        "other": {"luck": 0.3, "a": 1.0},
+    }
 
 
 def looks_at_nuclei(seed: int) -> claims.Scores:
@@ -28,7 +33,14 @@ def looks_at_nuclei(seed: int) -> claims.Scores:
 
 
 def toy(better: float) -> claims.Claim:
-    return claims.Claim("toy", "00", "a is better than b", [("score", "a", "b")], ("score", "guess", "luck"), partial(experiment, better))
+    return claims.Claim(
+        "toy",
+        "00",
+        "a is better than b",
+        [("score", "a", "b")],
+        ("score", "guess", "luck"),
+        partial(experiment, better),
+    )
 
 
 def offer(claim: claims.Claim, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +64,9 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Experiments run in this process."""
-    monkeypatch.setattr(claims, "_experiments", lambda claim, seeds, jobs: iter(measured(claim.experiment.args[0], seeds=seeds)))
+    monkeypatch.setattr(
+        claims, "_experiments", lambda claim, seeds, jobs: iter(measured(claim.experiment.args[0], seeds=seeds))
+    )
 
 
 def test_interval_is_students_t() -> None:
@@ -66,7 +80,9 @@ def test_interval_is_students_t() -> None:
 
 @pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize(("better", "verdict"), [(0.8, "shown"), (0.2, "refuted")])
-def test_a_record_says_whether_the_claim_held(better: float, verdict: str, records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_says_whether_the_claim_held(
+    better: float, verdict: str, records: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     offer(toy(better), monkeypatch)
     lines: list[str] = []
     record = claims.run("toy", seeds=3, report=lines.append)
@@ -85,13 +101,20 @@ def test_a_claim_of_several_comparisons_holds_if_all_of_them_do() -> None:
     one, two = (claims.describe(replace(both, asserted=n), measured()) for n in (1, 2))
     assert (one["holds"], claims.verdict(one)) == (True, "shown")
     assert (two["holds"], claims.verdict(two)) == (False, "refuted")
-    reaches_zero = [claims.Measured({"score": {"a": a, "b": 0.5, "guess": 0, "luck": 0}}, 1.0, {"code": 0}) for a in (0.4, 0.7)]
+    reaches_zero = [
+        claims.Measured({"score": {"a": a, "b": 0.5, "guess": 0, "luck": 0}}, 1.0, {"code": 0}) for a in (0.4, 0.7)
+    ]
     assert claims.verdict(claims.describe(toy(0), reaches_zero)) == "not shown"
 
 
 def test_the_baseline_is_the_strongest_that_learns_nothing_in_every_measure() -> None:
     baseline = claims.describe(toy(0.8), measured())["baseline"]
-    assert baseline == {"measure": "score", "arm": "luck", "mean": pytest.approx(0.2), "means": pytest.approx({"score": 0.2, "other": 0.3})}
+    assert baseline == {
+        "measure": "score",
+        "arm": "luck",
+        "mean": pytest.approx(0.2),
+        "means": pytest.approx({"score": 0.2, "other": 0.3}),
+    }
 
 
 # --- how it was made ---
@@ -103,7 +126,9 @@ def test_seconds_are_said_seed_by_seed_and_summed() -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_record_names_its_data_code_versions_and_one_thread(jobs: int, records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_names_its_data_code_versions_and_one_thread(
+    jobs: int, records: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.setenv(variable, "3")
     offer(replace(toy(0), experiment=looks_at_nuclei, simulated=("echo.clips",)), monkeypatch)
@@ -119,11 +144,15 @@ def test_a_record_names_its_data_code_versions_and_one_thread(jobs: int, records
     assert {"python", "coursekit", "torch", "torchvision", "numpy"} <= record["versions"].keys()
 
 
-def test_the_hash_of_the_code_is_of_what_is_imported_and_changes_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hash_of_the_code_is_of_what_is_imported_and_changes_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert provenance.code() == provenance.code()
     monkeypatch.setattr(provenance, "HOME", tmp_path)
     file, hashes = tmp_path / "toy.py", []
-    monkeypatch.setattr(provenance, "sys", SimpleNamespace(modules={"coursekit.toy": SimpleNamespace(__file__=str(file)), "os": os}))
+    monkeypatch.setattr(
+        provenance, "sys", SimpleNamespace(modules={"coursekit.toy": SimpleNamespace(__file__=str(file)), "os": os})
+    )
     for text in ("one = 1", "one = 2"):
         file.write_text(text)
         hashes.append(provenance.code())
@@ -157,7 +186,9 @@ def test_a_folder_of_ones_own_is_refused(records: Path, tmp_path: Path, monkeypa
 
 
 @pytest.mark.usefixtures("at_once")
-def test_a_run_that_stops_half_way_leaves_the_record_and_lies_beside_it(records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_stops_half_way_leaves_the_record_and_lies_beside_it(
+    records: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def dying(claim: claims.Claim, seeds: int, jobs: int) -> Iterator[claims.Measured]:
         yield from measured(seeds=2)
         raise KeyboardInterrupt

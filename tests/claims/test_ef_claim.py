@@ -1,4 +1,6 @@
-"""The claim on ejection fractions in miniature, its scores on numbers of known answer, and its reading of a volume curve."""
+"""The claim on ejection fractions in miniature, its scores on numbers of known answer, and its reading of a volume
+curve.
+"""
 
 import math
 from collections import Counter
@@ -96,7 +98,11 @@ def test_a_frame_and_its_mask_move_together(few: claim.Patients) -> None:
 
 
 def test_nobody_is_both_learnt_from_and_scored() -> None:
-    people = [echo.clips(split=split, count=30, seed=seed).ef_percent.tolist() for split in ("train", "val", "test") for seed in (100, 101)]
+    people = [
+        echo.clips(split=split, count=30, seed=seed).ef_percent.tolist()
+        for split in ("train", "val", "test")
+        for seed in (100, 101)
+    ]
     together = [person for part in people for person in part]
     assert len(set(together)) == len(together)
     assert set(claim.SPLITS) == {"train", "test"}

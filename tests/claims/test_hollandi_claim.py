@@ -143,7 +143,9 @@ def test_the_arms_start_alike(scene: Nuclei, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_labels_of_the_real_image_reach_one_arm_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claim, "foreground", lambda model, image: 0 * image[0])  # what is not learnt yet is thousands of specks
+    monkeypatch.setattr(
+        claim, "foreground", lambda model, image: 0 * image[0]
+    )  # what is not learnt yet is thousands of specks
     learnt = spied(monkeypatch, "train_unet")
     complete(STYLE, claim.style_experiment(0, steps=1, count=3))
     (*arms, own), augments = [pieces for pieces, _ in learnt], [augment for _, augment in learnt]
@@ -178,7 +180,10 @@ def test_an_untrained_refiner_changes_masks_alone(scene: Nuclei, found: Detectio
 def test_a_trained_refiner_comes_nearer_to_the_truth(scene: Nuclei, found: Detections) -> None:
     refiner = claim.train_refiner([Tile(scene.image, scene.labels)] * 4, seed=0, steps=60)
     truth = target(scene.labels).masks
-    before, after = claim.matched(truth, found.masks), claim.matched(truth, claim.refined(refiner, scene.image, found).masks)
+    before, after = (
+        claim.matched(truth, found.masks),
+        claim.matched(truth, claim.refined(refiner, scene.image, found).masks),
+    )
     assert (after > before).all()
 
 

@@ -88,7 +88,9 @@ def test_one_frame_at_a_time_sees_one_and_the_other_sees_a_minute(few: claim.Roo
         assert changed.nonzero().flatten().tolist() == list(range(50 - reach, 50 + reach + 1))
 
 
-def test_both_networks_look_alike_at_the_start_and_at_the_same_windows(few: claim.Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_networks_look_alike_at_the_start_and_at_the_same_windows(
+    few: claim.Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
     drawn: list[Tensor] = []
     monkeypatch.setattr(claim.train, "fit", lambda net, batches, *_, **__: drawn.append(next(batches)[0]))
     a, b = (claim.learn(few, seed=5, time=time).state_dict() for time in (True, False))
@@ -139,4 +141,6 @@ def test_every_score_that_is_compared_is_measured(few: claim.Rooms, monkeypatch:
     assert all(torch.equal(made.seen, few.seen[3:]) for made in chosen)
     (one,) = claim.CLAIMS
     complete(one, scores)
-    assert scores["people counted right"]["no network"] == float((few.people[:2] == few.people[:3].flatten().mode().values).float().mean())
+    assert scores["people counted right"]["no network"] == float(
+        (few.people[:2] == few.people[:3].flatten().mode().values).float().mean()
+    )

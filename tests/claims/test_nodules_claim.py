@@ -45,7 +45,9 @@ def test_every_arm_looks_at_the_same_batches(monkeypatch: pytest.MonkeyPatch) ->
     seen: dict[str, list[Tensor]] = {}
     starts: dict[str, list[Tensor]] = {}
 
-    def spy(model: torch.nn.Module, batches: Iterator[claim.Batch], loss_of: object, *, steps: int, **_: object) -> None:
+    def spy(
+        model: torch.nn.Module, batches: Iterator[claim.Batch], loss_of: object, *, steps: int, **_: object
+    ) -> None:
         seen[arm] = [next(batches)[0] for _ in range(steps)]
         starts[arm] = [p.detach().clone() for p in model.parameters()]
 
@@ -55,14 +57,18 @@ def test_every_arm_looks_at_the_same_batches(monkeypatch: pytest.MonkeyPatch) ->
         claim.VIEWS[arm](learn, learn[0][:8], seed=5, steps=steps)
     assert len(seen) == 4
     assert all(torch.equal(a, b) for one in seen.values() for a, b in zip(one, seen["3D"]))
-    assert all(torch.equal(a, b) for a, b in zip(starts["2D"], starts["2.5D, two stages"]))  # the same network, from the same start
+    assert all(
+        torch.equal(a, b) for a, b in zip(starts["2D"], starts["2.5D, two stages"])
+    )  # the same network, from the same start
 
 
 def test_turning_keeps_the_axial_plane_axial_and_changes_no_value() -> None:
     x = cubes(2)
     x[:, :, 3:5] += 2  # the two slices around the middle
     found = [claim.turned(x, generator=torch.Generator().manual_seed(seed)) for seed in range(200)]
-    assert len({one.numpy().tobytes() for one in found}) == 16  # eight mirrors, with or without exchanging rows and columns
+    assert (
+        len({one.numpy().tobytes() for one in found}) == 16
+    )  # eight mirrors, with or without exchanging rows and columns
     for one in found:
         assert torch.equal(one.flatten(1).sort(1).values, x.flatten(1).sort(1).values)
         assert (one[:, :, 3:5] >= 2).all()
@@ -104,7 +110,8 @@ def test_every_cheaper_arm_is_also_trained_longer() -> None:
     assert all(n > claim.STEPS for n in claim.LONG.values())
 
 
-# --- malignancy ----------------------------------------------------------------------------------------------------------
+# --- malignancy
+# ----------------------------------------------------------------------------------------------------------
 
 
 def test_malignancy_in_miniature_scores_every_arm_on_other_patients() -> None:
@@ -127,7 +134,9 @@ def test_shapes_of_one_size_are_the_same_nodules_and_tell_no_size() -> None:
     true_size = torch.stack([test.set.diameter_mm.double(), wide])
     assert abs(float(torch.corrcoef(true_size)[0, 1])) < 0.4
     both = [one.float().flatten(1).sum(1) for one in (test.set.masks, test.one_size)]
-    volume = both[0] * claim.SHAPE_MM**3 / (test.set.diameter_mm / claim.ACROSS) ** 3  # the first, at the scale of the second
+    volume = (
+        both[0] * claim.SHAPE_MM**3 / (test.set.diameter_mm / claim.ACROSS) ** 3
+    )  # the first, at the scale of the second
     assert float((volume / both[1]).median()) == pytest.approx(1, abs=0.02)
     assert float(torch.corrcoef(torch.stack([volume, both[1]]))[0, 1]) > 0.95
 

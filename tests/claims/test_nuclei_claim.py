@@ -37,7 +37,11 @@ def test_measures_of_the_truth_of_a_merged_pair_and_of_nothing() -> None:
         ("AP", "AP50", "AP75", "AP85", "AP90", "count", "Dice"), 1
     )
     merged = claim.measures(truth, claim.as_detections((labels > 0).long(), sure))
-    assert (merged["AP50"], merged["count"], merged["Dice"]) == (pytest.approx(51 / 101), 0.5, 1)  # IoU one half: one of two is found
+    assert (merged["AP50"], merged["count"], merged["Dice"]) == (
+        pytest.approx(51 / 101),
+        0.5,
+        1,
+    )  # IoU one half: one of two is found
     nothing = claim.measures(truth, claim.as_detections(torch.zeros_like(labels), sure))
     assert (nothing["AP"], nothing["count"], nothing["Dice"]) == (0, 0, 0)
 
@@ -83,13 +87,17 @@ def test_the_local_threshold_finds_what_is_dim_beside_what_is_bright() -> None:
 def test_in_a_box_the_watershed_takes_one_piece_and_the_threshold_all() -> None:
     image, (left, right) = dim_beside_bright()
     image[0, right] = 1
-    boxes = torch.tensor([[11.6, 11.7, 34.4, 28.2], [-4.0, -4.0, 20.0, 20.0], [0.0, 0.0, 6.0, 6.0]])  # with a rim; a quarter; nothing
+    boxes = torch.tensor(
+        [[11.6, 11.7, 34.4, 28.2], [-4.0, -4.0, 20.0, 20.0], [0.0, 0.0, 6.0, 6.0]]
+    )  # with a rim; a quarter; nothing
     masks = claim.unlearnt_in_boxes(image, boxes)
     piece, bright = masks["watershed in the box"], masks["local threshold in the box"]
     assert not (piece[0] & right).any()
     assert (bright[0] & right).any()
     assert float(overlap.mask_iou(left[None], piece[:1])) > 0.8
-    assert torch.equal(bright[1], claim.locally_bright(image) & (torch.arange(40)[:, None] < 20) & (torch.arange(60) < 20))
+    assert torch.equal(
+        bright[1], claim.locally_bright(image) & (torch.arange(40)[:, None] < 20) & (torch.arange(60) < 20)
+    )
     assert not piece[2].any()
 
 
@@ -101,7 +109,9 @@ def test_tiles_come_of_the_training_part_and_of_the_seed(monkeypatch: pytest.Mon
     asked: list[str | None] = []
     load = nuclei.load
     monkeypatch.setattr(nuclei, "load", lambda *, split=None: asked.append(split) or load(split=split))
-    monkeypatch.setattr(claim, "tiles", lambda whole, **_: pytest.fail("other part") if whole.image.shape[2] != 320 else first)
+    monkeypatch.setattr(
+        claim, "tiles", lambda whole, **_: pytest.fail("other part") if whole.image.shape[2] != 320 else first
+    )
     scores = claim.counting_experiment(0, rcnn_steps=2, unet_steps=2, count=3)
     assert asked == ["train", "test"]
     (one,) = claim.CLAIMS

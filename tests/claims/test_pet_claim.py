@@ -44,7 +44,9 @@ def test_small_findings_are_dropped() -> None:
 def test_the_threshold_is_the_best_of_the_training_part(people: brain.PetSet) -> None:
     lit = torch.where(people.masks, 2.0, 1.0)
     assert torch.equal(claim.threshold(replace(people, images=lit))(lit), people.masks[:, 0])
-    bright = lit * torch.where(people.masks, 1.0, torch.rand(lit.shape, generator=torch.Generator().manual_seed(0)))  # noise below
+    bright = lit * torch.where(
+        people.masks, 1.0, torch.rand(lit.shape, generator=torch.Generator().manual_seed(0))
+    )  # noise below
     assert torch.equal(claim.threshold(replace(people, images=bright))(bright), people.masks[:, 0])
     dose = torch.tensor([1.0, 3.0, 9.0, 27.0]).view(4, 1, 1, 1, 1)  # what is dark in one is bright in another
     cut = claim.threshold(replace(people, images=lit * dose))

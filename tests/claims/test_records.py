@@ -1,4 +1,6 @@
-"""Every claim has its record, and the record is of this claim: its statement, its comparisons, fresh seeds, its own arithmetic."""
+"""Every claim has its record, and the record is of this claim: its statement, its comparisons, fresh seeds, its own
+arithmetic.
+"""
 
 import importlib
 import json
@@ -80,13 +82,17 @@ def test_what_is_said_to_lead_by_more_does_in_intervals_that_do_not_meet(name: s
     assert ", by more at an overlap of" in claims.find(name).statement
     record = claims.load(name)
     arms = [record["effects"][0][key] for key in ("better", "worse")]
-    more, less = ([e for e in record["effects"] if [e["measure"], e["better"], e["worse"]] == [m, *arms]] for m in measures)
+    more, less = (
+        [e for e in record["effects"] if [e["measure"], e["better"], e["worse"]] == [m, *arms]] for m in measures
+    )
     assert more[0]["low"] > less[0]["high"]
 
 
 def test_a_claim_that_a_lecture_quotes_is_worded_as_it_is_recorded() -> None:
     lectures = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(claims.RECORDS.parent.glob("*.ipynb"))]
-    cells = ["".join(cell["source"]) for lecture in lectures for cell in lecture["cells"] if cell["cell_type"] == "markdown"]
+    cells = [
+        "".join(cell["source"]) for lecture in lectures for cell in lecture["cells"] if cell["cell_type"] == "markdown"
+    ]
     quoted = [line for cell in cells for line in re.findall(r"^> \*(.+)\*$", cell, re.MULTILINE)]
     assert quoted
     assert set(quoted) <= {claim.statement for claim in claims.claims().values()}

@@ -40,7 +40,9 @@ def test_the_first_stage_alone_has_no_more_and_no_more_duplicates_than_both(mode
 
 def test_no_mask_is_learnt(model: MaskRCNN) -> None:
     assert all(p.grad is None for p in model.mask_head.parameters())
-    assert all(p.grad is not None for part in (model.backbone.lateral, model.rpn, model.box_head) for p in part.parameters())
+    assert all(
+        p.grad is not None for part in (model.backbone.lateral, model.rpn, model.box_head) for p in part.parameters()
+    )
 
 
 def test_arms_learn_left_and_are_scored_right(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +50,11 @@ def test_arms_learn_left_and_are_scored_right(monkeypatch: pytest.MonkeyPatch) -
     load = nuclei.load
     monkeypatch.setattr(nuclei, "load", lambda *, split=None: asked.append(split) or load(split=split))
     tiles = claim.tiles
-    monkeypatch.setattr(claim, "tiles", lambda whole, **k: tiles(whole, **k) if whole.image.shape[2] == 320 else pytest.fail("other part"))
+    monkeypatch.setattr(
+        claim,
+        "tiles",
+        lambda whole, **k: tiles(whole, **k) if whole.image.shape[2] == 320 else pytest.fail("other part"),
+    )
     scores = claim.second_stage_experiment(0, steps=2, count=3)
     assert asked == ["train", "test"]
     (one,) = claim.CLAIMS

@@ -1,4 +1,6 @@
-"""Sparse annotation in miniature: the arms differ in what is drawn and in nothing else; the losses on the unlabelled rest."""
+"""Sparse annotation in miniature: the arms differ in what is drawn and in nothing else; the losses on the unlabelled
+rest.
+"""
 
 from dataclasses import replace
 

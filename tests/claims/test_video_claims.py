@@ -21,7 +21,9 @@ def small(name: str) -> Callable[[int], Scores]:
     tiny = {
         "video_architectures": lambda seed: video.architectures_experiment(seed, steps=1, count=16, test=8),
         "inflated_vs_random": lambda seed: inflation.inflation_experiment(seed, steps=1, count=16, test=8),
-        "cnn_rnn_joint": lambda seed: cnn_rnn.joint_experiment(seed, steps=1, count=16, test=8, longer=2, still_steps=1),
+        "cnn_rnn_joint": lambda seed: cnn_rnn.joint_experiment(
+            seed, steps=1, count=16, test=8, longer=2, still_steps=1
+        ),
     }
     return tiny[name]
 
@@ -32,10 +34,14 @@ def few() -> actions.Labelled:
 
 
 @pytest.mark.parametrize("name", EACH)
-def test_every_score_that_is_compared_is_measured_on_other_photographs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_score_that_is_compared_is_measured_on_other_photographs(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[tuple[Part, int]] = []
     draw = actions.drawn
-    monkeypatch.setattr(actions, "drawn", lambda split, *, seed, **knobs: asked.append((split, seed)) or draw(split, seed=seed, **knobs))
+    monkeypatch.setattr(
+        actions, "drawn", lambda split, *, seed, **knobs: asked.append((split, seed)) or draw(split, seed=seed, **knobs)
+    )
     (claim,) = EACH[name].CLAIMS  # type: ignore[attr-defined]
     scores = small(name)(3)
     complete(claim, scores)
@@ -79,14 +85,18 @@ def test_kept_bytes_of_two_layers_by_hand() -> None:
     x, labels = torch.rand(4, 3), torch.tensor([0, 1, 0, 1])
     frozen = nn.Sequential(nn.Linear(3, 5).requires_grad_(False), nn.ReLU(), nn.Linear(5, 2))
     loss = actions.kept_bytes(nn.Identity(), (torch.rand(4, 2, requires_grad=True),), labels)
-    assert actions.kept_bytes(net, (x,), labels) == 4 * (4 * 3 + 4 * 5) + loss  # the input, and what the ReLU gives, once
+    assert (
+        actions.kept_bytes(net, (x,), labels) == 4 * (4 * 3 + 4 * 5) + loss
+    )  # the input, and what the ReLU gives, once
     assert actions.kept_bytes(frozen, (x,), labels) == 4 * (4 * 5) + loss
 
 
 def test_flow_follows_the_object() -> None:
     scene = torch.rand(1, 1, 20, 40, generator=torch.Generator().manual_seed(0))
     wide = nn.functional.interpolate(scene, size=(40, 80), mode="bicubic").clamp(0, 1)
-    clip = torch.stack([wide[:, :, :, 20 - t : 52 - t] for t in range(4)], 2)[:, :, :, :32]  # a pixel to the right each frame
+    clip = torch.stack([wide[:, :, :, 20 - t : 52 - t] for t in range(4)], 2)[
+        :, :, :, :32
+    ]  # a pixel to the right each frame
     field = actions.flows(clip.repeat(9, 1, 1, 1, 1))
     assert field.shape == (9, 2, 3, 32, 32)
     inner = field[..., 6:-6, 6:-6].median(-1).values.median(-1).values
@@ -164,7 +174,9 @@ def test_stored_features_are_what_the_joint_network_sees_at_its_start(few: actio
     features = cnn_rnn.stored(net, x)
     with torch.no_grad():
         torch.testing.assert_close(features[:, 2], frames.eval()(x[:, :, 2]))
-        torch.testing.assert_close(cnn_rnn.FromStored(cnn_rnn.network(1, frames=frames)).eval()(features), net.eval()(x))
+        torch.testing.assert_close(
+            cnn_rnn.FromStored(cnn_rnn.network(1, frames=frames)).eval()(features), net.eval()(x)
+        )
     other = cnn_rnn.network(1)
     assert torch.equal(other.head.weight, net.head.weight)
     assert not torch.equal(other.frame_net[2].weight, net.frame_net[2].weight)  # type: ignore[index]
@@ -178,4 +190,6 @@ def test_in_two_steps_the_frames_network_stays_as_it_is(few: actions.Labelled) -
     actions.learn(second, (features,), few.labels, seed=0, steps=2, size=8)
     changed = {name for name, x in net.state_dict().items() if not torch.equal(x, before[name])}
     assert {name.split(".")[0] for name in changed} == {"memory", "head"}
-    assert actions.parameters(second) == sum(x.numel() for name, x in net.named_parameters() if not name.startswith("frame_net"))
+    assert actions.parameters(second) == sum(
+        x.numel() for name, x in net.named_parameters() if not name.startswith("frame_net")
+    )

@@ -48,7 +48,10 @@ def test_only_the_chosen_planes_are_labelled(count: int) -> None:
 
 
 def test_planes_can_be_listed() -> None:
-    assert (annotate(LABELS > 0, slices=[11, 0]) != UNLABELLED).flatten(1).any(1).nonzero().flatten().tolist() == [0, 11]
+    assert (annotate(LABELS > 0, slices=[11, 0]) != UNLABELLED).flatten(1).any(1).nonzero().flatten().tolist() == [
+        0,
+        11,
+    ]
     target = annotate(LABELS, slices=(3, 4, 5), planes="orthogonal")
     assert (target[3] >= 0).all()
     assert (target[:, 4] >= 0).all()
@@ -89,7 +92,9 @@ def test_each_crop_is_a_turned_piece_of_the_volume_with_an_annotated_voxel() -> 
 
 
 def test_crops_take_every_turn() -> None:
-    seen = crops(PLACES[:, :1, :3, :3].clone(), torch.zeros(1, 3, 3).long(), size=(1, 3, 3), count=200, generator=generator(1))
+    seen = crops(
+        PLACES[:, :1, :3, :3].clone(), torch.zeros(1, 3, 3).long(), size=(1, 3, 3), count=200, generator=generator(1)
+    )
     assert len({tuple(image.flatten().tolist()) for image in seen.image}) == 8
 
 
@@ -115,6 +120,14 @@ def test_bad_wishes_are_refused(refuses: Callable[..., None]) -> None:
     target = annotate(LABELS, slices=1)
     refuses("as high as wide", crops, PLACES, target, size=(4, 5, 6), count=1, generator=generator(0))
     refuses("no larger than", crops, PLACES, target, size=(13, 5, 5), count=1, generator=generator(0))
-    refuses("an annotated voxel, got none", crops, PLACES, annotate(LABELS, slices=0), size=(4, 5, 5), count=1, generator=generator(0))
+    refuses(
+        "an annotated voxel, got none",
+        crops,
+        PLACES,
+        annotate(LABELS, slices=0),
+        size=(4, 5, 5),
+        count=1,
+        generator=generator(0),
+    )
     refuses("image of shape", crops, PLACES[:, 1:], target, size=(4, 5, 5), count=1, generator=generator(0))
     assert crops(PLACES, target, size=(4, 5, 5), count=0, generator=generator(0)).image.shape == (0, 1, 4, 5, 5)

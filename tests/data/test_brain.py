@@ -1,4 +1,6 @@
-"""The brain: each truth of the simulated PET by a second route, the template and the MRIs the right way up, phantoms in their place."""
+"""The brain: each truth of the simulated PET by a second route, the template and the MRIs the right way up, phantoms in
+their place.
+"""
 
 import os
 import pickle
@@ -123,8 +125,12 @@ def test_a_ball_has_the_volume_and_centre_of_the_formula() -> None:
     assert ball.share(4).sum() * 0.425**3 == pytest.approx(record.volume_ml)
     labels, taken = np.zeros((40, 64, 64), np.int64), np.zeros((40, 64, 64), bool)
     assert lesions._lay(labels, taken, ball, 1)
-    assert (labels > 0).sum() * 0.425**3 == pytest.approx(record.volume_ml, rel=0.15)  # of a hundred voxels most lie at its surface
-    np.testing.assert_allclose(record.centre_mm, Scan(torch.zeros(40, 64, 64), volumes.grid()).world(np.array([[12, 20, 40]]))[0])
+    assert (labels > 0).sum() * 0.425**3 == pytest.approx(
+        record.volume_ml, rel=0.15
+    )  # of a hundred voxels most lie at its surface
+    np.testing.assert_allclose(
+        record.centre_mm, Scan(torch.zeros(40, 64, 64), volumes.grid()).world(np.array([[12, 20, 40]]))[0]
+    )
 
 
 @pytest.mark.parametrize("volume_ml", [0.3, 4.0, 30.0])
@@ -165,7 +171,9 @@ def test_a_lesion_too_near_another_is_not_laid() -> None:
 def test_both_grids_cover_the_same_box() -> None:
     """The anatomy is drawn at half the voxels: outer faces agree, and the middle is that of the brain."""
     for corner in ((0, 0, 0), (1, 1, 1)):
-        faces = [volumes.grid(4.25 / k)[:3] @ [*(np.array(corner) * np.array(volumes.SHAPE) * k - 0.5), 1] for k in (1, 2, 4)]
+        faces = [
+            volumes.grid(4.25 / k)[:3] @ [*(np.array(corner) * np.array(volumes.SHAPE) * k - 0.5), 1] for k in (1, 2, 4)
+        ]
         np.testing.assert_allclose(faces[1:], [faces[0]] * 2, atol=1e-9)
     middle = volumes.grid()[:3] @ [*((np.array(volumes.SHAPE) - 1) / 2), 1]
     np.testing.assert_allclose(middle, (0, -17, 13), atol=1e-9)
@@ -203,7 +211,9 @@ def test_the_scanner_keeps_the_total_activity() -> None:
     quiet = simulated.scanned(activity, sensitivity=1e5, rng=np.random.default_rng(0))
     noise = (image - quiet)[ndimage.binary_erosion(quiet > 7.5)]
     weights = np.exp(-0.5 * (np.arange(-5, 6) / (simulated.FILTER_MM / 4.25 / 2.3548)) ** 2)
-    left = ((weights / weights.sum()) ** 2).sum() ** 1.5  # of Poisson's standard deviation after smoothing along three axes
+    left = (
+        (weights / weights.sum()) ** 2
+    ).sum() ** 1.5  # of Poisson's standard deviation after smoothing along three axes
     assert noise.std() == pytest.approx(np.sqrt(8 / 50) * left, rel=0.15)
 
 
@@ -213,7 +223,9 @@ def test_grey_matter_outshines_white_by_four_with_fdg_and_hardly_with_fet(fdg: b
     for name, pets in (("FDG", fdg), ("FET", fet)):
         shares = []
         for i in range(len(pets)):
-            inside = ndimage.binary_erosion(fdg.images[i, 0].numpy() > 2, iterations=3) & ~ndimage.binary_dilation(pets.masks[i, 0].numpy())
+            inside = ndimage.binary_erosion(fdg.images[i, 0].numpy() > 2, iterations=3) & ~ndimage.binary_dilation(
+                pets.masks[i, 0].numpy()
+            )
             low, high = np.percentile(pets.images[i, 0].numpy()[inside], [10, 90])
             shares.append(high / low)
         contrast[name] = np.mean(shares)
@@ -226,11 +238,15 @@ def test_the_brightest_healthy_place_with_fet_is_a_vein_as_bright_as_a_faint_les
     """Near the midline, behind or above: the sagittal sinus. A threshold that finds faint lesions marks it too."""
     for i in range(len(fet)):
         image = fet.images[i, 0].numpy()
-        healthy = np.where(ndimage.binary_dilation(fet.masks[i, 0].numpy(), iterations=3), 0, ndimage.gaussian_filter(image, 0.7))
+        healthy = np.where(
+            ndimage.binary_dilation(fet.masks[i, 0].numpy(), iterations=3), 0, ndimage.gaussian_filter(image, 0.7)
+        )
         x, y, z = fet.scan(i).world(np.array([np.unravel_index(healthy.argmax(), healthy.shape)]))[0]
         assert abs(x) < 15
         assert y < -80 or z > 70
-        assert healthy.max() > 1.45 * np.median(healthy[healthy > 0.5])  # lesions begin at 1.5 before the scanner spreads them
+        assert healthy.max() > 1.45 * np.median(
+            healthy[healthy > 0.5]
+        )  # lesions begin at 1.5 before the scanner spreads them
 
 
 def test_both_tracers_see_the_same_people(fdg: brain.PetSet, fet: brain.PetSet) -> None:
@@ -240,7 +256,9 @@ def test_both_tracers_see_the_same_people(fdg: brain.PetSet, fet: brain.PetSet) 
 
 
 def test_no_person_is_in_both_parts_and_more_people_change_none(fdg: brain.PetSet) -> None:
-    test, fewer, other = (brain.pet(split=part, count=2, seed=seed) for part, seed in (("test", 0), ("train", 0), ("train", 1)))
+    test, fewer, other = (
+        brain.pet(split=part, count=2, seed=seed) for part, seed in (("test", 0), ("train", 0), ("train", 1))
+    )
     assert torch.equal(fewer.images, fdg.images[:2])
     assert torch.equal(fewer.labels, fdg.labels[:2])
     assert fewer.lesions == fdg.lesions[:2]
@@ -262,7 +280,9 @@ digest = hashlib.sha256(pets.images.numpy().tobytes() + pets.labels.numpy().toby
 
 def test_the_same_bits_in_another_process_with_other_threads() -> None:
     env = {**os.environ, "OMP_NUM_THREADS": "3"}
-    there = subprocess.run([sys.executable, "-c", f"{DIGEST}print(digest)"], env=env, capture_output=True, text=True, check=True)
+    there = subprocess.run(
+        [sys.executable, "-c", f"{DIGEST}print(digest)"], env=env, capture_output=True, text=True, check=True
+    )
     threads, here = torch.get_num_threads(), {}
     torch.set_num_threads(1)
     exec(DIGEST, here)
@@ -319,7 +339,9 @@ def test_the_template_lies_where_its_file_says() -> None:
         assert ground.tissues[0][tuple(at)] == pytest.approx(eight.mean(), abs=1e-6)
 
 
-@pytest.mark.parametrize("ground", [lambda: template.load(allow_phantom=False), template.phantom], ids=["template", "phantom"])
+@pytest.mark.parametrize(
+    "ground", [lambda: template.load(allow_phantom=False), template.phantom], ids=["template", "phantom"]
+)
 def test_the_cerebellum_is_low_and_behind_and_the_veins_behind(ground) -> None:
     one = ground()
     mm = template.places(one.affine, one.tissues.shape[1:])
@@ -363,15 +385,21 @@ def test_the_real_mris_are_those_described(name: scans.Name, slices: int, volume
     np.testing.assert_allclose(one.scan.spacing_mm, (6.5, 0.78125, 0.78125))
     assert int(one.label.values.sum()) * one.label.voxel_ml == pytest.approx(volume_ml, abs=0.01)
     around = ndimage.binary_dilation(one.label.values.numpy(), FULL[None, 1], iterations=3) & ~one.label.values.numpy()
-    assert one.scan.values[one.label.values].mean() > 1.15 * one.scan.values[torch.from_numpy(around)].mean()  # takes up contrast agent
+    assert (
+        one.scan.values[one.label.values].mean() > 1.15 * one.scan.values[torch.from_numpy(around)].mean()
+    )  # takes up contrast agent
 
 
 @pytest.mark.parametrize("name", ["brain1", "brain2"])
 def test_the_tumour_lies_where_itk_puts_it(name: scans.Name) -> None:
     file = sitk.ReadImage(str(fetch.path(f"{name}_label")))
-    x, y, z = file.TransformContinuousIndexToPhysicalPoint(np.argwhere(sitk.GetArrayFromImage(file)).mean(0)[::-1].tolist())
+    x, y, z = file.TransformContinuousIndexToPhysicalPoint(
+        np.argwhere(sitk.GetArrayFromImage(file)).mean(0)[::-1].tolist()
+    )
     label = brain.mri(name).label
-    np.testing.assert_allclose(label.world(label.values.nonzero().double().mean(0)[None].numpy())[0], (-x, -y, z), atol=1e-6)
+    np.testing.assert_allclose(
+        label.world(label.values.nonzero().double().mean(0)[None].numpy())[0], (-x, -y, z), atol=1e-6
+    )
     assert -x < -30  # both lie on the patient's left
 
 
@@ -398,7 +426,9 @@ def test_mris_are_split_by_person(refuses) -> None:
 
 
 @pytest.mark.parametrize("name", ["brain1", "brain2"])
-def test_without_the_mri_a_phantom_like_it(empty_cache: Path, monkeypatch: pytest.MonkeyPatch, name: scans.Name) -> None:
+def test_without_the_mri_a_phantom_like_it(
+    empty_cache: Path, monkeypatch: pytest.MonkeyPatch, name: scans.Name
+) -> None:
     one = brain.mri(name)
     assert one.source == "phantom"
     assert f"run coursekit data fetch {name}_image" in one.note
@@ -420,12 +450,18 @@ def test_normalised_puts_two_percentiles_at_nought_and_one(refuses) -> None:
     out = brain.normalised(ramp, low=10, high=90)
     assert out.unit == ""
     assert_close(out.values.flatten(), ((torch.arange(1000.0) - 99.9) / 799.2).clamp(0, 1), atol=1e-4)
-    refuses("percentiles 1 and 99.5 differ, got 4 for both", brain.normalised, spaced(torch.full((3, 3, 3), 4.0), (1.0, 1.0, 1.0)))
+    refuses(
+        "percentiles 1 and 99.5 differ, got 4 for both",
+        brain.normalised,
+        spaced(torch.full((3, 3, 3), 4.0), (1.0, 1.0, 1.0)),
+    )
 
 
 @pytest.fixture
 def nifti_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four subjects at 2 mm, axes RAS, two balls each: one of 12 mm radius, one of 8, of uptake 6 and 3 in a background of 1."""
+    """Four subjects at 2 mm, axes RAS, two balls each: one of 12 mm radius, one of 8, of uptake 6 and 3 in a background
+    of 1.
+    """
     monkeypatch.setenv("COURSEKIT_PET", str(tmp_path))
     names = ["patient0", "patient1", "patient2", "patient5"]  # by their names the last falls into the test part
     shape, affine = (80, 90, 100), np.diag([2.0, 2.0, 2.0, 1.0])
@@ -436,7 +472,11 @@ def nifti_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     far, near = (np.sqrt(((mm - np.array(c)[:, None, None, None]) ** 2).sum(0)) for c in ((30, 10, 20), (-30, -40, 60)))
     for k, name in enumerate(names):
         values = np.where(far < 12, 6.0, np.where(near < 8, 3.0, 1.0)).astype(np.float32)
-        label = ((far < 12) | (near < 8)).astype(np.uint8) if k else np.where(far < 12, 4, np.where(near < 8, 9, 0)).astype(np.uint8)
+        label = (
+            ((far < 12) | (near < 8)).astype(np.uint8)
+            if k
+            else np.where(far < 12, 4, np.where(near < 8, 9, 0)).astype(np.uint8)
+        )
         for kind, array in (("images", values), ("labels", label)):
             nib.save(nib.Nifti1Image(array, affine), tmp_path / kind / f"{name}.nii.gz")
 
@@ -449,20 +489,28 @@ def test_a_folder_of_real_volumes_takes_their_place(nifti_folder: None, refuses)
     assert brain.pet(count=1).images.shape[0] == 1
     for i, found in enumerate(train.lesions):
         by_volume = sorted(found, key=lambda lesion: -lesion.volume_ml)
-        for lesion, radius, uptake, centre in zip(by_volume, (12, 8), (6, 3), ((30, 10, 20), (-30, -40, 60)), strict=True):
+        for lesion, radius, uptake, centre in zip(
+            by_volume, (12, 8), (6, 3), ((30, 10, 20), (-30, -40, 60)), strict=True
+        ):
             assert lesion.volume_ml == pytest.approx(4 / 3 * np.pi * (radius / 10) ** 3, rel=0.08)
             assert lesion.uptake == pytest.approx(uptake)
             np.testing.assert_allclose(lesion.centre_mm, centre, atol=0.5)
         for number, lesion in enumerate(found, start=1):
             voxels = (train.labels[i] == number).numpy()
             assert voxels.sum() * train.voxel_ml == pytest.approx(lesion.volume_ml, rel=0.2)
-            np.testing.assert_allclose(train.label(i).world(np.argwhere(voxels).mean(0)[None])[0], lesion.centre_mm, atol=1)
+            np.testing.assert_allclose(
+                train.label(i).world(np.argwhere(voxels).mean(0)[None])[0], lesion.centre_mm, atol=1
+            )
             assert float(train.images[i, 0].numpy()[voxels].max()) == pytest.approx(lesion.uptake, rel=0.05)
     refuses("99 volumes of the train part", brain.pet, count=99)
 
 
 def test_numbers_in_a_label_file_are_lesions_even_if_they_touch() -> None:
-    for stored, wanted in (([9, 9, 4, 4, 0, 4], [2, 2, 1, 1, 0, 1]), ([1, 1, 0, 1, 0, 0], [1, 1, 0, 2, 0, 0]), ([0] * 6, [0] * 6)):
+    for stored, wanted in (
+        ([9, 9, 4, 4, 0, 4], [2, 2, 1, 1, 0, 1]),
+        ([1, 1, 0, 1, 0, 0], [1, 1, 0, 2, 0, 0]),
+        ([0] * 6, [0] * 6),
+    ):
         label = spaced(torch.tensor(stored).view(1, 1, 6), (2.0, 2.0, 2.0))
         assert folder._instances(label).ravel().tolist() == wanted
 

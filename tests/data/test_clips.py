@@ -1,4 +1,6 @@
-"""Moving pictures: the real videos as they are stored, pairs against their known motion, actions against what a frame may tell."""
+"""Moving pictures: the real videos as they are stored, pairs against their known motion, actions against what a frame
+may tell.
+"""
 
 import hashlib
 import inspect
@@ -23,7 +25,8 @@ from coursekit.data.clips import pair as warping
 from coursekit.ops.warp import warp
 from coursekit.testing import generator
 
-# --- the real videos -----------------------------------------------------------------------------------------------------
+# --- the real videos
+# -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "fps"), [("street", 25.0), ("talking_head", 29.97), ("timelapse", None)])
@@ -31,7 +34,9 @@ def test_the_real_videos_have_the_size_and_rate_of_their_files(name: films.Name,
     stored = films._real(name, range(films.SHAPES[name][0]))
     coarse = np.stack([one[::8, ::8] for one in stored.frames]).astype(np.float64) / 255
     apart = np.abs(np.diff(coarse, axis=0)).reshape(len(coarse) - 1, -1).mean(1)
-    assert [k + 1 for k in range(len(apart)) if apart[k] > 0.15] == list(films.CUTS[name])  # a cut is where all changes at once
+    assert [k + 1 for k in range(len(apart)) if apart[k] > 0.15] == list(
+        films.CUTS[name]
+    )  # a cut is where all changes at once
     start = clips.video(name, frames=32 if name == "street" else None)
     assert start.clip.shape == (1, 32 if name == "street" else len(coarse), *films.SHAPES[name][1:])
     assert start.clip.dtype == torch.float32
@@ -71,7 +76,8 @@ def test_bad_calls_for_a_video_are_refused(refuses) -> None:
     refuses("size > 0", clips.video, "timelapse", size=-3)
 
 
-# --- stereo --------------------------------------------------------------------------------------------------------------
+# --- stereo
+# --------------------------------------------------------------------------------------------------------------
 
 
 def apart(pair: clips.FramePair, flow: Tensor) -> float:
@@ -114,7 +120,9 @@ def test_the_stereo_truth_is_found_by_looking_for_it() -> None:
 
 def test_where_the_disparity_is_unknown_or_leaves_the_frame_nothing_is_valid() -> None:
     pair = clips.stereo()
-    known = torch.from_numpy(np.load(stills.resources.files("skimage.data") / "motorcycle_disp.npz")["arr_0"]).isfinite()
+    known = torch.from_numpy(
+        np.load(stills.resources.files("skimage.data") / "motorcycle_disp.npz")["arr_0"]
+    ).isfinite()
     assert not pair.valid[~known].any()
     columns = torch.arange(741) + pair.flow[1]
     assert torch.equal(pair.valid, known & (columns >= 0))
@@ -122,7 +130,8 @@ def test_where_the_disparity_is_unknown_or_leaves_the_frame_nothing_is_valid() -
     assert 0.75 < float(small.valid.float().mean()) < float(pair.valid.float().mean())
 
 
-# --- known motion ------------------------------------------------------------------------------------------------------------
+# --- known motion
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scene", clips.SCENES["train"] + clips.SCENES["test"])
@@ -154,7 +163,9 @@ def test_the_better_the_interpolation_the_nearer_the_first_frame(kind: str) -> N
 
 @pytest.mark.parametrize("kind", clips.KINDS)
 def test_on_an_analytic_picture_both_frames_are_its_values(kind: str) -> None:
-    """A picture of a plane wave stays one through any linear camera, so its phase in the second frame gives that of the first."""
+    """A picture of a plane wave stays one through any linear camera, so its phase in the second frame gives that of the
+    first.
+    """
     rows, columns = np.indices((300, 300))
     wave = 0.5 + 0.3 * np.cos(0.05 * rows + 0.11 * columns)
     flow = clips.motion(kind, 5.0, (60, 60), generator=generator(3))
@@ -204,7 +215,9 @@ def test_noise_brightness_and_a_patch_change_the_frames_and_not_the_truth() -> N
     assert 0.07 < float(changed.float().mean()) < 0.11
     hidden = plain.valid & ~covered.valid
     assert 0.07 < float(hidden.float().mean()) < 0.16
-    assert apart(covered, covered.flow) == pytest.approx(apart(plain, plain.flow), abs=0.001)  # nothing hidden is called valid
+    assert apart(covered, covered.flow) == pytest.approx(
+        apart(plain, plain.flow), abs=0.001
+    )  # nothing hidden is called valid
 
 
 def test_bad_calls_for_a_pair_are_refused(refuses) -> None:
@@ -240,7 +253,8 @@ def test_pairs_without_data_say_phantom(empty_cache: Path) -> None:
         assert apart(pair, pair.flow) < 0.02
 
 
-# --- actions -----------------------------------------------------------------------------------------------------------------
+# --- actions
+# -----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +269,9 @@ def scenes(name: str, count: int = 6) -> making.Scene:
 
 @pytest.mark.parametrize("name", ["left", "up", "clockwise", "grow"])
 def test_a_clip_backwards_is_a_clip_of_its_twin(name: str) -> None:
-    """What is drawn for the twin from the same stream, with the ground moving the other way, are the same frames, bit by bit."""
+    """What is drawn for the twin from the same stream, with the ground moving the other way, are the same frames, bit
+    by bit.
+    """
     one, twin = scenes(name), scenes(clips.TWIN[name])
     for kept in ("middle", "run", "pan", "outline", "ground", "skin"):
         assert torch.equal(getattr(one, kept), getattr(twin, kept)), kept  # nothing drawn depends on the class
@@ -266,7 +282,9 @@ def test_a_clip_backwards_is_a_clip_of_its_twin(name: str) -> None:
 
 
 def test_all_that_a_frame_shows_is_even_whatever_the_class() -> None:
-    """The four circles at the first, the middle and the last frame: each decile holds a tenth, so no frame tells the class."""
+    """The four circles at the first, the middle and the last frame: each decile holds a tenth, so no frame tells the
+    class.
+    """
     pictures = stills.textures("train", True)
     drawn = making._stacked([making.scene("left", pictures, size=16, generator=generator(k)) for k in range(700)])
     assert drawn.pan.mean(0).abs().max() < 0.015
@@ -278,7 +296,9 @@ def test_all_that_a_frame_shows_is_even_whatever_the_class() -> None:
 
 
 def guessed(features: Tensor, labels: Tensor, classes: int) -> tuple[float, float]:
-    """Right answers of a nearest centroid and of a ridge regression, learnt on the first half and asked about the second."""
+    """Right answers of a nearest centroid and of a ridge regression, learnt on the first half and asked about the
+    second.
+    """
     x = (features - features.mean(0)) / features.std(0).clamp(min=1e-6)
     half = len(x) // 2
     a, b, y = x[:half], x[half:], labels[half:]
@@ -293,7 +313,9 @@ def guessed(features: Tensor, labels: Tensor, classes: int) -> tuple[float, floa
 def test_one_frame_is_not_enough(many: clips.ActionSet, frame: int) -> None:
     one = many.clips[:, 0, frame].double()
     coarse = torch.nn.functional.avg_pool2d(one[:, None], 4).flatten(1)
-    spread = torch.stack([one.mean((1, 2)), one.std((1, 2)), one.diff(dim=1).abs().mean((1, 2)), one.diff(dim=2).abs().mean((1, 2))], 1)
+    spread = torch.stack(
+        [one.mean((1, 2)), one.std((1, 2)), one.diff(dim=1).abs().mean((1, 2)), one.diff(dim=2).abs().mean((1, 2))], 1
+    )
     for right in guessed(torch.cat([coarse, spread], 1), many.labels, 8):
         assert abs(right - 1 / 8) < 4 * math.sqrt(1 / 8 * 7 / 8 / 480)
 
@@ -310,7 +332,9 @@ def test_frames_without_their_order_do_not_tell_twins(many: clips.ActionSet) -> 
 
 
 def test_the_order_tells(many: clips.ActionSet) -> None:
-    """The same judges are well above chance once they are given what changes from one frame to the next, along each axis."""
+    """The same judges are well above chance once they are given what changes from one frame to the next, along each
+    axis.
+    """
     seen = many.clips[:, 0].double()
     change = seen.diff(dim=1)[..., 1:-1, 1:-1]
     y = seen[:, :-1, 2:, 1:-1] - seen[:, :-1, :-2, 1:-1]
@@ -340,8 +364,20 @@ def test_the_object_moves_as_its_class_says(name: str) -> None:
     _, heavy_y, heavy_x = weighed(making.render(sided, frames=7, size=48))
     heavy = torch.atan2(heavy_y - y, heavy_x - x)  # where the bright side is; clockwise on the screen, as y points down
     turned = torch.remainder(heavy[:, -1] - heavy[:, 0] + math.pi, 2 * math.pi) - math.pi
-    change = {"y": y[:, -1] - y[:, 0], "x": x[:, -1] - x[:, 0], "turn": turned, "area": (area[:, -1] / area[:, 0]).log()}
-    sense = {"left": ("x", -1), "right": ("x", 1), "up": ("y", -1), "down": ("y", 1), "grow": ("area", 1), "shrink": ("area", -1)}
+    change = {
+        "y": y[:, -1] - y[:, 0],
+        "x": x[:, -1] - x[:, 0],
+        "turn": turned,
+        "area": (area[:, -1] / area[:, 0]).log(),
+    }
+    sense = {
+        "left": ("x", -1),
+        "right": ("x", 1),
+        "up": ("y", -1),
+        "down": ("y", 1),
+        "grow": ("area", 1),
+        "shrink": ("area", -1),
+    }
     moved, sign = (sense | {"clockwise": ("turn", 1), "anticlockwise": ("turn", -1)})[name]
     part = 0.3 * 6 / 7  # of the circle, from the first to the last frame
     expected = {"x": 48 * part, "y": 48 * part, "turn": 2 * math.pi * part, "area": 2 * part * math.log(0.28 / 0.13)}

@@ -92,7 +92,12 @@ def test_the_candidate_lies_off_the_middle_alike_in_both_classes() -> None:
     ball = np.clip(3.5 - np.sqrt((d - 20) ** 2 + (h - 20) ** 2 + (w - 20) ** 2), 0, 1)
     scan = spaced(torch.from_numpy(ball), (1.0,) * 3)
     centre = scan.world(np.array([[20, 20, 20]]))[0]
-    places = np.array([ndimage.center_of_mass(cut.read_patch(scan, centre, how, generator=stream(0, k))) for k in range(200)]) - 11.5
+    places = (
+        np.array(
+            [ndimage.center_of_mass(cut.read_patch(scan, centre, how, generator=stream(0, k))) for k in range(200)]
+        )
+        - 11.5
+    )
     assert np.abs(places).max() < 2.01
     np.testing.assert_allclose(places.mean(0), 0, atol=0.3)
     np.testing.assert_allclose(places.std(0), 4 / np.sqrt(12), atol=0.15)
@@ -113,7 +118,9 @@ def _flips(values: np.ndarray) -> list[np.ndarray]:
 
 
 def test_the_middle_holds_what_the_label_says(real: Candidates) -> None:
-    """By an independent route: nodules replace air beside vessels, so where the scan itself is read again there is none."""
+    """By an independent route: nodules replace air beside vessels, so where the scan itself is read again there is
+    none.
+    """
     ct = scans.of_part("train")
     for k in range(60):
         again = scans.patch(ct.scan, real.world[k], 24, outside="nearest").values.numpy()
@@ -123,7 +130,9 @@ def test_the_middle_holds_what_the_label_says(real: Candidates) -> None:
         middle = float(ct.scan.values[tuple(np.round(ct.scan.index(real.world[k][None])[0]).astype(int))])
         if real.labels[k]:
             assert again[8:16, 8:16, 8:16].mean() < close[1].max()
-            assert made[8:16, 8:16, 8:16].max() > again[11:13, 11:13, 11:13].mean() + 150  # denser than what it replaced
+            assert (
+                made[8:16, 8:16, 8:16].max() > again[11:13, 11:13, 11:13].mean() + 150
+            )  # denser than what it replaced
         else:
             assert changed < 60  # the same tissue up to the shift
             assert middle > -600
@@ -145,13 +154,17 @@ def test_thick_slices_average_and_keep_a_ramp() -> None:
     centre = scan.world(np.array([[30.2, 20, 20]]))[0]
     for phase in (-0.4, 0.0, 0.3):
         thick = cut._thick(scan, centre, Cut(12, 1.0, 0.0, 5.0), 5.0, phase)
-        np.testing.assert_allclose(thick, scans.patch(scan, centre, 12).values, rtol=1e-4)  # a mean of a line is the line
+        np.testing.assert_allclose(
+            thick, scans.patch(scan, centre, 12).values, rtol=1e-4
+        )  # a mean of a line is the line
     noise = Scan(torch.randn(scan.values.shape, generator=stream(3)), scan.affine)
     fine, thick = (cut.read_patch(noise, centre, Cut(12, 1.0, 0.0, mm), generator=stream(4)) for mm in (None, 5.0))
     assert thick.std() < 0.6 * fine.std()
     lit = Scan(torch.zeros(60, 40, 40), scan.affine)
     lit.values[30] = 1.0  # a sheet 1 mm thick
-    sheet = cut._thick(lit, scan.world(np.array([[30, 20, 20]]))[0], Cut(13, 1.0, 0.0, 5.0), 5.0, 0.5)  # in the middle of a slice
+    sheet = cut._thick(
+        lit, scan.world(np.array([[30, 20, 20]]))[0], Cut(13, 1.0, 0.0, 5.0), 5.0, 0.5
+    )  # in the middle of a slice
     assert sheet[6, 6, 6] == pytest.approx(1 / 5, abs=0.03)
     assert sheet[:, 6, 6].sum() == pytest.approx(1, abs=0.1)
 
@@ -200,13 +213,18 @@ def test_what_is_refused(refuses, monkeypatch: pytest.MonkeyPatch) -> None:
     refuses("room for a nodule of", nodules, split="train", count=2, size=8)
 
 
-# --- LUNA16 --------------------------------------------------------------------------------------------------------------
+# --- LUNA16
+# --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def luna_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two scans a part, with a bright ball at each nodule, in the layout of LUNA16."""
-    series = [name for part in ("train", "test") for name in [f"1.3.6.{k}" for k in range(40) if part_of(f"1.3.6.{k}") == part][:2]]
+    series = [
+        name
+        for part in ("train", "test")
+        for name in [f"1.3.6.{k}" for k in range(40) if part_of(f"1.3.6.{k}") == part][:2]
+    ]
     nodule, other = [], []
     (tmp_path / "subset0").mkdir()
     for k, uid in enumerate(series):
@@ -252,7 +270,10 @@ def test_the_shapes_are_lidc_s_own(real: Candidates) -> None:
 
 
 def test_luna16_a_diameter_belongs_to_a_nodule_within_it() -> None:
-    annotated = [luna16.Annotation("a", np.array([0.0, 0, 0]), 6.0), luna16.Annotation("a", np.array([20.0, 0, 0]), 10.0)]
+    annotated = [
+        luna16.Annotation("a", np.array([0.0, 0, 0]), 6.0),
+        luna16.Annotation("a", np.array([20.0, 0, 0]), 10.0),
+    ]
     places = [([1.0, 2, 0], True), ([18.0, 3, 0], True), ([1.0, 2, 0], False), ([9.0, 0, 0], True)]
     sizes = [luna._diameter(luna16.Proposal("a", np.array(place), nodule), annotated) for place, nodule in places]
     np.testing.assert_array_equal(sizes, [6, 10, np.nan, np.nan])

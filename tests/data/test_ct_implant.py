@@ -39,7 +39,8 @@ def lung(*, noise: float = 30.0, size: tuple[int, int, int] = (20, 96, 96)) -> S
     return spaced(values, (5.0, 0.6, 0.6), unit="HU")
 
 
-# --- the share of each voxel ---------------------------------------------------------------------------------------------
+# --- the share of each voxel
+# ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("spacing", GRIDS)
@@ -79,11 +80,15 @@ def test_what_lies_outside_the_grid_is_cut() -> None:
 
 def test_turned_is_one_of_48_and_moves_no_voxel() -> None:
     shape = torch.arange(24).view(2, 3, 4)
-    seen = {tuple([*t.shape, *t.flatten().tolist()]) for t in (turned(shape, generator=generator(seed)) for seed in range(600))}
+    seen = {
+        tuple([*t.shape, *t.flatten().tolist()])
+        for t in (turned(shape, generator=generator(seed)) for seed in range(600))
+    }
     assert len(seen) == 48
 
 
-# --- what the scanner sees -----------------------------------------------------------------------------------------------
+# --- what the scanner sees
+# -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("sigma", [0.0, 8.0, 40.0])
@@ -123,13 +128,16 @@ def test_a_patch_gets_its_nodule_and_nothing_else_changes() -> None:
     edge = (made.occupancy > 0.4) & (made.occupancy < 0.6)
     assert made.values[edge].mean() == pytest.approx((40 - 850) / 2, abs=40)  # partial volume
     moved = implant_patch(patch, 1.0, one, generator=generator(2), hu=40.0, centre=(10.0, 20.0, 16.0))
-    assert torch.cdist(moved.occupancy.nonzero().double().mean(0)[None], torch.tensor([[10.0, 20.0, 16.0]]).double()) < 1
+    assert (
+        torch.cdist(moved.occupancy.nonzero().double().mean(0)[None], torch.tensor([[10.0, 20.0, 16.0]]).double()) < 1
+    )
     other = implant_patch(patch, 1.0, one, generator=generator(3), turn=True)
     assert other.occupancy.double().sum() == pytest.approx(float(made.occupancy.double().sum()), rel=1e-4)
     assert not torch.equal(other.occupancy, made.occupancy)
 
 
-# --- into a scan ---------------------------------------------------------------------------------------------------------
+# --- into a scan
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_scan_gets_its_nodule_with_mask_and_share() -> None:
@@ -165,10 +173,14 @@ def test_places_that_do_not_fit_are_refused(refuses) -> None:
 
 
 def test_bad_input_is_refused(refuses) -> None:
-    refuses("shape to be boolean", occupancy, ball(3.0).float(), 0.5, (9, 9, 9), (1.0, 1.0, 1.0), centre=(4.0, 4.0, 4.0))
+    refuses(
+        "shape to be boolean", occupancy, ball(3.0).float(), 0.5, (9, 9, 9), (1.0, 1.0, 1.0), centre=(4.0, 4.0, 4.0)
+    )
     refuses("spacing_mm > 0", occupancy, ball(3.0), 0.5, (9, 9, 9), (1.0, 0.0, 1.0), centre=(4.0, 4.0, 4.0))
     refuses("patch_hu of shape", implant_patch, torch.zeros(9, 9), 1.0, nodule(), generator=generator(0))
-    refuses("floating point", implant_patch, torch.zeros(9, 9, 9, dtype=torch.int16), 1.0, nodule(), generator=generator(0))
+    refuses(
+        "floating point", implant_patch, torch.zeros(9, 9, 9, dtype=torch.int16), 1.0, nodule(), generator=generator(0)
+    )
 
 
 def test_real_nodules_go_into_the_real_lung_and_not_into_its_wall(refuses) -> None:
@@ -188,12 +200,16 @@ def test_real_nodules_go_into_the_real_lung_and_not_into_its_wall(refuses) -> No
 
 def test_another_process_with_two_threads_makes_the_same() -> None:
     code = "import torch; torch.set_num_threads(2)\nfrom tests.data.test_ct_implant import digest; print(digest())"
-    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    made = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+    )
     assert made.stdout.strip() == digest()
 
 
 def digest() -> str:
-    made = implant_patch(-850 + 30 * torch.randn(24, 24, 24, generator=generator(1)), 1.0, nodule(), generator=generator(2), turn=True)
+    made = implant_patch(
+        -850 + 30 * torch.randn(24, 24, 24, generator=generator(1)), 1.0, nodule(), generator=generator(2), turn=True
+    )
     scan = implant(lung(), nodule(), (9.0, 40.0, 40.0), generator=generator(7)).scan.values
     hashed = hashlib.sha256(made.values.numpy().tobytes() + made.occupancy.numpy().tobytes() + scan.numpy().tobytes())
     return hashed.hexdigest()

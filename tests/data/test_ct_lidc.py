@@ -1,4 +1,6 @@
-"""Nodules of LIDC: drawn discs and balls give back what was drawn, the real database agrees with Pick's theorem and with brute force."""
+"""Nodules of LIDC: drawn discs and balls give back what was drawn, the real database agrees with Pick's theorem and
+with brute force.
+"""
 
 import hashlib
 import itertools
@@ -20,7 +22,18 @@ from torch.utils.data import DataLoader
 
 from coursekit.data import fetch, seeds
 from coursekit.data.ct import lidc, nodule_phantom
-from coursekit.data.ct.readings import RATINGS, Contour, Nodule, Reading, Readings, agreement, filled, grouped, sampled, signed_distance
+from coursekit.data.ct.readings import (
+    RATINGS,
+    Contour,
+    Nodule,
+    Reading,
+    Readings,
+    agreement,
+    filled,
+    grouped,
+    sampled,
+    signed_distance,
+)
 
 RATED = (5, 1, 6, 3, 4, 1, 1, 5, 4)
 
@@ -41,11 +54,20 @@ def disc(radius_px: float, size: int = 64) -> np.ndarray:
 
 
 def ball(
-    radius_mm: float, *, pixel: float = 0.5, step: float = 1.0, ratings: Sequence[int] = RATED, shift: int = 0, z0: float = -50.0
+    radius_mm: float,
+    *,
+    pixel: float = 0.5,
+    step: float = 1.0,
+    ratings: Sequence[int] = RATED,
+    shift: int = 0,
+    z0: float = -50.0,
 ) -> Reading:
     levels = np.arange(-math.floor(radius_mm / step), math.floor(radius_mm / step) + 1) * step
     discs = [(z, disc(math.sqrt(max(radius_mm**2 - z**2, 0)) / pixel)) for z in levels]
-    return Reading(tuple(Contour(z0 + z, rim(mask) + np.array([100 + shift, 200])) for z, mask in discs if mask.any()), tuple(ratings))
+    return Reading(
+        tuple(Contour(z0 + z, rim(mask) + np.array([100 + shift, 200])) for z, mask in discs if mask.any()),
+        tuple(ratings),
+    )
 
 
 def scan_of(*readings: Reading, patient: str = "LIDC-IDRI-0001", pixel: float = 0.5, step: float = 1.0) -> Readings:
@@ -67,13 +89,19 @@ def write(path: Path, scans: Sequence[Readings]) -> Path:
         "CREATE TABLE zvals (id INTEGER NOT NULL, scan_id INTEGER, val FLOAT, PRIMARY KEY (id));"
     )
     for k, scan in enumerate(scans, start=1):
-        db.execute("INSERT INTO scans VALUES (?, '1.1', ?, ?, 9, ?, 0, 0, '')", (k, scan.scan, scan.patient, scan.pixel_mm))
-        db.executemany("INSERT INTO zvals (scan_id, val) VALUES (?, ?)", [(k, -100 + i * scan.slice_mm) for i in range(90)])
+        db.execute(
+            "INSERT INTO scans VALUES (?, '1.1', ?, ?, 9, ?, 0, 0, '')", (k, scan.scan, scan.patient, scan.pixel_mm)
+        )
+        db.executemany(
+            "INSERT INTO zvals (scan_id, val) VALUES (?, ?)", [(k, -100 + i * scan.slice_mm) for i in range(90)]
+        )
         for reading in scan.readings:
             row = db.execute(f"INSERT INTO annotations VALUES (NULL, ?, 'n'{', ?' * 9})", (k, *reading.ratings))
             for one in reading.contours:
                 text = "\n".join(f"{x},{y}" for x, y in one.points.tolist())
-                db.execute("INSERT INTO contours VALUES (NULL, ?, ?, ?, '', ?)", (row.lastrowid, one.included, one.z_mm, text))
+                db.execute(
+                    "INSERT INTO contours VALUES (NULL, ?, ?, ?, '', ?)", (row.lastrowid, one.included, one.z_mm, text)
+                )
     db.commit()
     db.close()
     return path
@@ -97,7 +125,8 @@ def real() -> lidc.Nodules:
     return lidc.nodules(split="test", allow_phantom=False)
 
 
-# --- drawn by hand -------------------------------------------------------------------------------------------------------
+# --- drawn by hand
+# -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("radius", [1.0, 2.5, 7.3, 15.0])
@@ -109,8 +138,12 @@ def test_the_contours_own_pixels_are_not_the_nodules(radius: float) -> None:
     assert picked(rim(mask)[:-1]) == mask.sum()
 
 
-@pytest.mark.parametrize(("radius", "pixel", "step"), [(6.0, 0.5, 1.0), (4.0, 0.7, 1.25), (10.0, 0.65, 2.5), (3.0, 0.6, 0.6)])
-def test_a_ball_through_the_database_gives_back_its_volume_and_diameter(tmp_path: Path, radius: float, pixel: float, step: float) -> None:
+@pytest.mark.parametrize(
+    ("radius", "pixel", "step"), [(6.0, 0.5, 1.0), (4.0, 0.7, 1.25), (10.0, 0.65, 2.5), (3.0, 0.6, 0.6)]
+)
+def test_a_ball_through_the_database_gives_back_its_volume_and_diameter(
+    tmp_path: Path, radius: float, pixel: float, step: float
+) -> None:
     path = write(tmp_path / "a.sqlite", [scan_of(ball(radius, pixel=pixel, step=step), pixel=pixel, step=step)])
     (scan,) = lidc.database(path)
     assert (scan.patient, scan.scan, scan.pixel_mm) == ("LIDC-IDRI-0001", "1.2.0001", pixel)
@@ -158,13 +191,19 @@ def test_a_hole_is_taken_out_with_its_rim() -> None:
     gone = hole | ndimage.binary_dilation(hole)
     assert share.sum() == outer.sum() - gone.sum()
     stray = Reading((*drawn, Contour(99.0, rim(hole), False), Contour(0.0, rim(hole) + 25, False)), RATED)
-    assert agreement([stray], 1.0).share.sum() <= share.sum()  # a hole where nothing was drawn, and one that leaves the box
+    assert (
+        agreement([stray], 1.0).share.sum() <= share.sum()
+    )  # a hole where nothing was drawn, and one that leaves the box
 
 
 def test_half_of_the_readers_must_agree() -> None:
     small, large = ball(3.0), ball(6.0)
     volumes = {key: Nodule("p", "s", 0.5, 1.0, key).volume_ml for key in ((small,), (large,))}
-    for readings, expected in [((small, large), large), ((small, small, large), small), ((small, small, large, large), large)]:
+    for readings, expected in [
+        ((small, large), large),
+        ((small, small, large), small),
+        ((small, small, large, large), large),
+    ]:
         one = Nodule("p", "s", 0.5, 1.0, readings)
         assert one.volume_ml == pytest.approx(volumes[(expected,)])
         assert one.diameter_mm == pytest.approx(np.mean([12 if r is large else 6 for r in readings]), abs=0.5)
@@ -174,25 +213,47 @@ def test_the_signed_distance_is_zero_at_the_outline() -> None:
     mask = np.zeros((2, 4, 9), bool)
     mask[0, :, 3:] = True
     field = signed_distance(mask, 0.5)
-    assert field[0, 2, 1:8].tolist() == [-1.25, -0.75, -0.25, 0.25, 0.75, 0.75, 0.75]  # the background put around is near
+    assert field[0, 2, 1:8].tolist() == [
+        -1.25,
+        -0.75,
+        -0.25,
+        0.25,
+        0.75,
+        0.75,
+        0.75,
+    ]  # the background put around is near
     assert (field[1] == -np.inf).all()
 
 
 def test_medians_and_ratings_are_by_name() -> None:
-    rows = [(1, 2, 3, 4, 5, 1, 2, 3, 1), (5, 2, 3, 4, 5, 1, 2, 3, 2), (3, 2, 3, 4, 5, 1, 2, 3, 5), (3, 2, 3, 4, 5, 1, 2, 5, 4)]
+    rows = [
+        (1, 2, 3, 4, 5, 1, 2, 3, 1),
+        (5, 2, 3, 4, 5, 1, 2, 3, 2),
+        (3, 2, 3, 4, 5, 1, 2, 3, 5),
+        (3, 2, 3, 4, 5, 1, 2, 5, 4),
+    ]
     one = Nodule("p", "s", 0.5, 1.0, tuple(ball(3.0, ratings=row) for row in rows))
-    assert (one.malignancy, one.median_malignancy, one.median("subtlety"), one.median("texture")) == ((1, 2, 5, 4), 3.0, 3.0, 3.0)
+    assert (one.malignancy, one.median_malignancy, one.median("subtlety"), one.median("texture")) == (
+        (1, 2, 5, 4),
+        3.0,
+        3.0,
+        3.0,
+    )
     assert (one.ratings.shape, one.readers, RATINGS[-1]) == ((4, 9), 4, "malignancy")
 
 
-# --- which readings are of one nodule ------------------------------------------------------------------------------------
+# --- which readings are of one nodule
+# ------------------------------------------------------------------------------------
 
 
 def test_readings_that_touch_are_one_nodule_and_others_are_not() -> None:
     near, far = ball(3.0, shift=1), ball(3.0, shift=13)
     assert [one.readers for one in grouped(scan_of(ball(3.0), near, ball(2.5)))] == [3]
     assert [one.readers for one in grouped(scan_of(ball(3.0), near, ball(3.0, shift=30)))] == [2, 1]
-    assert [one.readers for one in grouped(scan_of(ball(3.0), ball(3.0, z0=-30.0), far))] == [2, 1]  # sorted from foot to head
+    assert [one.readers for one in grouped(scan_of(ball(3.0), ball(3.0, z0=-30.0), far))] == [
+        2,
+        1,
+    ]  # sorted from foot to head
     assert grouped(scan_of()) == []
 
 
@@ -218,7 +279,8 @@ def test_grouping_of_real_scans_meets_its_slow_definition(scans: list[Readings])
         assert found == set(map(frozenset, sets))
 
 
-# --- the real database ---------------------------------------------------------------------------------------------------
+# --- the real database
+# ---------------------------------------------------------------------------------------------------
 
 
 def test_the_database_is_the_one_described(scans: list[Readings]) -> None:
@@ -236,19 +298,25 @@ def test_the_database_is_the_one_described(scans: list[Readings]) -> None:
 
 def test_masks_have_the_pixels_that_picks_theorem_counts(scans: list[Readings]) -> None:
     """Exact for a line that does not cross or touch itself; readers' hands do so now and then."""
-    contours = [c.points for scan in scans for r in scan.readings for c in r.contours if c.included and len(c.points) > 8][::40]
+    contours = [
+        c.points for scan in scans for r in scan.readings for c in r.contours if c.included and len(c.points) > 8
+    ][::40]
     off = []
     for points in contours:
         closed = points[:-1] if (points[0] == points[-1]).all() else points
         if len(set(map(tuple, closed.tolist()))) == len(closed):  # each pixel once
             low = points.min(0)
-            off.append(filled([points - low], tuple((points.max(0) - low + 1).tolist()[::-1]))[0].sum() - picked(closed))
+            off.append(
+                filled([points - low], tuple((points.max(0) - low + 1).tolist()[::-1]))[0].sum() - picked(closed)
+            )
     assert len(off) > 500
     assert np.mean(np.array(off) == 0) > 0.98
 
 
 def test_real_volumes_agree_with_area_times_slice_spacing(real: lidc.Nodules) -> None:
-    """Of a single reader's shape: 1.00 in the middle; the ends of a nodule are closed round, so small ones in thick slices differ more."""
+    """Of a single reader's shape: 1.00 in the middle; the ends of a nodule are closed round, so small ones in thick
+    slices differ more.
+    """
     ratio = []
     for one in [one for one in real if one.diameter_mm > 6][::3]:
         alone = replace(one, readings=one.readings[:1])
@@ -266,7 +334,9 @@ def test_the_diameter_is_the_contours_own_extent(real: lidc.Nodules) -> None:
         for reading in one.readings:
             longest = max(math.dist(p, q) for c in reading.contours if c.included for p in c.points for q in c.points)
             assert reading.diameter_px == pytest.approx(longest - 1)
-        extent = max(one.shape.any(2).any(0).sum(), one.shape.any(0).any(0).sum()) * one.shape_mm  # along rows and columns
+        extent = (
+            max(one.shape.any(2).any(0).sum(), one.shape.any(0).any(0).sum()) * one.shape_mm
+        )  # along rows and columns
         assert one.diameter_mm > 0.6 * float(extent)
 
 
@@ -318,10 +388,13 @@ def test_labels_are_the_readers_median_and_threes_are_left_out() -> None:
     middle = [(row[(len(row) - 1) // 2] + row[len(row) // 2]) / 2 for row in medians]
     found = lidc.malignancy(split="test")
     assert found.malignant.tolist() == [value > 3 for value in middle if value != 3]
-    assert found.diameter_mm.tolist() == pytest.approx([one.diameter_mm for one, value in zip(nodules, middle) if value != 3])
+    assert found.diameter_mm.tolist() == pytest.approx(
+        [one.diameter_mm for one, value in zip(nodules, middle) if value != 3]
+    )
 
 
-# --- without it, and broken ----------------------------------------------------------------------------------------------
+# --- without it, and broken
+# ----------------------------------------------------------------------------------------------
 
 
 def test_without_the_database_phantoms_of_the_same_kind(empty_cache: Path) -> None:
@@ -371,13 +444,17 @@ def test_another_process_with_two_threads_makes_the_same(scans: list[Readings]) 
         "from coursekit.data import fetch; from coursekit.data.ct import lidc, nodule_phantom\n"
         "from tests.data.test_ct_lidc import digest; print(digest(lidc.database(fetch.path('lidc'))))"
     )
-    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    made = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+    )
     assert made.stdout.strip() == digest(scans)
 
 
 def digest(scans: list[Readings]) -> str:
     """Of all that is computed: groups, shapes, volumes and ratings of a few real scans, and phantoms."""
-    some = [one for scan in scans[::200] for one in grouped(scan)] + [nodule_phantom._nodule("p", seeds.stream(k), k) for k in range(3)]
+    some = [one for scan in scans[::200] for one in grouped(scan)] + [
+        nodule_phantom._nodule("p", seeds.stream(k), k) for k in range(3)
+    ]
     hashed = hashlib.sha256()
     for one in some:
         hashed.update(one.at(1.0, size=32).numpy().tobytes() + one.shape.numpy().tobytes() + one.ratings.tobytes())

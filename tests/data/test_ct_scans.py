@@ -1,4 +1,6 @@
-"""The two CTs lie where their files say, windows saturate as said, patches keep their place, and the lungs are the lungs."""
+"""The two CTs lie where their files say, windows saturate as said, patches keep their place, and the lungs are the
+lungs.
+"""
 
 from pathlib import Path
 
@@ -23,13 +25,18 @@ def chest() -> Scan:
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "pixel", "voxels"), [("lung1", (48, 512, 512), 0.5703125, 837), ("lung2", (61, 512, 512), 0.626953125, 24644)]
+    ("name", "shape", "pixel", "voxels"),
+    [("lung1", (48, 512, 512), 0.5703125, 837), ("lung2", (61, 512, 512), 0.626953125, 24644)],
 )
 def test_the_real_ones_lie_where_itk_says(name: scans.Name, shape: tuple[int, ...], pixel: float, voxels: int) -> None:
     ct = scans.load(name, allow_phantom=False)
     assert (ct.source, ct.note, ct.scan.unit, ct.scan.axes) == ("real", "", "HU", "SPL")
     assert (tuple(ct.scan.values.shape), ct.scan.values.dtype) == (shape, torch.float32)
-    assert (tuple(ct.label.values.shape), ct.label.values.dtype, int(ct.label.values.sum())) == (shape, torch.bool, voxels)
+    assert (tuple(ct.label.values.shape), ct.label.values.dtype, int(ct.label.values.sum())) == (
+        shape,
+        torch.bool,
+        voxels,
+    )
     assert ct.scan.spacing_mm == pytest.approx((5, pixel, pixel))
     image = sitk.ReadImage(str(fetch.path(f"{name}_image")))
     for d, h, w in [(0, 0, 0), (20, 300, 200), tuple(n - 1 for n in shape)]:
@@ -85,7 +92,9 @@ def test_one_patient_trains_and_the_other_tests(refuses) -> None:
 def test_windows_saturate_at_both_ends(refuses) -> None:
     hu = torch.tensor([-2000, -1350, -600, 150, 3000])
     assert_close(scans.window(hu, **scans.LUNG), torch.tensor([0.0, 0.0, 0.5, 1.0, 1.0]))
-    assert_close(scans.window(hu.double(), **scans.centred(-600, 750)), torch.tensor([0.0, 0.0, 0.5, 1.0, 1.0]).double())
+    assert_close(
+        scans.window(hu.double(), **scans.centred(-600, 750)), torch.tensor([0.0, 0.0, 0.5, 1.0, 1.0]).double()
+    )
     assert (scans.SOFT_TISSUE, scans.BONE) == ({"low": -160, "high": 240}, {"low": -500, "high": 1300})
     refuses("high - low > 0", scans.window, hu, low=1.0, high=1.0)
     refuses("width > 0", scans.centred, 0, 0)
@@ -103,7 +112,8 @@ def test_bytes_and_three_channels(refuses) -> None:
     refuses("image of shape", scans.three_channels, torch.rand(2, 3, 4))
 
 
-# --- patches -------------------------------------------------------------------------------------------------------------
+# --- patches
+# -------------------------------------------------------------------------------------------------------------
 
 
 def ramp() -> Scan:
@@ -146,7 +156,8 @@ def test_outside_the_scan_there_is_air_or_the_nearest_voxel(refuses) -> None:
     refuses("outside to be one of", scans.patch, scan, (0, 0, 0), 3, outside="zero")
 
 
-# --- lungs ---------------------------------------------------------------------------------------------------------------
+# --- lungs
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def test_the_lungs_of_a_phantom(chest: Scan, refuses) -> None:

@@ -28,7 +28,12 @@ def test_shapes_boxes_and_patients(found: Slices) -> None:
         assert item.boxes.shape == (count, 4)
         for label, (x1, y1, x2, y2) in enumerate(item.boxes.long().tolist(), start=1):
             rows, columns = (item.labels == label).nonzero().unbind(1)
-            assert (int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max())) == (y1, y2 - 1, x1, x2 - 1)
+            assert (int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max())) == (
+                y1,
+                y2 - 1,
+                x1,
+                x2 - 1,
+            )
             assert len(rows) >= 12
         assert real or count == len(patients)
 

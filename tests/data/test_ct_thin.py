@@ -40,7 +40,10 @@ def test_four_readings_land_on_the_mass(thin: ct.Thin) -> None:
         return float(scan[mask].float().mean() - scan[shell].float().mean())
 
     assert contrast(values) > 250
-    moved = [*(values.flip(axis) for axis in range(3)), *(values.roll(step, axis) for axis, step in itertools.product(range(3), (-8, 8)))]
+    moved = [
+        *(values.flip(axis) for axis in range(3)),
+        *(values.roll(step, axis) for axis, step in itertools.product(range(3), (-8, 8))),
+    ]
     assert max(map(contrast, moved)) < 0.75 * contrast(values)
 
 
@@ -52,13 +55,17 @@ def test_the_volumes_of_the_readers_and_of_their_consensus(thin: ct.Thin) -> Non
 
 
 def test_pylidcs_masks_of_the_same_contours(thin: ct.Thin) -> None:
-    """It takes what matplotlib counts inside, which is a part of the contour itself: 2 to 7 % more. The masks lie in one another."""
+    """It takes what matplotlib counts inside, which is a part of the contour itself: 2 to 7 % more. The masks lie in
+    one another.
+    """
     voxel, start = 1000 * thin.scan.voxel_ml, thin.scan.affine[2, 3]
     place = np.stack(np.meshgrid(np.arange(512), np.arange(512)), -1).reshape(-1, 2)
     masks = np.zeros(tuple(thin.readers.shape), bool)
     for mask, reading in zip(masks, thin.nodule.readings):
         for contour in reading.contours:
-            mask[round((contour.z_mm - start) / 2.5)] |= Outline(contour.points).contains_points(place).reshape(512, 512)
+            mask[round((contour.z_mm - start) / 2.5)] |= (
+                Outline(contour.points).contains_points(place).reshape(512, 512)
+            )
     assert [round(float(mask.sum()) * voxel) for mask in masks] == [7466, 5837, 6251, 7302]
     assert round(float((masks.sum(0) >= 2).sum()) * voxel) == 6979
     assert not (thin.readers.numpy() & ~masks).any()
@@ -86,7 +93,8 @@ def test_without_the_files_nothing_stands_in(empty_cache: Path) -> None:
 def test_it_takes_less_than_two_gigabytes() -> None:
     code = (
         "from pathlib import Path; from coursekit.data import ct; ct.thin(), ct.organs();"
-        "print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"  # getrusage would count the process that started it
+        # getrusage would count the process that started it
+        "print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 2e6

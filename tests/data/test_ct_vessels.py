@@ -1,4 +1,6 @@
-"""Vessels: tubes and balls of known place and size are found as such, and in the real CTs none touches what is labelled."""
+"""Vessels: tubes and balls of known place and size are found as such, and in the real CTs none touches what is
+labelled.
+"""
 
 import numpy as np
 import pytest
@@ -72,7 +74,14 @@ def test_only_inside_only_of_the_size_and_away_from_the_label(toy: Scan, refuses
 def test_a_lung_without_any(toy: Scan) -> None:
     empty = Scan(torch.full(SHAPE, -850.0), toy.affine)
     assert (
-        len(vessels(empty, inside=torch.ones(SHAPE, dtype=torch.bool), label=Scan(torch.zeros(SHAPE, dtype=torch.bool), toy.affine))) == 0
+        len(
+            vessels(
+                empty,
+                inside=torch.ones(SHAPE, dtype=torch.bool),
+                label=Scan(torch.zeros(SHAPE, dtype=torch.bool), toy.affine),
+            )
+        )
+        == 0
     )
 
 
@@ -88,4 +97,6 @@ def test_hundreds_in_the_real_lungs_none_at_the_tumour(split: Part, least: int) 
     apart = ndimage.distance_transform_edt(~ct.label.values[window].numpy(), sampling=ct.scan.spacing_mm)
     there = (found.index[:, 0] >= window.start) & (found.index[:, 0] <= window.stop - 1)
     assert there.sum() > 20
-    assert apart[tuple(np.round(found.index[there] - [window.start, 0, 0]).astype(int).T)].min() > 7  # 10 less the rounding of a place
+    assert (
+        apart[tuple(np.round(found.index[there] - [window.start, 0, 0]).astype(int).T)].min() > 7
+    )  # 10 less the rounding of a place

@@ -1,4 +1,6 @@
-"""The simulated hearts hold what they say, measured from the pictures; the real clip is cut, scaled and cleaned as stated."""
+"""The simulated hearts hold what they say, measured from the pictures; the real clip is cut, scaled and cleaned as
+stated.
+"""
 
 import hashlib
 import math
@@ -32,8 +34,8 @@ for threads in (1, 2):
 def measured(size: int, *, count: int, every: int = 3) -> np.ndarray:
     """Error of each test clip's ejection fraction by discs on its masks, in points.
 
-    Where the boundary falls between pixels one mask is off by a percent or so; so many frames are measured, and a straight line through
-    volume against emptied share gives the two ends.
+    Where the boundary falls between pixels one mask is off by a percent or so; so many frames are measured, and a
+    straight line through volume against emptied share gives the two ends.
     """
     tests = echo.clips(split="test", size=size)
     errors = []
@@ -81,7 +83,9 @@ def test_an_item_holds_what_it_says() -> None:
     assert 0 <= item.clip.min() < 0.01
     assert 0.3 < item.clip.max() <= 1
     assert float(item.ef_percent) == pytest.approx(float(100 * (1 - item.esv_ml / item.edv_ml)), abs=1e-3)
-    assert_close(echo.volume_by_discs(item.masks, spacing_mm=float(item.spacing_mm)), item.volume_ml.double(), rtol=0.06, atol=0)
+    assert_close(
+        echo.volume_by_discs(item.masks, spacing_mm=float(item.spacing_mm)), item.volume_ml.double(), rtol=0.06, atol=0
+    )
 
 
 def test_every_clip_has_an_end_diastole_and_an_end_systole_and_they_are_what_they_are_called() -> None:
@@ -106,7 +110,9 @@ def test_beats_have_the_stated_length_within_six_percent() -> None:
 
 def test_patients_vary_as_people_do_and_fraction_and_volume_independently() -> None:
     hearts = [heart.draw(generator=stream("many", i)) for i in range(1500)]
-    ef, edv, rate = (np.array([f(h) for h in hearts]) for f in (lambda h: h.ef_percent, lambda h: h.edv_ml, lambda h: 60 / h.beat))
+    ef, edv, rate = (
+        np.array([f(h) for h in hearts]) for f in (lambda h: h.ef_percent, lambda h: h.edv_ml, lambda h: 60 / h.beat)
+    )
     assert 15 <= ef.min() < 18
     assert 70 < ef.max() <= 75
     assert 47 < ef.mean() < 53
@@ -130,7 +136,9 @@ def test_masks_are_dark_and_the_septum_is_bright() -> None:
 
 
 def test_tissue_is_carried_along_and_its_wall_keeps_its_volume() -> None:
-    """At end diastole nothing has moved, the cavity's edge comes from the cavity's edge, and a ring of the wall keeps 2πr dr dz."""
+    """At end diastole nothing has moved, the cavity's edge comes from the cavity's edge, and a ring of the wall keeps
+    2πr dr dz.
+    """
     patient = heart.draw(generator=stream("tissue"))
     z, u = torch.rand(1, 500).double() * 60 + 5, (torch.rand(1, 500).double() - 0.5) * 60
     full, empty = torch.tensor([[patient.edv_ml]]).double(), torch.tensor([[patient.esv_ml]]).double()
@@ -149,7 +157,9 @@ def test_tissue_is_carried_along_and_its_wall_keeps_its_volume() -> None:
 
 def test_speckle_moves_with_the_tissue_and_not_on_its_own() -> None:
     patient = heart.draw(generator=stream("speckle"))
-    still_heart = heart.Motion(torch.full((2,), patient.edv_ml).double(), torch.zeros(2), torch.zeros(2, 2), *torch.zeros(2, 2).bool())
+    still_heart = heart.Motion(
+        torch.full((2,), patient.edv_ml).double(), torch.zeros(2), torch.zeros(2, 2), *torch.zeros(2, 2).bool()
+    )
     seen = scanner.film(patient, still_heart, 112, generator=stream("speckle", 1))
     band = seen[:, 30:90, 30:80].flatten(1)
     assert float(torch.corrcoef(band)[0, 1]) > 0.9
@@ -157,7 +167,8 @@ def test_speckle_moves_with_the_tissue_and_not_on_its_own() -> None:
     moved = still_heart._replace(sway=torch.tensor([[0.0, 0.0], [3 * step, 0.0]]))
     seen = scanner.film(patient, moved, 112, generator=stream("speckle", 1))
     follow = [
-        float(torch.corrcoef(torch.stack([seen[0, 30:90, 30:80], seen[1, 30 + k : 90 + k, 30:80]]).flatten(1))[0, 1]) for k in range(6)
+        float(torch.corrcoef(torch.stack([seen[0, 30:90, 30:80], seen[1, 30 + k : 90 + k, 30:80]]).flatten(1))[0, 1])
+        for k in range(6)
     ]
     assert int(np.argmax(follow)) == 3
 
@@ -258,7 +269,8 @@ def test_bad_calls_are_refused(refuses) -> None:
         short.pair(neither)
 
 
-# --- the real clip --------------------------------------------------------------------------------------------------------
+# --- the real clip
+# --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -285,7 +297,9 @@ def test_two_frames_repeat_and_can_be_left_out() -> None:
 
 
 def test_the_tags_describe_a_screen_twice_as_large(header: pydicom.Dataset) -> None:
-    """The region reaches beyond the picture; halved, it frames the sector, and 19 cm, the depth burnt into the picture, is the sector's."""
+    """The region reaches beyond the picture; halved, it frames the sector, and 19 cm, the depth burnt into the picture,
+    is the sector's.
+    """
     region = header.SequenceOfUltrasoundRegions[0]
     assert region.RegionLocationMaxX1 > header.Columns
     assert region.RegionLocationMaxY1 > header.Rows

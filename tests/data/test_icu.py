@@ -41,7 +41,8 @@ def patient(trace: icu.Trace) -> np.ndarray:
     return trace.joints[:, 0].double().numpy()
 
 
-# --- what comes out ------------------------------------------------------------------------------------------------------
+# --- what comes out
+# ------------------------------------------------------------------------------------------------------
 
 
 def test_shapes_units_and_types(videos: list[icu.Video]) -> None:
@@ -87,7 +88,9 @@ def test_parts_and_seeds_share_no_room_and_more_rooms_begin_with_the_same() -> N
 
 
 def test_frame_rate_and_size_change_how_a_room_is_seen_and_not_what_happens() -> None:
-    coarse, fine = (icu.rooms(split="train", count=1, minutes=2, fps=fps, size=size) for fps, size in ((1, (16, 24)), (4, (24, 36))))
+    coarse, fine = (
+        icu.rooms(split="train", count=1, minutes=2, fps=fps, size=size) for fps, size in ((1, (16, 24)), (4, (24, 36)))
+    )
     assert_close(coarse.trace(0).joints, fine.trace(0).joints[::4])
     assert torch.equal(coarse[0].events, fine[0].events)
     assert torch.equal(coarse[0].helpers, fine[0].helpers)
@@ -101,7 +104,8 @@ def test_an_index_counts_from_either_end_and_a_loop_ends() -> None:
         few[2]
 
 
-# --- the events ----------------------------------------------------------------------------------------------------------
+# --- the events
+# ----------------------------------------------------------------------------------------------------------
 
 
 def most_often(joints: np.ndarray) -> np.ndarray:
@@ -111,21 +115,33 @@ def most_often(joints: np.ndarray) -> np.ndarray:
 
 
 def found_events(trace: icu.Trace, fps: float) -> list[tuple[float, float, int]]:
-    """Events from the patient's joints alone: moves between a resting pose, which is where most frames are, and standing upright."""
+    """Events from the patient's joints alone: moves between a resting pose, which is where most frames are, and
+    standing upright.
+    """
     joints, room = patient(trace), trace.room
     low = joints[:, HEAD, 2] < room.bed.top + 0.45
-    seated = (joints[:, PELVIS, 2] < room.chair.seat + 0.2) & (np.linalg.norm(joints[:, PELVIS, :2] - room.chair.place, axis=1) < 0.5)
+    seated = (joints[:, PELVIS, 2] < room.chair.seat + 0.2) & (
+        np.linalg.norm(joints[:, PELVIS, :2] - room.chair.place, axis=1) < 0.5
+    )
     height = joints[:, PELVIS, 2].max()
     trunk = joints[:, HEAD] - joints[:, PELVIS]
     upright = (joints[:, PELVIS, 2] > height - 0.002) & (trunk[:, 2] > 0.99999 * np.linalg.norm(trunk, axis=1))
-    at_rest = [np.abs(joints - most_often(joints[near])).max((1, 2)) < 0.002 if near.any() else near for near in (low, seated)]
+    at_rest = [
+        np.abs(joints - most_often(joints[near])).max((1, 2)) < 0.002 if near.any() else near for near in (low, seated)
+    ]
     state = np.select([upright, *at_rest], [2, 0, 1], -1)  # 2 up, 0 in bed, 1 in the chair, −1 on the way
     anchors = np.flatnonzero(state >= 0)
     kinds = {(0, 2): 0, (2, 0): 1, (1, 2): 2, (2, 1): 3}
-    return [((a + 0.5) / fps, (b - 0.5) / fps, kinds[state[a], state[b]]) for a, b in pairwise(anchors) if state[a] != state[b]]
+    return [
+        ((a + 0.5) / fps, (b - 0.5) / fps, kinds[state[a], state[b]])
+        for a, b in pairwise(anchors)
+        if state[a] != state[b]
+    ]
 
 
-def test_a_detector_on_the_joints_finds_every_event_within_a_frame(videos: list[icu.Video], traces: list[icu.Trace]) -> None:
+def test_a_detector_on_the_joints_finds_every_event_within_a_frame(
+    videos: list[icu.Video], traces: list[icu.Trace]
+) -> None:
     for video, trace in zip(videos, traces):
         found = found_events(trace, SET.fps)
         assert [kind for *_, kind in found] == video.classes.tolist()
@@ -160,7 +176,9 @@ def test_events_go_into_the_metric_as_they_are(videos: list[icu.Video]) -> None:
         truth = [video.of(activity) for video in videos]
         runs = []  # the targets, read back as events
         for video in videos:
-            edges = torch.diff(video.targets[:, activity].int(), prepend=torch.zeros(1).int(), append=torch.zeros(1).int())
+            edges = torch.diff(
+                video.targets[:, activity].int(), prepend=torch.zeros(1).int(), append=torch.zeros(1).int()
+            )
             runs.append(torch.stack([(edges == 1).nonzero().flatten(), (edges == -1).nonzero().flatten()], 1) / SET.fps)
         scores = [torch.ones(len(r)) for r in runs]
         assert temporal.average_precision(truth, runs, scores, threshold=0.8) == 1
@@ -203,11 +221,14 @@ def test_somebody_else_sits_in_the_chair_only_while_the_patient_is_in_bed() -> N
     assert sat > 30
 
 
-# --- the depth -----------------------------------------------------------------------------------------------------------
+# --- the depth
+# -----------------------------------------------------------------------------------------------------------
 
 
 def solid_at(points: np.ndarray, trace: icu.Trace, frame: int, scales: list[float]) -> np.ndarray:
-    """Whether each point (N, 3) of the world is inside a wall, a piece of furniture or a body: the definition, solid by solid."""
+    """Whether each point (N, 3) of the world is inside a wall, a piece of furniture or a body: the definition, solid by
+    solid.
+    """
     room = trace.room
 
     def inside(box: depth.Box, points: np.ndarray) -> np.ndarray:
@@ -235,7 +256,9 @@ def test_depth_is_where_a_march_along_the_ray_meets_a_solid(traces: list[icu.Tra
     for frame in (170, 480):
         clean, owner = trace.clean[frame].numpy(), trace.bodies[frame].numpy()
         bodies = np.argwhere(owner > 0)
-        some = np.concatenate([bodies[:: len(bodies) // 40], [(r, c) for r in range(2, 48, 9) for c in range(1, 64, 15)]])
+        some = np.concatenate(
+            [bodies[:: len(bodies) // 40], [(r, c) for r in range(2, 48, 9) for c in range(1, 64, 15)]]
+        )
         assert len(bodies) > 90
         missed = 0
         for row, column in some:
@@ -270,7 +293,9 @@ def test_pixels_go_back_to_the_places_they_show(traces: list[icu.Trace]) -> None
 
 
 def test_people_are_counted_as_islands_seen_from_above(traces: list[icu.Trace], videos: list[icu.Video]) -> None:
-    """What is nearer than the empty room, put on a map of the floor, falls into one island a person, where people stand apart."""
+    """What is nearer than the empty room, put on a map of the floor, falls into one island a person, where people stand
+    apart.
+    """
     checked = right = 0
     for video, trace in zip(videos, traces):
         empty = trace.empty.numpy()
@@ -278,7 +303,9 @@ def test_people_are_counted_as_islands_seen_from_above(traces: list[icu.Trace], 
             places = trace.joints[frame, :, PELVIS, :2].numpy()
             places = places[np.isfinite(places[:, 0])]
             gaps = np.linalg.norm(places[:, None] - places, axis=-1) + 9 * np.eye(len(places))
-            spots = depth.pixels(trace.room.camera.frame(trace.joints[frame].double().numpy().reshape(-1, 3)), 48, 64).reshape(-1, 13, 2)
+            spots = depth.pixels(
+                trace.room.camera.frame(trace.joints[frame].double().numpy().reshape(-1, 3)), 48, 64
+            ).reshape(-1, 13, 2)
             inside = ((spots > 0) & (spots < [64, 48])) | np.isnan(spots)
             if gaps.min() < 1.5 or not inside.all():
                 continue
@@ -298,7 +325,9 @@ def test_people_are_counted_as_islands_seen_from_above(traces: list[icu.Trace], 
 def test_noise_and_steps_grow_with_the_square_of_distance(far: float) -> None:
     seen = depth.sensed(np.full((40, 48, 64), far), generator=generator(0))
     whole = seen[seen > 0].astype(np.float64)
-    assert whole.std() == pytest.approx(0.001425 * far**2 * math.sqrt(1 + 4 / 12), rel=0.05)  # noise, and steps of twice that
+    assert whole.std() == pytest.approx(
+        0.001425 * far**2 * math.sqrt(1 + 4 / 12), rel=0.05
+    )  # noise, and steps of twice that
     assert whole.mean() == pytest.approx(far, rel=2e-3)
     assert np.diff(np.unique(whole)).max() == pytest.approx(0.00285 * far**2, rel=0.12)
     assert (seen == 0).mean() == pytest.approx(0.005, rel=0.1)
@@ -314,7 +343,8 @@ def test_depth_is_missing_at_jumps_and_out_of_range() -> None:
         assert (depth.sensed(np.full((1, 4, 4), out), generator=generator(0)) == 0).all()
 
 
-# --- the room and its people ---------------------------------------------------------------------------------------------
+# --- the room and its people
+# ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -365,7 +395,8 @@ def test_walkers_keep_apart() -> None:
     assert np.abs(first).max() <= 0.5
 
 
-# --- windows -------------------------------------------------------------------------------------------------------------
+# --- windows
+# -------------------------------------------------------------------------------------------------------------
 
 
 def test_windows_are_pieces_of_the_videos_and_leave_out_no_frame() -> None:
@@ -383,7 +414,8 @@ def test_windows_are_pieces_of_the_videos_and_leave_out_no_frame() -> None:
     assert (batch.depth.shape, batch.targets.shape) == ((4, 1, 32, 16, 24), (4, 32, 4))
 
 
-# --- the door ------------------------------------------------------------------------------------------------------------
+# --- the door
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_bad_calls_are_refused(refuses: Callable[..., None]) -> None:

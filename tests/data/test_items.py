@@ -24,7 +24,9 @@ SETS: dict[str, Callable[[], Any]] = {
     "images": lambda: nuclei.images(),
     "tiles": lambda: nuclei.CopyPaste(nuclei.load(), size=64, count=2, length=4),
     "volumes": lambda: nuclei3d.volumes(),
-    "patches": lambda: annotation.Patches(torch.zeros(1, 8, 20, 20), torch.zeros(8, 20, 20).long(), size=(2, 4, 4), length=4),
+    "patches": lambda: annotation.Patches(
+        torch.zeros(1, 8, 20, 20), torch.zeros(8, 20, 20).long(), size=(2, 4, 4), length=4
+    ),
     "pet": lambda: brain.pet(count=2),
     "candidates": lambda: ct.nodules(split="train", count=4),
     "slices": lambda: ct.slices(split="train", count=4, size=64),
@@ -67,7 +69,11 @@ def test_an_item_is_the_same_for_every_kind_of_number(name: str, empty: None) ->
 
 def test_what_lies_beside_an_item_is_found_by_every_kind_of_number() -> None:
     hearts, rooms = echo.clips(split="train", count=4, size=40), SETS["rooms"]()
-    assert hearts.patient(np.int64(3)).ef_percent == hearts.patient(3).ef_percent == pytest.approx(float(hearts.ef_percent[3]))
+    assert (
+        hearts.patient(np.int64(3)).ef_percent
+        == hearts.patient(3).ef_percent
+        == pytest.approx(float(hearts.ef_percent[3]))
+    )
     assert equal(hearts.pair(np.int64(3))[0].image, hearts.pair(3)[0].image)
     assert equal(rooms.trace(torch.tensor(3)).clean, rooms.trace(3).clean)
 

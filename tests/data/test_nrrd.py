@@ -1,4 +1,6 @@
-"""NRRD keeps its place: a voxel lit at a known place of the world, through a header written by hand, and the real files."""
+"""NRRD keeps its place: a voxel lit at a known place of the world, through a header written by hand, and the real
+files.
+"""
 
 import gzip
 import zlib
@@ -72,7 +74,9 @@ def test_lengths_are_in_the_files_unit_and_values_in_its_byte_order(tmp_path: Pa
         np.testing.assert_allclose(oriented(scan).spacing_mm, (2e-3, 3e-3, 5e-4))
     mixed = changed(tmp_path, "encoding: raw", 'encoding: raw\nspace units: "mm" "um" "mm"')
     refuses("a unit of length .* a.nrrd, got ValueError .lengths in mm and um", itk.read, mixed)
-    refuses("a unit of length", itk.read, changed(tmp_path, "encoding: raw", 'encoding: raw\nspace units: "ft" "ft" "ft"'))
+    refuses(
+        "a unit of length", itk.read, changed(tmp_path, "encoding: raw", 'encoding: raw\nspace units: "ft" "ft" "ft"')
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,19 +115,30 @@ def test_a_flipped_bit_or_a_missing_end_of_what_is_compressed_is_seen(tmp_path: 
 def test_lines_before_compressed_voxels_are_skipped(tmp_path: Path) -> None:
     values = np.arange(60, dtype="<i2")
     (tmp_path / "a.gz").write_bytes(b"two\nlines\n" + gzip.compress(values.tobytes()))
-    header = HEADER.format(space="left-posterior-superior", directions=TURNED).rstrip().replace("encoding: raw", "encoding: gzip")
+    header = (
+        HEADER.format(space="left-posterior-superior", directions=TURNED)
+        .rstrip()
+        .replace("encoding: raw", "encoding: gzip")
+    )
     (tmp_path / "a.nhdr").write_text(f"{header}\nline skip: 2\ndata file: a.gz\n\n")
     assert itk.read(tmp_path / "a.nhdr").values.flatten().tolist() == values.tolist()
 
 
 @pytest.mark.parametrize("name", ["a.mha", "a.mhd"])
 def test_metaimage_with_too_few_voxels_under_a_sound_checksum_is_refused(tmp_path: Path, refuses, name: str) -> None:
-    sitk.WriteImage(sitk.GetImageFromArray(np.arange(60, dtype=np.int16).reshape(3, 4, 5)), str(tmp_path / name), useCompression=True)
+    sitk.WriteImage(
+        sitk.GetImageFromArray(np.arange(60, dtype=np.int16).reshape(3, 4, 5)),
+        str(tmp_path / name),
+        useCompression=True,
+    )
     voxels = tmp_path / ("a.zraw" if name == "a.mhd" else name)
     header, whole = (b"", voxels.read_bytes()) if name == "a.mhd" else voxels.read_bytes().split(b"LOCAL\n")
     short = zlib.compress(zlib.decompress(whole)[:40])
     text = (tmp_path / name).read_bytes() if name == "a.mhd" else header + b"LOCAL\n"
-    for stored, size, says in ((short, len(short), "120 bytes of voxels in a"), (whole, len(whole) - 9, "CompressedDataSize is")):
+    for stored, size, says in (
+        (short, len(short), "120 bytes of voxels in a"),
+        (whole, len(whole) - 9, "CompressedDataSize is"),
+    ):
         new = text.replace(b"CompressedDataSize = %d" % len(whole), b"CompressedDataSize = %d" % size)
         assert size == len(whole) or new != text
         (tmp_path / name).write_bytes(new if name == "a.mhd" else new + stored)
@@ -144,7 +159,11 @@ def test_metaimage_says_its_unit_its_spacing_and_its_scaling(tmp_path: Path, ref
     for old, new, says in (
         ("ElementSpacing = 1 2 3\n", "", "ElementSpacing in a.mhd, got none"),
         ("ElementSpacing = 1 2 3", "ElementSpacing = 0 2 3", "a volume that ITK reads in a.mhd"),
-        ("ElementSpacing", "ElementToIntensityFunctionSlope = 2\nElementSpacing", "voxels stored without scaling in a.mhd"),
+        (
+            "ElementSpacing",
+            "ElementToIntensityFunctionSlope = 2\nElementSpacing",
+            "voxels stored without scaling in a.mhd",
+        ),
         ("a.raw", "b.raw", "the voxels of a.mhd at b.raw"),
         ("ElementDataFile = a.raw", "ElementDataFile", "neither NRRD nor MetaImage"),
         ("TransformMatrix", "Note", "a TransformMatrix in a.mhd, got none"),

@@ -74,14 +74,21 @@ def test_parts_are_cut_by_place_and_a_nucleus_at_the_border_is_cut(toy_files: np
     assert_close(train.image, whole.image[:, :, :40])
     assert_close(test.image, whole.image[:, :, 44:])
     assert (train.count, test.count) == (2, 1)
-    assert_close(nuclei.boxes(train.labels), torch.tensor([[3.0, 2, 9, 5], [38, 20, 40, 22]]))  # the second is cut at 40
+    assert_close(
+        nuclei.boxes(train.labels), torch.tensor([[3.0, 2, 9, 5], [38, 20, 40, 22]])
+    )  # the second is cut at 40
     assert_close(nuclei.boxes(test.labels), torch.tensor([[6.0, 10, 11, 12]]))
 
 
 def test_a_nucleus_in_both_parts_is_refused(refuses) -> None:
     labels = torch.zeros(8, 64, dtype=torch.int64)
     labels[2, 39:45] = 1
-    refuses("wider than the nuclei, got 1 nuclei in both parts", nuclei.part, Nuclei(torch.zeros(1, 8, 64), labels, "toy"), "train")
+    refuses(
+        "wider than the nuclei, got 1 nuclei in both parts",
+        nuclei.part,
+        Nuclei(torch.zeros(1, 8, 64), labels, "toy"),
+        "train",
+    )
     labels[2, 44] = 0
     assert nuclei.part(Nuclei(torch.zeros(1, 8, 64), labels, "toy"), "train").count == 1
 
@@ -106,7 +113,9 @@ def test_bad_labels_are_refused(refuses) -> None:
 def test_masks_and_boxes_of_labels_drawn_by_hand() -> None:
     labels = torch.tensor([[1, 1, 0, 0], [0, 1, 0, 2], [0, 0, 0, 0]])
     assert nuclei.masks(labels).tolist() == [(labels == 1).tolist(), (labels == 2).tolist()]
-    assert_close(nuclei.boxes(labels), torch.tensor([[0.0, 0, 2, 2], [3, 1, 4, 2]]))  # half-open: one pixel has area one
+    assert_close(
+        nuclei.boxes(labels), torch.tensor([[0.0, 0, 2, 2], [3, 1, 4, 2]])
+    )  # half-open: one pixel has area one
     assert nuclei.masks(labels.zero_()).shape == (0, 3, 4)
     assert nuclei.boxes(labels).shape == (0, 4)
     assert nuclei.boxes(labels[:0]).shape == (0, 4)
@@ -141,7 +150,10 @@ def test_a_crop_keeps_image_and_labels_together(phantom: Nuclei) -> None:
 def test_crops_reach_every_corner_and_every_turn() -> None:
     places = torch.arange(9).view(1, 3, 3)
     whole = Nuclei(places / 9, torch.zeros(3, 3, dtype=torch.int64), "toy")
-    seen = {tuple((nuclei.crop(whole, 2, generator=generator(seed)).image * 9).round().flatten().tolist()) for seed in range(400)}
+    seen = {
+        tuple((nuclei.crop(whole, 2, generator=generator(seed)).image * 9).round().flatten().tolist())
+        for seed in range(400)
+    }
     assert len(seen) == 4 * 8  # four places, eight turns and mirrors
 
 

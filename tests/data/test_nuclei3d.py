@@ -132,7 +132,9 @@ def test_noise_is_what_was_asked_for_and_the_generators_alone() -> None:
 
 
 def test_only_the_rim_is_bright_also_between_neighbours() -> None:
-    """Two cubes that touch, one at the border of the volume, where it has no rim. A voxel is 0.1 µm: the blur is wide, the core dark."""
+    """Two cubes that touch, one at the border of the volume, where it has no rim. A voxel is 0.1 µm: the blur is wide,
+    the core dark.
+    """
     labels = torch.zeros(44, 40, 80, dtype=torch.int64)
     labels[8:36, :32, 8:40], labels[8:36, 8:32, 40:72] = 1, 2
     whole = NucleiVolume(torch.zeros(1, 44, 40, 80), labels, (0.4, 0.2, 0.2), "toy")

@@ -26,8 +26,14 @@ def test_tiles_are_square_and_numbered_without_a_gap(phantom: Nuclei) -> None:
 
 
 def test_a_share_is_pasted_and_the_rest_is_cropped(phantom: Nuclei) -> None:
-    """What is cropped holds values of the image alone; pasted backgrounds are shuffled, so no row of one is in the image."""
-    rows = {tuple(r) for turned in (phantom.image[0], phantom.image[0].T) for r in turned.unfold(1, 3, 1).reshape(-1, 3).tolist()}
+    """What is cropped holds values of the image alone; pasted backgrounds are shuffled, so no row of one is in the
+    image.
+    """
+    rows = {
+        tuple(r)
+        for turned in (phantom.image[0], phantom.image[0].T)
+        for r in turned.unfold(1, 3, 1).reshape(-1, 3).tolist()
+    }
 
     def cropped(tile: nuclei.Tile) -> bool:
         top = tile.image[0, 0].unfold(0, 3, 3)  # (21, 3)
@@ -80,7 +86,10 @@ def test_no_tile_of_the_training_part_shows_the_test_part() -> None:
     labels[100:112, 100:112], labels[50:60, 400:410] = 1, 2
     image[:, :, 320:] = 0.9
     whole = Nuclei(image, labels, "toy")
-    assert all(tile.image.max() < 0.9 for tile in CopyPaste(nuclei.part(whole, "train"), size=64, count=1, length=40, pasted=0.3))
+    assert all(
+        tile.image.max() < 0.9
+        for tile in CopyPaste(nuclei.part(whole, "train"), size=64, count=1, length=40, pasted=0.3)
+    )
 
 
 def test_without_the_variable_the_one_image_stands_for_all(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,5 +119,7 @@ def test_bad_wishes_are_refused(refuses) -> None:
 def test_a_speck_that_can_touch_none_lies_apart() -> None:
     speck = Stamp(torch.ones(3, 3), torch.ones(3, 3, dtype=torch.bool))
     for seed in range(8):
-        _, labels = phantoms.scatter([speck] * 9, torch.zeros(64, 64), touching=1.0, generator=torch.Generator().manual_seed(seed))
+        _, labels = phantoms.scatter(
+            [speck] * 9, torch.zeros(64, 64), touching=1.0, generator=torch.Generator().manual_seed(seed)
+        )
         assert labels.max() == 9

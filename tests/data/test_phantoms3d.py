@@ -26,7 +26,9 @@ def small(seed: int = 0, *, count: int = 4, touching: float = 0.3) -> tuple[Tens
 def neighbours(labels: np.ndarray) -> int:
     """How many labels share a face with an earlier one."""
     faces = ndimage.generate_binary_structure(3, 1)
-    grown = (ndimage.binary_dilation(labels == k, faces) & (labels > 0) & (labels < k) for k in range(2, labels.max() + 1))
+    grown = (
+        ndimage.binary_dilation(labels == k, faces) & (labels > 0) & (labels < k) for k in range(2, labels.max() + 1)
+    )
     return sum(bool(other.any()) for other in grown)
 
 
@@ -64,7 +66,9 @@ def test_lobes_are_three_and_add_little_volume() -> None:
 
 
 def test_labels_are_whole_pieces_counted_by_their_cores() -> None:
-    """Touching nuclei are one piece of foreground; voxels all of whose neighbours have their label are a piece a nucleus."""
+    """Touching nuclei are one piece of foreground; voxels all of whose neighbours have their label are a piece a
+    nucleus.
+    """
     _, labels = phantoms3d.nuclei(count=8, size=(40, 160, 160), touching=0.6, generator=generator(3))
     ids, faces = labels.numpy(), ndimage.generate_binary_structure(3, 1)
     assert np.unique(ids).tolist() == list(range(9))

@@ -30,7 +30,11 @@ def test_the_default_set_is_small_and_registered() -> None:
 
 @pytest.mark.parametrize("file", FILES.values(), ids=lambda f: f.name)
 def test_the_page_gives_every_file(file: File) -> None:
-    (line,) = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if f"`{file.name}`" in line and file.sha256 in line]
+    (line,) = [
+        line
+        for line in PAGE.read_text(encoding="utf-8").splitlines()
+        if f"`{file.name}`" in line and file.sha256 in line
+    ]
     for fact in (file.package, file.version, file.member, f"{file.size:,}", file.lesson):
         assert fact in line
 

@@ -1,6 +1,7 @@
 """The same seed gives the same data as when the records were made: every set's first and last item, by hash.
 
-``python -m tests.data.test_same_data`` writes the file anew; a change of it is a change of data, and asks for new records.
+``python -m tests.data.test_same_data`` writes the file anew; a change of it is a change of data, and asks for new
+records.
 """
 
 import hashlib
@@ -62,7 +63,9 @@ def arrays(item: object) -> Iterator[np.ndarray]:
 
 
 def fingerprint(data: Any) -> dict[str, Any]:
-    """Of the first and the last item: a hash of all numbers, and some of them, spread evenly, to compare on other machines."""
+    """Of the first and the last item: a hash of all numbers, and some of them, spread evenly, to compare on other
+    machines.
+    """
     digest, values = hashlib.sha256(), []
     for item in (data[0], data[len(data) - 1]):
         for array in arrays(item):
@@ -80,7 +83,9 @@ def test_the_same_seed_gives_the_same_data(name: str) -> None:
     if written["machine"] == MACHINE:
         assert now["sha256"] == before["sha256"]
     assert len(now["values"]) == len(before["values"])
-    same = np.isclose(np.array(now["values"], float), np.array(before["values"], float), rtol=1e-4, atol=1e-4, equal_nan=True)
+    same = np.isclose(
+        np.array(now["values"], float), np.array(before["values"], float), rtol=1e-4, atol=1e-4, equal_nan=True
+    )
     assert same.mean() > 0.98  # another processor rounds otherwise: a voxel at a threshold may differ
 
 

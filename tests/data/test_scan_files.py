@@ -1,4 +1,6 @@
-"""What a NIfTI file says of itself is believed where it is sound; what is not is refused by name, and nothing of nibabel gets out."""
+"""What a NIfTI file says of itself is believed where it is sound; what is not is refused by name, and nothing of
+nibabel gets out.
+"""
 
 import gzip
 import struct
@@ -17,7 +19,9 @@ AFFINE = np.diag([-1.0, -2.0, 3.0, 1.0])
 Refuses = Callable[..., None]
 
 
-def write(path: Path, values: np.ndarray = VALUES, *, kind: type = nib.Nifti1Image, header: object = None, unit: str = "mm") -> Path:
+def write(
+    path: Path, values: np.ndarray = VALUES, *, kind: type = nib.Nifti1Image, header: object = None, unit: str = "mm"
+) -> Path:
     image = kind(values, AFFINE, header)
     if isinstance(image, nib.Nifti1Pair):
         image.set_sform(AFFINE, 1)
@@ -50,10 +54,14 @@ def test_every_byte_order_and_type_is_read(tmp_path: Path, dtype: str, order: st
         values[0, 0, 0] = np.iinfo(dtype).max if dtype != "u8" else 2**62
     path = write(tmp_path / "a.nii", values, header=header)
     assert nib.load(path).header.endianness == order
-    assert torch.equal(from_nifti(path).values.permute(2, 1, 0), torch.from_numpy(values.astype("f8" if dtype[0] == "f" else "i8")))
+    assert torch.equal(
+        from_nifti(path).values.permute(2, 1, 0), torch.from_numpy(values.astype("f8" if dtype[0] == "f" else "i8"))
+    )
 
 
-@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.nii.bz2", "a.img", "a.hdr", "a.mgh", "a.mgz", "two.nii", "two.nii.gz"])
+@pytest.mark.parametrize(
+    "name", ["a.nii", "a.nii.gz", "a.nii.bz2", "a.img", "a.hdr", "a.mgh", "a.mgz", "two.nii", "two.nii.gz"]
+)
 def test_every_form_of_the_file_is_read(tmp_path: Path, name: str) -> None:
     kinds = {".hdr": nib.Nifti1Pair, ".img": nib.Nifti1Pair, ".mgh": nib.MGHImage, ".mgz": nib.MGHImage}
     kind = nib.Nifti2Image if name.startswith("two") else kinds.get(name[1:], nib.Nifti1Image)
@@ -68,7 +76,11 @@ def test_lengths_are_in_the_unit_of_the_header(tmp_path: Path, unit: str, step: 
 
 
 def test_an_unknown_unit_is_refused_and_microscopy_is_no_broken_affine(tmp_path: Path, refuses: Refuses) -> None:
-    refuses("m, mm or µm as the unit of length in a.nii, got code 7", from_nifti, patched(write(tmp_path / "a.nii"), 123, "<B", 7))
+    refuses(
+        "m, mm or µm as the unit of length in a.nii, got code 7",
+        from_nifti,
+        patched(write(tmp_path / "a.nii"), 123, "<B", 7),
+    )
     fine = spaced(torch.zeros(2, 3, 4), (2.9e-4, 2.6e-4, 2.6e-4))
     to_nifti(fine, tmp_path / "fine.nii")
     np.testing.assert_allclose(from_nifti(tmp_path / "fine.nii").spacing_mm, fine.spacing_mm, rtol=1e-6)
@@ -89,19 +101,25 @@ def test_values_are_scaled_as_the_header_says(tmp_path: Path, refuses: Refuses) 
 def test_a_quaternion_a_hair_too_long_is_scaled(tmp_path: Path, refuses: Refuses) -> None:
     path = patched(write(tmp_path / "a.nii"), 256, "<3f", 0.0, 0.001, 1.0)
     holds(path)
-    refuses("one orientation in a.nii, got sform LPS, qform RPI", from_nifti, patched(path, 256, "<3f", 1.0, 0.001, 0.0))
+    refuses(
+        "one orientation in a.nii, got sform LPS, qform RPI", from_nifti, patched(path, 256, "<3f", 1.0, 0.001, 0.0)
+    )
     for parts in ((1.0, 1.0, 1.0), (np.nan, 0.0, 1.0)):
         refuses("an orientation in a.nii", from_nifti, patched(path, 256, "<3f", *parts))
 
 
-@pytest.mark.parametrize("sform", [(0.0,) * 12, (np.nan,) * 12, (1.0, 0, 0, 0, 2.0, 0, 0, 0, 0, 0, 1, 0), (np.inf, *(0.0,) * 11)])
+@pytest.mark.parametrize(
+    "sform", [(0.0,) * 12, (np.nan,) * 12, (1.0, 0, 0, 0, 2.0, 0, 0, 0, 0, 0, 1, 0), (np.inf, *(0.0,) * 11)]
+)
 def test_an_affine_that_is_no_place_is_refused(tmp_path: Path, refuses: Refuses, sform: tuple[float, ...]) -> None:
     path = patched(patched(write(tmp_path / "a.nii"), 280, "<12f", *sform), 252, "<h", 0)
     refuses("in a.nii, got", from_nifti, path)
 
 
 @pytest.mark.parametrize("name", ["a.nii.gz", "a.mgz", "a.img.gz", "a.nii.bz2"])
-def test_a_flipped_bit_or_a_missing_end_of_what_is_compressed_is_seen(tmp_path: Path, refuses: Refuses, name: str) -> None:
+def test_a_flipped_bit_or_a_missing_end_of_what_is_compressed_is_seen(
+    tmp_path: Path, refuses: Refuses, name: str
+) -> None:
     values = np.random.default_rng(0).integers(0, 3000, (20, 20, 20)).astype(np.int16)
     kind = nib.MGHImage if name.endswith("mgz") else nib.Nifti1Pair if "img" in name else nib.Nifti1Image
     path = write(tmp_path / name, values, kind=kind)
@@ -129,7 +147,9 @@ def test_voxels_do_not_begin_in_the_header(tmp_path: Path, refuses: Refuses) -> 
 
 
 @pytest.mark.parametrize("step", [0.0, -2.0, np.nan])
-def test_a_qform_needs_its_spacing_and_is_left_out_beside_a_sound_sform(tmp_path: Path, refuses: Refuses, step: float) -> None:
+def test_a_qform_needs_its_spacing_and_is_left_out_beside_a_sound_sform(
+    tmp_path: Path, refuses: Refuses, step: float
+) -> None:
     path = patched(write(tmp_path / "a.nii"), 80, "<f", step)
     holds(path)
     refuses("a.nii to say its orientation, got a qform without the pixdim", from_nifti, patched(path, 254, "<h", 0))
@@ -151,7 +171,13 @@ def test_half_precision_is_written_as_single(tmp_path: Path, refuses: Refuses, d
 def test_what_is_no_volume_is_refused_by_name(tmp_path: Path, refuses: Refuses) -> None:
     whole = write(tmp_path / "whole.nii").read_bytes()
     (tmp_path / "folder.nii").mkdir()
-    files = {"empty.nii": b"", "text.nii.gz": b"text", "short.nii": whole[:-3], "header.nii": whole[:200], "plain.nii.gz": whole}
+    files = {
+        "empty.nii": b"",
+        "text.nii.gz": b"text",
+        "short.nii": whole[:-3],
+        "header.nii": whole[:200],
+        "plain.nii.gz": whole,
+    }
     files |= {"zipped.nii": gzip.compress(whole), "csv.nii": b"a,b\n1,2\n" * 100}
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
@@ -174,6 +200,10 @@ def test_what_is_no_volume_of_numbers_is_refused_by_name(tmp_path: Path, refuses
         refuses(f"{got} .*in {name}.nii", from_nifti, write(tmp_path / f"{name}.nii", values))
     header = nib.Nifti1Header()
     header.set_data_dtype("u8")
-    refuses("real numbers .*in huge.nii", from_nifti, write(tmp_path / "huge.nii", np.full((2, 3, 4), 2**63, "u8"), header=header))
+    refuses(
+        "real numbers .*in huge.nii",
+        from_nifti,
+        write(tmp_path / "huge.nii", np.full((2, 3, 4), 2**63, "u8"), header=header),
+    )
     nib.save(nib.Spm99AnalyzeImage(VALUES, AFFINE), tmp_path / "old.img")
     refuses("a NIfTI volume in old.img, got Spm", from_nifti, tmp_path / "old.img")

@@ -71,7 +71,11 @@ def test_channels_clip_and_come_back() -> None:
 def test_devices_are_followed() -> None:
     with testing.fake_cuda() as to_cuda:
         x = to_cuda(torch.zeros(2, 2, 4, 5))
-        for result in (flow.flow_to_colour(x, largest=3.0), flow.flow_to_colour(x), flow.from_channels(flow.to_channels(x))):
+        for result in (
+            flow.flow_to_colour(x, largest=3.0),
+            flow.flow_to_colour(x),
+            flow.from_channels(flow.to_channels(x)),
+        ):
             assert result.device.type == "cuda"
 
 

@@ -1,4 +1,6 @@
-"""Lucas–Kanade, Horn–Schunck and TV-L1: against their definitions, on motions whose truth is known, alone and in batches."""
+"""Lucas–Kanade, Horn–Schunck and TV-L1: against their definitions, on motions whose truth is known, alone and in
+batches.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -119,7 +121,9 @@ def test_tv_l1_keeps_the_edge_of_a_moving_disc_better_than_horn_schunck() -> Non
     truth = (disc * torch.tensor([2.0, -3.0]).view(2, 1, 1))[None]
     pair = frames(truth)
     ring = (away.norm(dim=0) > 12) & (away.norm(dim=0) < 30)
-    sharp, soft = (((method(*pair) - truth).norm(dim=1)[0][ring]).mean().item() for method in (flow.tv_l1, flow.horn_schunck))
+    sharp, soft = (
+        ((method(*pair) - truth).norm(dim=1)[0][ring]).mean().item() for method in (flow.tv_l1, flow.horn_schunck)
+    )
     assert sharp < 0.9 * soft
 
 
@@ -138,7 +142,9 @@ def test_damping_and_smoothness_fill_in_where_nothing_is_seen() -> None:
 @pytest.mark.parametrize("size", [(33, 20), (5, 21, 18)])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_batch_is_its_pairs(method: Method, size: tuple[int, ...]) -> None:
-    first, second = (torch.stack([torch.from_numpy(speckle(size, seed + s))[None] for s in range(3)]) for seed in (0, 1))
+    first, second = (
+        torch.stack([torch.from_numpy(speckle(size, seed + s))[None] for s in range(3)]) for seed in (0, 1)
+    )
     together = method(first, second)
     assert together.shape == (3, len(size), *size)
     for n in range(3):

@@ -13,7 +13,9 @@ from coursekit.ops.warp import grid
 def test_blur_is_scipys_gaussian(size: tuple[int, ...]) -> None:
     x = torch.randn(2, 3, *size, dtype=torch.float64)
     for sigma in (0.6, 1.0, 3.0):
-        expected = ndimage.gaussian_filter(x.numpy(), sigma, mode="nearest", radius=-int(-3 * sigma // 1), axes=range(2, x.ndim))
+        expected = ndimage.gaussian_filter(
+            x.numpy(), sigma, mode="nearest", radius=-int(-3 * sigma // 1), axes=range(2, x.ndim)
+        )
         testing.assert_close(pyramid.blur(x, sigma), torch.from_numpy(expected))
 
 

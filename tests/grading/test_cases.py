@@ -1,6 +1,8 @@
-"""The grader of an assignment is software: right answers score full, each misconception loses the test that is about it.
+"""The grader of an assignment is software: right answers score full, each misconception loses the test that is about
+it.
 
-The cases of an assignment are in ``cases/ASSIGNMENT``; ``coursekit grade selftest`` hands the same ones in to the real grader.
+The cases of an assignment are in ``cases/ASSIGNMENT``; ``coursekit grade selftest`` hands the same ones in to the
+real grader.
 """
 
 import re
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from coursekit.grade.cases import Case, read_cases
+from coursegrade.cases import Case, read_cases
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.name for path in (ROOT / "solutions").iterdir() if path.is_dir())
@@ -63,7 +65,9 @@ def test_cases_are_enough_and_each_is_one(assignment: Read, name: str) -> None:
         ("('bilinear', 'mark', 'says', [('own', 'x')])", "got ['mark'] in the case 'bilinear: own'"),
     ],
 )
-def test_a_case_that_is_out_of_date_is_refused(tmp_path: Path, refuses: Callable[..., None], planted: str, says: str) -> None:
+def test_a_case_that_is_out_of_date_is_refused(
+    tmp_path: Path, refuses: Callable[..., None], planted: str, says: str
+) -> None:
     folder = tmp_path / "tests" / "grading" / "cases" / "a9"
     folder.mkdir(parents=True)
     (folder / "wrong.py").write_text(f"WRONG = [{planted}]")

@@ -1,4 +1,6 @@
-"""assignments/ is what solutions/ builds, holds no solution and no hidden test, and its graded cells end in an assertion."""
+"""assignments/ is what solutions/ builds, holds no solution and no hidden test, and its graded cells end in an
+assertion.
+"""
 
 import ast
 import builtins
@@ -13,7 +15,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from coursekit.grade.source import read_source
+from coursegrade.source import read_source
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.name for path in (ROOT / "solutions").iterdir() if path.is_dir())
@@ -33,7 +35,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     course = tmp_path_factory.mktemp("release")
     shutil.copytree(ROOT / "solutions", course / "solutions")
     shutil.copy(ROOT / "nbgrader_config.py", course)
-    code = f"from coursekit.grade import release\nfor name in {NAMES * 2}: release(name)"
+    code = f"from coursegrade import release\nfor name in {NAMES * 2}: release(name)"
     subprocess.run([sys.executable, "-c", code], cwd=course, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     return course / "assignments"
 
@@ -71,20 +73,30 @@ def secret_lines(cell: nbformat.NotebookNode) -> list[str]:
     regions = re.findall(r"### BEGIN (?:SOLUTION|HIDDEN TESTS)\n(.*?)### END", cell.source, flags=re.DOTALL)
     if cell.cell_type == "markdown" and marked(cell, "solution"):
         regions = [cell.source]
-    common = "" if cell.cell_type == "markdown" else "".join(re.split(r"### BEGIN .*?### END \w+", cell.source, flags=re.DOTALL))
+    common = (
+        ""
+        if cell.cell_type == "markdown"
+        else "".join(re.split(r"### BEGIN .*?### END \w+", cell.source, flags=re.DOTALL))
+    )
     lines = [line.strip() for region in regions for line in region.splitlines()]
     return [line for line in lines if len(line) > 12 and line not in common]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_there_is_something_secret_to_look_for(name: str) -> None:
-    cells = [cell for path in (ROOT / "solutions" / name).glob("*.ipynb") for cell in nbformat.read(path, as_version=4).cells]
+    cells = [
+        cell for path in (ROOT / "solutions" / name).glob("*.ipynb") for cell in nbformat.read(path, as_version=4).cells
+    ]
     assert sum(len(secret_lines(cell)) for cell in cells) > 30
 
 
-@pytest.mark.parametrize("path", [*notebooks("solutions"), *notebooks("assignments")], ids=lambda path: f"{path.parts[-3]}/{path.name}")
+@pytest.mark.parametrize(
+    "path", [*notebooks("solutions"), *notebooks("assignments")], ids=lambda path: f"{path.parts[-3]}/{path.name}"
+)
 def test_graded_cells_end_in_an_assertion(path: Path) -> None:
-    graded = [cell for cell in nbformat.read(path, as_version=4).cells if marked(cell, "grade") and cell.cell_type == "code"]
+    graded = [
+        cell for cell in nbformat.read(path, as_version=4).cells if marked(cell, "grade") and cell.cell_type == "code"
+    ]
     assert len(graded) >= 5
     for cell in graded:
         assert isinstance(ast.parse(cell.source).body[-1], ast.Assert), cell.metadata.nbgrader.grade_id
@@ -107,9 +119,16 @@ def used_but_not_defined(source: str, defined: set[str]) -> set[str]:
     """The names that a piece of code reads and that neither it nor what runs before it defines."""
     nodes = list(ast.walk(ast.parse(source)))
     names = [node for node in nodes if isinstance(node, ast.Name)]
-    stored = {node.id for node in names if isinstance(node.ctx, ast.Store)} | {node.arg for node in nodes if isinstance(node, ast.arg)}
+    stored = {node.id for node in names if isinstance(node.ctx, ast.Store)} | {
+        node.arg for node in nodes if isinstance(node, ast.arg)
+    }
     stored |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    stored |= {a.asname or a.name.partition(".")[0] for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for a in node.names}
+    stored |= {
+        a.asname or a.name.partition(".")[0]
+        for node in nodes
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for a in node.names
+    }
     return {node.id for node in names if isinstance(node.ctx, ast.Load)} - stored - defined - {*dir(builtins)}
 
 
@@ -137,8 +156,15 @@ def test_hidden_parts_stand_on_their_own(name: str) -> None:
             if cell.step.kind == "test":
                 assert not used_but_not_defined(cell.hidden, defined), cell.step.grade_id
             elif cell.cell.cell_type == "code":
-                names = [node for node in ast.walk(ast.parse(cell.cell.source)) if isinstance(node, ast.Name | ast.FunctionDef | ast.alias)]
-                defined |= {getattr(node, "id", "") or getattr(node, "asname", "") or getattr(node, "name", "") for node in names}
+                names = [
+                    node
+                    for node in ast.walk(ast.parse(cell.cell.source))
+                    if isinstance(node, ast.Name | ast.FunctionDef | ast.alias)
+                ]
+                defined |= {
+                    getattr(node, "id", "") or getattr(node, "asname", "") or getattr(node, "name", "")
+                    for node in names
+                }
 
 
 @pytest.mark.parametrize("path", notebooks("solutions"), ids=lambda path: path.stem)

@@ -143,7 +143,9 @@ def deleted_tests(s: Submission) -> None:
 
 def deleted_exercise(s: Submission) -> None:
     s.fill()
-    s.notebook.cells = [c for c in s.notebook.cells if "roi_pool" not in c.metadata.get("nbgrader", {}).get("grade_id", "")]
+    s.notebook.cells = [
+        c for c in s.notebook.cells if "roi_pool" not in c.metadata.get("nbgrader", {}).get("grade_id", "")
+    ]
 
 
 def tampered(s: Submission) -> None:
@@ -212,7 +214,7 @@ def course(tmp_path_factory: pytest.TempPathFactory, assignment: Callable[[str],
         submit(root, student.__name__, nbformat.writes(submission.notebook))
     submit(root, "corrupt", released[:1000])
     submit(root, "renamed", released, f"{NAME} (1).ipynb")
-    (root / "printed.txt").write_text(python(root, f"from coursekit.grade import round_trip; round_trip('{NAME}')"))
+    (root / "printed.txt").write_text(python(root, f"from coursegrade import round_trip; round_trip('{NAME}')"))
     return root
 
 
@@ -240,7 +242,12 @@ def test_every_submission_has_one_row(marks: dict[str, dict[str, str]]) -> None:
 
 
 def test_points_by_exercise(marks: dict[str, dict[str, str]]) -> None:
-    assert [marks["floor"][cell] for cell in ("snap_rounds", "bins_divide", "snapping_error_pixels", "written")] == ["0", "7", "0", "0"]
+    assert [marks["floor"][cell] for cell in ("snap_rounds", "bins_divide", "snapping_error_pixels", "written")] == [
+        "0",
+        "7",
+        "0",
+        "0",
+    ]
     assert marks["full"]["written"] == ""
 
 
@@ -273,7 +280,7 @@ def test_feedback_says_what_failed(course: Path) -> None:
 def test_gradebook_is_where_the_formgrader_looks(course: Path) -> None:
     listed = python(
         course,
-        "import json, sys; from coursekit.grade import course\n"
+        "import json, sys; from coursegrade import course\n"
         f"print(json.dumps({{s['student']: [s['autograded'], s['score']] for s in course('.').get_submissions('{NAME}')}}))",
     )
     submissions = json.loads(listed.splitlines()[-1])
@@ -296,7 +303,8 @@ def test_a_failed_regrade_leaves_no_old_mark(course: Path) -> None:
     path.write_text("{", encoding="utf-8")
     try:
         printed = python(
-            course, f"from coursekit.grade import run, export; run('{NAME}', only=['half']); print(export('{NAME}').read_text())"
+            course,
+            f"from coursegrade import run, export; run('{NAME}', only=['half']); print(export('{NAME}').read_text())",
         )
     finally:
         path.write_text(good, encoding="utf-8")

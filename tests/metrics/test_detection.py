@@ -19,7 +19,20 @@ from coursekit.metrics.coco import ranks
 from coursekit.metrics.detection import coco_scores, precision_recall
 from coursekit.metrics.instances import from_coco, from_images
 
-NAMES = ["AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR_1", "AR_10", "AR_100", "AR_small", "AR_medium", "AR_large"]
+NAMES = [
+    "AP",
+    "AP50",
+    "AP75",
+    "AP_small",
+    "AP_medium",
+    "AP_large",
+    "AR_1",
+    "AR_10",
+    "AR_100",
+    "AR_small",
+    "AR_medium",
+    "AR_large",
+]
 
 
 def blob(rng, height, width, radius):
@@ -30,7 +43,12 @@ def blob(rng, height, width, radius):
 
 def annotation(mask, image, label, **more):
     coded = mask_api.encode(np.asfortranarray(mask.astype(np.uint8)))
-    return {"image_id": image, "category_id": label, "segmentation": coded, "bbox": mask_api.toBbox(coded).tolist()} | more
+    return {
+        "image_id": image,
+        "category_id": label,
+        "segmentation": coded,
+        "bbox": mask_api.toBbox(coded).tolist(),
+    } | more
 
 
 def pixels(annotation):
@@ -43,16 +61,23 @@ def draw(seed, *, images=4, labels=3, truths=8, detections=14, size=(60, 70), ra
     truth, results = [], []
     for image in range(0, 3 * images, 3):
         here = [
-            (blob(rng, *size, radius) & (rng.random() > 0.05), int(rng.integers(1, labels + 1))) for _ in range(rng.integers(truths + 1))
+            (blob(rng, *size, radius) & (rng.random() > 0.05), int(rng.integers(1, labels + 1)))
+            for _ in range(rng.integers(truths + 1))
         ]
         for mask, label in here:
             area = float(mask.sum() * (1 if rng.random() < 0.7 else rng.uniform(1, 60)))
-            truth.append(annotation(mask, image, label, id=len(truth) + 1, iscrowd=int(rng.random() < crowd), area=area))
+            truth.append(
+                annotation(mask, image, label, id=len(truth) + 1, iscrowd=int(rng.random() < crowd), area=area)
+            )
         for _ in range(rng.integers(detections + 1)):
-            mask, label = here[rng.integers(len(here))] if here and rng.random() < 0.7 else (blob(rng, *size, radius), 1)
+            mask, label = (
+                here[rng.integers(len(here))] if here and rng.random() < 0.7 else (blob(rng, *size, radius), 1)
+            )
             mask = np.roll(mask, tuple(rng.integers(-3, 4, 2)), (0, 1)) if rng.random() < 0.7 else mask
             label = int(rng.integers(1, labels + 1)) if rng.random() < 0.1 else label
-            results.append(annotation(mask, image, label, score=float(rng.integers(5) / 5 if rng.random() < 0.8 else rng.random())))
+            results.append(
+                annotation(mask, image, label, score=float(rng.integers(5) / 5 if rng.random() < 0.8 else rng.random()))
+            )
     return truth, results
 
 
@@ -86,7 +111,9 @@ def assert_equal_to_pycocotools(truth, results, kind, *, images=4, labels=3):
     np.testing.assert_array_equal(ours.precision, theirs.eval["precision"][..., -1][:, :, at])
     np.testing.assert_array_equal(ours.recall, theirs.eval["recall"][:, at])
     missing = np.setdiff1d(np.arange(labels), at)
-    assert (theirs.eval["precision"][:, :, missing] == -1).all()  # a label without truth or results is undefined there too
+    assert (
+        theirs.eval["precision"][:, :, missing] == -1
+    ).all()  # a label without truth or results is undefined there too
 
 
 @pytest.mark.parametrize("kind", ["mask", "box"])
@@ -121,7 +148,9 @@ def test_boxes_with_fractions_equal_pycocotools():
         {"id": n + 1, "image_id": i, "category_id": k, "bbox": b, "iscrowd": n % 7 == 0, "area": b[2] * b[3]}
         for n, (i, k, b, _) in enumerate(rows)
     ]
-    results = [{"image_id": i, "category_id": k, "bbox": b, "score": 0.5 + 0.01 * n} for n, (i, k, _, b) in enumerate(rows)]
+    results = [
+        {"image_id": i, "category_id": k, "bbox": b, "score": 0.5 + 0.01 * n} for n, (i, k, _, b) in enumerate(rows)
+    ]
     assert_equal_to_pycocotools(truth, results, "box")
 
 
@@ -146,7 +175,10 @@ def per_image(truth, results):
             here = [a for a in side if a["image_id"] == image]
             masks = np.array([pixels(a) for a in here], bool).reshape(-1, 60, 70)
             x, y, w, h = torch.tensor([a["bbox"] for a in here], dtype=torch.float64).reshape(-1, 4).T
-            entry = {"labels": torch.tensor([a["category_id"] for a in here], dtype=torch.int64), "masks": torch.from_numpy(masks)}
+            entry = {
+                "labels": torch.tensor([a["category_id"] for a in here], dtype=torch.int64),
+                "masks": torch.from_numpy(masks),
+            }
             entry["boxes"] = torch.stack([x, y, x + w, y + h], 1)
             for name in extra:
                 if all(name in a for a in side):
@@ -160,7 +192,9 @@ def per_image(truth, results):
 def test_tensors_and_coco_files_agree(kind):
     truth, results = draw(11)
     a, b = (from_images(side, kind=kind) for side in per_image(truth, results))
-    assert coco_scores(a, b).numbers() == coco_scores(from_coco(truth, kind=kind), from_coco(results, kind=kind)).numbers()
+    assert (
+        coco_scores(a, b).numbers() == coco_scores(from_coco(truth, kind=kind), from_coco(results, kind=kind)).numbers()
+    )
 
 
 def as_things(annotations):
@@ -181,12 +215,16 @@ def test_ignored_truth_against_loops(seed):
     truth, results = draw(seed, images=4)
     for i, a in enumerate(truth):
         a["ignore"] = int(i % 4 == 0)
-    images = [[as_things([a for a in side if a["image_id"] == i]) for side in (truth, results)] for i in range(0, 12, 3)]
+    images = [
+        [as_things([a for a in side if a["image_id"] == i]) for side in (truth, results)] for i in range(0, 12, 3)
+    ]
     ours = coco_scores(from_coco(truth, use_ignore=True), from_coco(results))
     ap, recall = coco_loop(images)
     np.testing.assert_allclose(ours.precision.mean(1), ap, atol=1e-12)
     np.testing.assert_allclose(ours.recall[..., -1], recall, atol=1e-12)
-    assert coco_scores(from_coco(truth), from_coco(results)).numbers() != ours.numbers()  # the field is read only when asked
+    assert (
+        coco_scores(from_coco(truth), from_coco(results)).numbers() != ours.numbers()
+    )  # the field is read only when asked
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -232,7 +270,9 @@ def test_a_crowd_takes_any_number_of_detections():
 
 
 def test_a_crowd_is_open_to_later_turns_too():
-    """Three detections want one truth inside a crowd: the first takes it, the others fall into the crowd, none is wrong."""
+    """Three detections want one truth inside a crowd: the first takes it, the others fall into the crowd, none is
+    wrong.
+    """
     truth = [squares((0, 0, 10, 10), (0, 0, 30, 30), iscrowd=[False, True])]
     three = [squares((0, 0, 10, 10), (0, 0, 10, 9), (0, 0, 10, 8), (50, 50, 60, 60), scores=[0.9, 0.8, 0.7, 0.6])]
     again = [squares((20, 0, 30, 10)), squares((20, 0, 30, 10), scores=[0.5])]
@@ -278,7 +318,10 @@ def test_a_score_in_the_truth_does_not_make_it_a_result():
         {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 40, 40], "area": 900.0, "iscrowd": 0, "ignore": 0},
         {"id": 2, "image_id": 1, "category_id": 1, "bbox": [50, 50, 40, 40], "area": 1600.0, "iscrowd": 1, "ignore": 0},
     ]
-    results = [{"image_id": 1, "category_id": 1, "bbox": b, "score": s} for b, s in (([0, 0, 40, 40], 0.9), ([60, 60, 10, 10], 0.8))]
+    results = [
+        {"image_id": 1, "category_id": 1, "bbox": b, "score": s}
+        for b, s in (([0, 0, 40, 40], 0.9), ([60, 60, 10, 10], 0.8))
+    ]
     plain = coco_scores(from_coco(truth, kind="box"), from_coco(results, kind="box")).numbers()
     assert plain["AP_small"] == pytest.approx(1)
     loud = from_coco([a | {"score": 1.0} for a in truth], kind="box", use_ignore=True)
@@ -323,13 +366,26 @@ def test_laws(scene, seed):
     assert all(v == -1 or 0 <= v <= 1 + 1e-12 for v in base.values())
     louder = [r | {"score": 3 + 2 * r["score"]} for r in results]  # only the order of scores counts
     assert coco_scores(from_coco(truth), from_coco(louder)).numbers() == base
-    everything_found = [{k: a[k] for k in ("image_id", "category_id", "segmentation")} | {"score": 0.5} for a in truth if a["segmentation"]]
-    own = from_coco([{k: v for k, v in a.items() if k != "area"} | {"iscrowd": 0} for a in truth if mask_api.area(a["segmentation"])])
+    everything_found = [
+        {k: a[k] for k in ("image_id", "category_id", "segmentation")} | {"score": 0.5}
+        for a in truth
+        if a["segmentation"]
+    ]
+    own = from_coco(
+        [
+            {k: v for k, v in a.items() if k != "area"} | {"iscrowd": 0}
+            for a in truth
+            if mask_api.area(a["segmentation"])
+        ]
+    )
     perfect = coco_scores(own, from_coco([r for r in everything_found if mask_api.area(r["segmentation"])])).numbers()
     assert all(v == -1 or v == pytest.approx(1) for name, v in perfect.items() if name not in ("AR_1", "AR_10"))
     distinct = [r | {"score": s} for r, s in zip(results, np.random.default_rng(seed).permutation(len(results)) / 99)]
     shuffled = [distinct[i] for i in np.random.default_rng(seed).permutation(len(results))]
-    assert coco_scores(from_coco(truth), from_coco(shuffled)).numbers() == coco_scores(from_coco(truth), from_coco(distinct)).numbers()
+    assert (
+        coco_scores(from_coco(truth), from_coco(shuffled)).numbers()
+        == coco_scores(from_coco(truth), from_coco(distinct)).numbers()
+    )
 
 
 @settings(max_examples=25)
@@ -343,9 +399,15 @@ def test_boxes_and_their_filled_masks_score_the_same(seed):
         masks = torch.zeros(6, 20, 20, dtype=torch.bool)
         for mask, (x1, y1, x2, y2) in zip(masks, box):
             mask[y1:y2, x1:x2] = True
-        entry = {"labels": torch.from_numpy(rng.integers(1, 3, 6)), "masks": masks, "boxes": torch.from_numpy(box).float()}
+        entry = {
+            "labels": torch.from_numpy(rng.integers(1, 3, 6)),
+            "masks": masks,
+            "boxes": torch.from_numpy(box).float(),
+        }
         images.append([entry | ({"scores": torch.from_numpy(rng.random(6))} if scored else {})])
-    by_box, by_mask = (coco_scores(*(from_images(side, kind=kind) for side in images)).numbers() for kind in ("box", "mask"))
+    by_box, by_mask = (
+        coco_scores(*(from_images(side, kind=kind) for side in images)).numbers() for kind in ("box", "mask")
+    )
     assert by_box == by_mask
 
 
@@ -367,7 +429,9 @@ def test_curve_agrees_with_coco_scores():
         boxes = [(30 * i, 0 if hit else 50, 30 * i + 20, 20 if hit else 70) for i, hit in enumerate(found)]
         scores = torch.from_numpy(rng.integers(0, 6, n) / 6)
         ap = score(truth, [squares(*boxes) | {"scores": scores}]).average_precision(iou=0.5)
-        assert precision_recall(scores, torch.from_numpy(found), positives=n).average_precision() == pytest.approx(ap, abs=1e-12)
+        assert precision_recall(scores, torch.from_numpy(found), positives=n).average_precision() == pytest.approx(
+            ap, abs=1e-12
+        )
 
 
 def test_a_chain_of_shared_truths_is_matched_in_order():
@@ -387,7 +451,9 @@ def test_a_chain_of_shared_truths_is_matched_in_order():
                 mask[y1:y2, x1:x2] = True
                 thing |= {"mask": mask, "label": 1, "crowd": False, "ignore": False, "area": float(mask.sum())}
         ap, _ = coco_loop([tuple(things)])
-        np.testing.assert_allclose(score(truth, [squares(*boxes) | {"scores": scores}]).precision.mean(1), ap, atol=1e-12)
+        np.testing.assert_allclose(
+            score(truth, [squares(*boxes) | {"scores": scores}]).precision.mean(1), ap, atol=1e-12
+        )
 
 
 def test_ranks_keep_the_order_of_equal_scores():
@@ -395,7 +461,11 @@ def test_ranks_keep_the_order_of_equal_scores():
 
 
 def test_refusals(refuses):
-    one = {"labels": torch.tensor([1]), "boxes": torch.tensor([[0.0, 0, 1, 1]]), "masks": torch.ones(1, 2, 2, dtype=torch.bool)}
+    one = {
+        "labels": torch.tensor([1]),
+        "boxes": torch.tensor([[0.0, 0, 1, 1]]),
+        "masks": torch.ones(1, 2, 2, dtype=torch.bool),
+    }
     refuses("kind to be one of", from_images, [one], kind="polygon")
     refuses("'labels' and 'masks' in every image", from_images, [{"labels": one["labels"]}])
     refuses("labels to be an integer", from_images, [one | {"labels": torch.tensor([1.0])}])

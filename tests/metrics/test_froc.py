@@ -48,7 +48,9 @@ def test_by_hand() -> None:
 
 
 def test_a_rate_that_equals_a_point_but_for_rounding_reads_its_highest() -> None:
-    """Four false alarms in five scans, then a hit at the same rate: at 0.8 the lesion is found, and at arange's 0.7999999999999999."""
+    """Four false alarms in five scans, then a hit at the same rate: at 0.8 the lesion is found, and at arange's
+    0.7999999999999999.
+    """
     hit, scores = (
         [torch.tensor([-1, -1, -1, -1, 0]), *[torch.zeros(0).long()] * 4],
         [torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5]), *[torch.zeros(0)] * 4],

@@ -118,7 +118,9 @@ def test_an_overlap_that_equals_the_threshold_counts_in_every_dtype(dtype):
 
 def test_overlaps_in_half_precision_are_added_in_double():
     third = torch.tensor(0.333).half()
-    assert match_greedy(torch.eye(3000).half() * third, torch.ones(3000), threshold=0.3).counts.iou_sum == 3000 * float(third)
+    assert match_greedy(torch.eye(3000).half() * third, torch.ones(3000), threshold=0.3).counts.iou_sum == 3000 * float(
+        third
+    )
 
 
 def test_dsb_score_by_hand():

@@ -14,9 +14,14 @@ from coursekit.metrics import motion
 def loop(truth: torch.Tensor, flow: torch.Tensor) -> tuple[list[float], list[float]]:
     """Pixel by pixel; the angle from the cosine, in float64."""
     ends, angles = [], []
-    for t, f in zip(truth.movedim(1, -1).reshape(-1, truth.shape[1]).tolist(), flow.movedim(1, -1).reshape(-1, truth.shape[1]).tolist()):
+    for t, f in zip(
+        truth.movedim(1, -1).reshape(-1, truth.shape[1]).tolist(),
+        flow.movedim(1, -1).reshape(-1, truth.shape[1]).tolist(),
+    ):
         ends.append(math.dist(t, f))
-        cosine = (1 + sum(a * b for a, b in zip(t, f))) / math.sqrt((1 + sum(a * a for a in t)) * (1 + sum(b * b for b in f)))
+        cosine = (1 + sum(a * b for a, b in zip(t, f))) / math.sqrt(
+            (1 + sum(a * a for a in t)) * (1 + sum(b * b for b in f))
+        )
         angles.append(math.degrees(math.acos(min(1.0, cosine))))
     return ends, angles
 
@@ -80,7 +85,10 @@ def test_only_valid_pixels_count() -> None:
 
 def test_nothing_counted_is_nan_not_zero() -> None:
     x = torch.zeros(1, 2, 2, 2)
-    for record in (motion.motion_error(x, x, valid=torch.zeros(1, 2, 2, dtype=torch.bool)), motion.motion_error(x[:0], x[:0])):
+    for record in (
+        motion.motion_error(x, x, valid=torch.zeros(1, 2, 2, dtype=torch.bool)),
+        motion.motion_error(x[:0], x[:0]),
+    ):
         assert record.pixels == 0
         assert all(math.isnan(v) for v in (record.end_point, record.angular_deg, record.over_1px, record.over_3px))
 

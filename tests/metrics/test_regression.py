@@ -30,7 +30,9 @@ def test_against_numpy(n: int, seed: int) -> None:
     assert record.r2 == pytest.approx(1 - np.mean((p - t) ** 2) / np.var(t))
     assert record.rmse**2 == pytest.approx(np.var(p - t) + record.bias**2)
     assert record.mae <= record.rmse * (1 + 1e-12)
-    assert (limits.lower, limits.upper) == pytest.approx(np.mean(p - t) + np.array([-1.96, 1.96]) * np.std(p - t, ddof=1))
+    assert (limits.lower, limits.upper) == pytest.approx(
+        np.mean(p - t) + np.array([-1.96, 1.96]) * np.std(p - t, ddof=1)
+    )
     assert limits.limit_error == pytest.approx(limits.bias_error * math.sqrt(3))
 
 
@@ -53,13 +55,17 @@ def mean(x: torch.Tensor) -> float:
 def test_the_interval_covers_as_often_as_it_says() -> None:
     """200 samples of 40: the 80 % interval of the mean holds the true mean in about 80 % (binomial sd 2.8 %)."""
     g = generator(1)
-    intervals = [rg.bootstrap(mean, torch.randn(40, generator=g), generator=g, repeats=200, level=0.8) for _ in range(200)]
+    intervals = [
+        rg.bootstrap(mean, torch.randn(40, generator=g), generator=g, repeats=200, level=0.8) for _ in range(200)
+    ]
     assert 0.7 < sum(i.low <= 0 <= i.high for i in intervals) / 200 < 0.88
 
 
 def test_the_interval_follows_its_generator_and_keeps_pairs() -> None:
     t, p = torch.arange(20.0), torch.arange(20.0) + 3
-    one, two = (rg.bootstrap(lambda a, b: rg.regression(a, b).mae, t, p, generator=generator(5), repeats=50) for _ in range(2))
+    one, two = (
+        rg.bootstrap(lambda a, b: rg.regression(a, b).mae, t, p, generator=generator(5), repeats=50) for _ in range(2)
+    )
     assert one == two
     assert one == rg.Interval(3.0, 3.0, 3.0, 0.95, 50)
     spread = [rg.bootstrap(mean, t, generator=generator(s), repeats=50) for s in (5, 6)]
@@ -69,7 +75,10 @@ def test_the_interval_follows_its_generator_and_keeps_pairs() -> None:
 
 def test_resamples_without_a_value_are_left_out() -> None:
     kept = rg.bootstrap(
-        lambda x: mean(x) if bool((x > 0).any()) else math.nan, torch.tensor([0.0, 1.0]), generator=generator(0), repeats=80
+        lambda x: mean(x) if bool((x > 0).any()) else math.nan,
+        torch.tensor([0.0, 1.0]),
+        generator=generator(0),
+        repeats=80,
     )
     assert 40 < kept.repeats < 80
     assert kept.low > 0

@@ -23,7 +23,9 @@ def test_the_area_counts_pairs_and_the_curve_counts_cases(cases: list) -> None:
         if curve.positives:
             assert curve.sensitivity[i].item() == pytest.approx((called & truth).sum().item() / curve.positives)
         if curve.negatives:
-            assert curve.false_positive_rate[i].item() == pytest.approx((called & ~truth).sum().item() / curve.negatives)
+            assert curve.false_positive_rate[i].item() == pytest.approx(
+                (called & ~truth).sum().item() / curve.negatives
+            )
     if curve.positives and curve.negatives:
         assert curve.auc == pytest.approx(auc_loop(truth, scores))
         assert roc(truth, 3 * scores**3 + 1).auc == pytest.approx(curve.auc)  # only the order counts

@@ -83,7 +83,8 @@ def test_a_known_shift() -> None:
     square = torch.zeros(6, 8, dtype=torch.bool)
     square[1:4, 1:4] = True
     record = sf.surface_record(square, square.roll(1, 1), spacing_mm=(4.0, 0.5), tolerance_mm=0.4)
-    # eight border pixels each; five of each lie on the other's border, the other column is one pixel off, as is the hole's rim
+    # eight border pixels each; five of each lie on the other's border, the other column is one pixel off, as is the
+    # hole's rim
     assert record.hausdorff_mm == 0.5
     assert record.truth_voxels == record.predicted_voxels == 8
     assert record.surface_dice == pytest.approx(8 / 16)
@@ -114,7 +115,9 @@ def test_empty_masks() -> None:
 @given(st.integers(0, 999), st.floats(0.1, 9))
 @settings(max_examples=20)
 def test_laws(seed: int, scale: float) -> None:
-    """Symmetric; 0 for equal masks; a unit twice as small doubles every distance; percentiles and means stay below the maximum."""
+    """Symmetric; 0 for equal masks; a unit twice as small doubles every distance; percentiles and means stay below the
+    maximum.
+    """
     truth, prediction = blobs((9, 8, 7), seed)
     spacing = (1.0, 2.0, 0.5)
     there = sf.surface_record(truth, prediction, spacing_mm=spacing)

@@ -1,4 +1,6 @@
-"""``torch.compile`` runs the networks to the same values. In a process of its own: the shape checker of the tests cannot be traced."""
+"""``torch.compile`` runs the networks to the same values. In a process of its own: the shape checker of the tests
+cannot be traced.
+"""
 
 import subprocess
 import sys

@@ -94,7 +94,10 @@ def test_time_is_halved_where_the_paper_does() -> None:
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_learns_one_batch_by_heart(ndim: int) -> None:
     torch.manual_seed(0)
-    model, x = Inception(ndim=ndim, classes=2, in_channels=1), torch.randn(4, 1, *[4] * (ndim - 2), 33, 33, generator=generator(0))
+    model, x = (
+        Inception(ndim=ndim, classes=2, in_channels=1),
+        torch.randn(4, 1, *[4] * (ndim - 2), 33, 33, generator=generator(0)),
+    )
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     for _ in range(15):
         loss = nn.functional.cross_entropy(model(x), torch.tensor([0, 1, 0, 1]))

@@ -74,7 +74,9 @@ def test_runs_where_its_input_lies_and_in_half_precision() -> None:
 
 
 def test_refuses_what_it_cannot_take(refuses) -> None:
-    refuses(r"x of shape \(N, 1, 24, 24, 24\)", PatchFeatures.forward, NoduleNet().features, torch.rand(1, 1, 24, 24, 25))
+    refuses(
+        r"x of shape \(N, 1, 24, 24, 24\)", PatchFeatures.forward, NoduleNet().features, torch.rand(1, 1, 24, 24, 25)
+    )
     refuses("ndim to be one of 2, 3", NoduleNet, ndim=1)
     refuses("at least 8 each for 3 pools", NoduleNet, size=7)
     refuses("a size along 3 axes", NoduleNet, size=(24, 24))

@@ -62,7 +62,9 @@ def test_learns_one_batch_by_heart() -> None:
 
 def test_runs_where_its_input_lies() -> None:
     with testing.fake_cuda() as to_cuda:
-        model = to_cuda(rcnn.MaskBranch(lambda f, _, *, output_size, spatial_scale: f[..., :output_size, :output_size], stride=2))
+        model = to_cuda(
+            rcnn.MaskBranch(lambda f, _, *, output_size, spatial_scale: f[..., :output_size, :output_size], stride=2)
+        )
         assert model(to_cuda(torch.rand(1, 1, 64, 64)), [to_cuda(BOXES[0])]).device.type == "cuda"
 
 
@@ -86,7 +88,9 @@ def whole(roi: rcnn.RoIOp = roi_align, **knobs: Any) -> rcnn.MaskRCNN:
     return rcnn.MaskRCNN(small_pyramid(widths=(8, 12, 16), width=16), roi, **{"sizes": ((12, 20), (28, 40))} | knobs)
 
 
-def disks(centres: list[tuple[float, float]], *, radius: float = 8.0, size: tuple[int, int] = (64, 70), label: int = 1) -> rcnn.Target:
+def disks(
+    centres: list[tuple[float, float]], *, radius: float = 8.0, size: tuple[int, int] = (64, 70), label: int = 1
+) -> rcnn.Target:
     y, x = torch.arange(size[0])[:, None] + 0.5, torch.arange(size[1]) + 0.5
     masks = torch.stack([(y - cy) ** 2 + (x - cx) ** 2 < radius**2 for cy, cx in centres])
     corners = torch.tensor([[cx - radius, cy - radius, cx + radius, cy + radius] for cy, cx in centres])
@@ -211,7 +215,10 @@ def test_parameters_of_the_whole_by_formula() -> None:
     box = w * 49 * hidden + hidden + hidden * hidden + hidden + (hidden + 1) * 5 * (classes + 1)
     mask = 2 * (9 * w * w + 2 * w) + 4 * w * w + w + (w + 1) * classes
     model = whole(classes=classes)
-    assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in model.backbone.parameters()) + rpn + box + mask
+    assert (
+        sum(p.numel() for p in model.parameters())
+        == sum(p.numel() for p in model.backbone.parameters()) + rpn + box + mask
+    )
 
 
 def test_the_parts_run_where_their_input_lies() -> None:
@@ -237,5 +244,7 @@ def test_runs_in_bfloat16() -> None:
 def test_the_whole_refuses_what_it_cannot_take(refuses) -> None:
     model = whole()
     refuses("1 targets and a generator, got 1, None", lambda: model(torch.rand(1, 1, 64, 70), [NOTHING]))
-    refuses("2 targets and a generator", lambda: model(torch.rand(2, 1, 64, 70), [NOTHING], generator=testing.generator(0)))
+    refuses(
+        "2 targets and a generator", lambda: model(torch.rand(2, 1, 64, 70), [NOTHING], generator=testing.generator(0))
+    )
     refuses("images of shape", lambda: model(torch.rand(1, 64, 70)))

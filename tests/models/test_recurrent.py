@@ -38,7 +38,8 @@ def test_equals_torch_on_copied_weights_and_in_its_gradients(cell: str, inputs: 
     names = [name for name, _ in ours.named_parameters()]
     assert names == [name for name, _ in theirs.named_parameters()]
     for a, b in zip(
-        torch.autograd.grad(out.sum(), list(ours.parameters())), torch.autograd.grad(expected.sum(), list(theirs.parameters()))
+        torch.autograd.grad(out.sum(), list(ours.parameters())),
+        torch.autograd.grad(expected.sum(), list(theirs.parameters())),
     ):
         assert_close(a, b)
 
@@ -62,7 +63,12 @@ def test_an_lstm_step_by_hand() -> None:
     hide = recurrent.lstm_step(torch.tensor([[large, large, large, -large]]), state)
     assert_close(hide.cell, torch.tensor([[1.3]]))
     assert hide.hidden.item() == 0
-    assert gradcheck(lambda g, h, c: recurrent.lstm_step(g, State(h, c)).cell, torch.randn(2, 8), torch.randn(2, 2), torch.randn(2, 2))
+    assert gradcheck(
+        lambda g, h, c: recurrent.lstm_step(g, State(h, c)).cell,
+        torch.randn(2, 8),
+        torch.randn(2, 2),
+        torch.randn(2, 2),
+    )
 
 
 def test_the_rnn_forgets_where_the_lstm_can_keep() -> None:
@@ -100,7 +106,10 @@ def test_an_empty_sequence_gives_its_first_state() -> None:
 
 @pytest.mark.parametrize(("frames", "height", "width"), [(5, 9, 7), (1, 4, 4)])
 def test_cnn_rnn_is_its_two_parts(frames: int, height: int, width: int) -> None:
-    model, clip = CNNRNN(Mean(), width=3, classes=4, hidden=6), torch.randn(2, 3, frames, height, width, generator=generator(0))
+    model, clip = (
+        CNNRNN(Mean(), width=3, classes=4, hidden=6),
+        torch.randn(2, 3, frames, height, width, generator=generator(0)),
+    )
     features = model.features(clip)
     assert_close(features, clip.mean((3, 4)).transpose(1, 2))
     assert_close(model(clip), model.classify(features))
@@ -139,4 +148,6 @@ def test_runs_where_its_input_lies_and_in_bfloat16() -> None:
 def test_refuses_what_it_cannot_take(refuses) -> None:
     refuses("cell to be one of 'rnn', 'lstm'", lambda: Recurrent(1, 1, cell="gru"))
     refuses("x of shape", Recurrent.forward, Recurrent(3, 4), torch.zeros(1, 2, 5))
-    refuses("what frame_net gives of shape", CNNRNN.features, CNNRNN(Mean(), width=2, classes=2), torch.zeros(1, 1, 2, 3, 3))
+    refuses(
+        "what frame_net gives of shape", CNNRNN.features, CNNRNN(Mean(), width=2, classes=2), torch.zeros(1, 1, 2, 3, 3)
+    )

@@ -75,7 +75,10 @@ def test_parameters_are_the_u_nets() -> None:
 def test_learns_to_draw_boundaries_again() -> None:
     """On plain ellipses, masks from boxes a little off come out nearer to the truth."""
     truth, detected = ellipses(), BOXES + torch.tensor([2.0, -3.0, 2.0, 2.0])
-    given, image = refine.as_detected(truth, BOXES, detected), truth.any(0)[None].float() + 0.05 * torch.randn(1, 61, 53)
+    given, image = (
+        refine.as_detected(truth, BOXES, detected),
+        truth.any(0)[None].float() + 0.05 * torch.randn(1, 61, 53),
+    )
     net = BoundaryRefiner(size=32, base=4, depth=2)
     optimizer = torch.optim.Adam(net.parameters(), lr=2e-2)
     crops, targets = net.look(image, given, detected), net.targets(truth, detected)

@@ -33,7 +33,14 @@ def theirs(**kwargs: object) -> RegionProposalNetwork:
     keep = {"training": 12, "testing": 12}
     settings = {"batch_size_per_image": 10**6, "positive_fraction": 1.0} | kwargs
     return RegionProposalNetwork(
-        AnchorGenerator(((8,),), ((1.0,),)), RPNHead(8, 1), 0.7, 0.3, pre_nms_top_n=count, post_nms_top_n=keep, nms_thresh=0.7, **settings
+        AnchorGenerator(((8,),), ((1.0,),)),
+        RPNHead(8, 1),
+        0.7,
+        0.3,
+        pre_nms_top_n=count,
+        post_nms_top_n=keep,
+        nms_thresh=0.7,
+        **settings,
     )
 
 

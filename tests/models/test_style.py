@@ -40,10 +40,16 @@ def test_an_image_in_its_own_style_stays() -> None:
 
 def test_the_statistics_of_the_style_move_over() -> None:
     image = rough(2, 1, 64, 64)
-    grainy = 0.3 * rough(2, 1, 80, 96, seed=1) + 2 + 0.5 * torch.randn(2, 1, 80, 96, generator=generator(2), dtype=torch.float64)
+    grainy = (
+        0.3 * rough(2, 1, 80, 96, seed=1)
+        + 2
+        + 0.5 * torch.randn(2, 1, 80, 96, generator=generator(2), dtype=torch.float64)
+    )
     found, goal, before = style_of(restyle(image, grainy)), style_of(grainy), style_of(image)
     assert_close(found.mean[:, -1], goal.mean[:, -1], rtol=0.02)
-    gap = (found.std[:, :3] / goal.std[:, :3]).log().abs()  # splitting again is not exact: neighbouring bands share something
+    gap = (
+        (found.std[:, :3] / goal.std[:, :3]).log().abs()
+    )  # splitting again is not exact: neighbouring bands share something
     assert gap.max() < 0.25
     assert (before.std[:, :3] / goal.std[:, :3]).log().abs().max() > 0.7
 
@@ -77,7 +83,9 @@ def test_labels_stay_true_on_real_nuclei() -> None:
     """A threshold finds the same nuclei as before in an image made darker, blurred and grainy."""
     real = nuclei.load(split="train")
     image = real.image[None]
-    other = style.blur(style.blur(image.roll(100, 2))) * 0.5 + 0.2 + 0.02 * torch.randn(image.shape, generator=generator(0))
+    other = (
+        style.blur(style.blur(image.roll(100, 2))) * 0.5 + 0.2 + 0.02 * torch.randn(image.shape, generator=generator(0))
+    )
     found = [threshold_otsu(x.clamp(0, 0.5).numpy()) for x in (image, restyle(image, other))]
     masks = [x[0, 0].clamp(0, 0.5) > t for x, t in zip((image, restyle(image, other)), found)]
     truth = real.labels > 0

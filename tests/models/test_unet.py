@@ -1,4 +1,6 @@
-"""U-Net: the papers' sizes and parameters, every stage's shape, MONAI's and a plain network's values, learning, devices."""
+"""U-Net: the papers' sizes and parameters, every stage's shape, MONAI's and a plain network's values, learning,
+devices.
+"""
 
 import itertools
 
@@ -10,10 +12,10 @@ from reference.unet_plain import unet_plain
 from torch import nn
 
 from coursekit import losses, testing
-from coursekit.bench.unet import pair
 from coursekit.models import unet
 from coursekit.models.unet import UNet
 from coursekit.testing import assert_close
+from tests.bench.unet import pair
 
 
 def seen(net: UNet, size: tuple[int, ...]) -> list[tuple[tuple[int, ...], int]]:
@@ -116,7 +118,9 @@ def test_the_function_says_what_the_network_says() -> None:
 # --- values ---
 
 
-@pytest.mark.parametrize(("ndim", "early", "size"), [(2, False, (44, 60)), (3, True, (44, 44, 52)), (2, True, (60, 44))])
+@pytest.mark.parametrize(
+    ("ndim", "early", "size"), [(2, False, (44, 60)), (3, True, (44, 44, 52)), (2, True, (60, 44))]
+)
 def test_equals_the_plain_definition(ndim: int, early: bool, size: tuple[int, ...]) -> None:
     net = UNet(ndim=ndim, in_channels=2, classes=3, base=2, depth=2, early=early, padding="valid", norm="none").double()
     x = torch.randn(1, 2, *size, dtype=torch.float64)

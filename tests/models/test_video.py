@@ -13,7 +13,9 @@ FLOW = {"two-stream", "3D-fused two-stream", "two-stream 3D"}
 
 def clip(frames: int = 7, height: int = 21, width: int = 26, n: int = 2) -> tuple[Tensor, Tensor]:
     g = generator(0)
-    return torch.randn(n, 1, frames, height, width, generator=g), torch.randn(n, 2, frames - 1, height, width, generator=g)
+    return torch.randn(n, 1, frames, height, width, generator=g), torch.randn(
+        n, 2, frames - 1, height, width, generator=g
+    )
 
 
 def net(name: str, **knobs: object) -> nn.Module:

@@ -47,13 +47,17 @@ def test_nine_views_at_their_true_place() -> None:
     step = torch.arange(side, dtype=torch.float64) - 4
     along, across = step[:, None], step / math.sqrt(2)
     weights, centre = (10_000, 100, 1), 40_404
-    for view, (a, b, sign) in zip(found, [(1, 2, 1), (1, 2, -1), (0, 2, 1), (0, 2, -1), (0, 1, 1), (0, 1, -1)], strict=True):
+    for view, (a, b, sign) in zip(
+        found, [(1, 2, 1), (1, 2, -1), (0, 2, 1), (0, 2, -1), (0, 1, 1), (0, 1, -1)], strict=True
+    ):
         rest = weights[3 - a - b]
         assert_close(view, centre + rest * along + weights[a] * across + sign * weights[b] * across)
 
 
 def test_a_ball_looks_alike_in_all_nine() -> None:
-    ball = (torch.stack(torch.meshgrid(*[torch.arange(31.0) - 15] * 3, indexing="ij")).norm(dim=0) < 9).float()[None, None]
+    ball = (torch.stack(torch.meshgrid(*[torch.arange(31.0) - 15] * 3, indexing="ij")).norm(dim=0) < 9).float()[
+        None, None
+    ]
     area = orthogonal_views(ball, count=9).sum((-2, -1)).flatten()
     assert (area - math.pi * 81).abs().max() < 0.05 * math.pi * 81
 
@@ -126,7 +130,9 @@ def test_features_of_each_view_one_behind_the_other() -> None:
 
 def problem(classes: int) -> tuple[Tensor, Tensor]:
     labels = torch.arange(60) % classes
-    return torch.randn(60, 4, generator=generator(0)) * torch.tensor([1.0, 5.0, 0.1, 1.0]) + labels[:, None] * 0.4 + 3, labels
+    return torch.randn(60, 4, generator=generator(0)) * torch.tensor([1.0, 5.0, 0.1, 1.0]) + labels[
+        :, None
+    ] * 0.4 + 3, labels
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -170,4 +176,6 @@ def test_refuses_what_it_cannot_take(refuses) -> None:
     refuses("one label a row", fit_linear, features, labels[:9])
     refuses("truth in", fit_linear, features, labels + 1)
     refuses("l2 > 0", fit_linear, features, labels, l2=0.0)
-    refuses(r"features of shape \(N, 4\)", views.LinearClassifier.forward, fit_linear(features, labels), features[:, :3])
+    refuses(
+        r"features of shape \(N, 4\)", views.LinearClassifier.forward, fit_linear(features, labels), features[:, :3]
+    )

@@ -1,11 +1,15 @@
-"""A notebook as JupyterLab saves it, so that to open and save it changes no byte. ``python tests/notebooks/saved.py`` stores all so."""
+"""A notebook as JupyterLab saves it, so that to open and save it changes no byte. ``python tests/notebooks/saved.py``
+stores all so.
+"""
 
 from pathlib import Path
 
 import nbformat
 
 ROOT = Path(__file__).parents[2]
-NOTEBOOKS = [path for folder in ("lectures", "solutions/*", "assignments/*") for path in sorted(ROOT.glob(f"{folder}/*.ipynb"))]
+NOTEBOOKS = [
+    path for folder in ("lectures", "solutions/*", "assignments/*") for path in sorted(ROOT.glob(f"{folder}/*.ipynb"))
+]
 LANGUAGE = {  # what the course's kernel says (deploy/jupyter): JupyterLab writes it into every notebook it opens
     "codemirror_mode": {"name": "ipython", "version": 3},
     "file_extension": ".py",

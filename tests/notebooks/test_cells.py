@@ -1,4 +1,6 @@
-"""Every notebook of the course, released or not: cell ids that nbval, nbgrader and git can rely on, and stored as JupyterLab saves it."""
+"""Every notebook of the course, released or not: cell ids that nbval, nbgrader and git can rely on, and stored as
+JupyterLab saves it.
+"""
 
 from pathlib import Path
 
@@ -19,7 +21,11 @@ def test_cells_have_valid_unique_ids_and_none_is_left_out(path: Path) -> None:
     assert (notebook.nbformat, notebook.nbformat_minor) >= (4, 5), "older formats have no cell ids"
     ids = [cell.id for cell in notebook.cells]
     assert len(ids) == len(set(ids))
-    assert not [cell.id for cell in notebook.cells if "NBVAL_SKIP" in cell.source or "nbval-skip" in cell.metadata.get("tags", [])]
+    assert not [
+        cell.id
+        for cell in notebook.cells
+        if "NBVAL_SKIP" in cell.source or "nbval-skip" in cell.metadata.get("tags", [])
+    ]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: str(p.relative_to(ROOT)))

@@ -48,7 +48,10 @@ def test_overlap_equals_torchvision(seed: int) -> None:
 
 
 def test_half_open_boxes_by_hand() -> None:
-    a, b = torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([[1.0, 1.0, 3.0, 3.0], [2.0, 0.0, 4.0, 2.0], [5.0, 5.0, 5.0, 5.0]])
+    a, b = (
+        torch.tensor([[0.0, 0.0, 2.0, 2.0]]),
+        torch.tensor([[1.0, 1.0, 3.0, 3.0], [2.0, 0.0, 4.0, 2.0], [5.0, 5.0, 5.0, 5.0]]),
+    )
     assert B.area(a).tolist() == [4.0]
     testing.assert_close(B.iou(a, b), torch.tensor([[1 / 7, 0.0, 0.0]]))  # no "+ 1": touching boxes share nothing
     testing.assert_close(B.generalized_iou(a, b), torch.tensor([[1 / 7 - 2 / 9, 0.0, -21 / 25]]))
@@ -95,7 +98,10 @@ def test_anchors_by_hand() -> None:
     anchors = B.anchors((2, 3), stride=8, sizes=(4.0, 8.0), ratios=(1.0, 4.0))
     assert anchors.shape == (2 * 3 * 4, 4)
     assert anchors[:4].tolist() == [[2, 2, 6, 6], [3, 0, 5, 8], [0, 0, 8, 8], [2, -4, 6, 12]]
-    centre, size = anchors.view(2, 3, 4, 4)[..., :2] + anchors.view(2, 3, 4, 4)[..., 2:], anchors[:, 2:] - anchors[:, :2]
+    centre, size = (
+        anchors.view(2, 3, 4, 4)[..., :2] + anchors.view(2, 3, 4, 4)[..., 2:],
+        anchors[:, 2:] - anchors[:, :2],
+    )
     assert centre[1, 2].div(2).eq(torch.tensor([20.0, 12.0])).all()
     testing.assert_close(size.prod(1), torch.tensor([16.0, 16.0, 64.0, 64.0]).repeat(6))
 

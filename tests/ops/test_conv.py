@@ -67,13 +67,19 @@ def test_unfold_copies_no_window() -> None:
 def test_conv3d_of_a_strided_view_in_each_dtype(dtype: torch.dtype) -> None:
     x = torch.randn(7, 6, 5, 4, 2).permute(4, 3, 2, 1, 0).to(dtype)  # (2, 4, 5, 6, 7), not contiguous
     weight = (torch.randn(6, 4, 3, 3, 3) / 10).to(dtype)
-    assert_close(conv.conv3d(x, weight, padding=1), F.conv3d(x, weight, padding=1), atol=1e-5 if dtype == torch.float32 else 3e-2)
+    assert_close(
+        conv.conv3d(x, weight, padding=1), F.conv3d(x, weight, padding=1), atol=1e-5 if dtype == torch.float32 else 3e-2
+    )
 
 
 def test_gradients() -> None:
     x, weight, bias = torch.randn(2, 4, 3, 4, 3), torch.randn(4, 2, 2, 3, 1), torch.randn(4)
-    assert gradcheck(lambda *t: conv.conv3d(*t, stride=(1, 2, 1), padding=(1, 0, 1), dilation=(2, 1, 1), groups=2), x, weight, bias)
-    assert gradcheck(lambda *t: conv.conv2d(*t, padding=1), torch.randn(1, 2, 3, 3), torch.randn(3, 2, 3, 3), torch.randn(3))
+    assert gradcheck(
+        lambda *t: conv.conv3d(*t, stride=(1, 2, 1), padding=(1, 0, 1), dilation=(2, 1, 1), groups=2), x, weight, bias
+    )
+    assert gradcheck(
+        lambda *t: conv.conv2d(*t, padding=1), torch.randn(1, 2, 3, 3), torch.randn(3, 2, 3, 3), torch.randn(3)
+    )
 
 
 @given(st.integers(-3, 3), st.integers(0, 99))
@@ -148,7 +154,9 @@ def seen(net: nn.Module, size: int, ndim: int, at: int) -> tuple[int, int]:
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 def test_receptive_field_is_what_autograd_sees(ndim: int) -> None:
     kind, pool = {1: (nn.Conv1d, nn.AvgPool1d), 2: (nn.Conv2d, nn.AvgPool2d), 3: (nn.Conv3d, nn.AvgPool3d)}[ndim]
-    net = nn.Sequential(kind(1, 2, 3, padding=1), nn.Sequential(pool(2), nn.Identity()), kind(2, 1, 3, dilation=2, padding="same"))
+    net = nn.Sequential(
+        kind(1, 2, 3, padding=1), nn.Sequential(pool(2), nn.Identity()), kind(2, 1, 3, dilation=2, padding="same")
+    )
     for p in net.parameters():
         nn.init.ones_(p)
     field = conv.receptive_field(net)
@@ -161,7 +169,9 @@ def test_receptive_field_is_what_autograd_sees(ndim: int) -> None:
 def test_receptive_field_of_vgg16_is_published() -> None:
     """Araujo, Norris and Sim 2019 give VGG-16, to its last pool, 212 pixels at stride 32."""
     widths = [2, 2, 3, 3, 3]
-    net = nn.Sequential(*[nn.Sequential(*[nn.Conv2d(1, 1, 3, padding=1)] * n, nn.ReLU(), nn.MaxPool2d(2)) for n in widths])
+    net = nn.Sequential(
+        *[nn.Sequential(*[nn.Conv2d(1, 1, 3, padding=1)] * n, nn.ReLU(), nn.MaxPool2d(2)) for n in widths]
+    )
     assert conv.receptive_field(net).size == (212, 212)
     assert conv.receptive_field(net).stride == (32, 32)
 
@@ -189,8 +199,14 @@ def test_cost_by_hand() -> None:
 @pytest.mark.parametrize(
     ("net", "shape"),
     [
-        (nn.Sequential(nn.Conv2d(4, 6, 3, stride=2, groups=2), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 2, 1)), (2, 4, 9, 8)),
-        (nn.Sequential(nn.Conv3d(1, 4, (1, 3, 3), dilation=2), nn.ConvTranspose3d(4, 6, 2, stride=2, groups=2)), (1, 1, 5, 7, 7)),
+        (
+            nn.Sequential(nn.Conv2d(4, 6, 3, stride=2, groups=2), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 2, 1)),
+            (2, 4, 9, 8),
+        ),
+        (
+            nn.Sequential(nn.Conv3d(1, 4, (1, 3, 3), dilation=2), nn.ConvTranspose3d(4, 6, 2, stride=2, groups=2)),
+            (1, 1, 5, 7, 7),
+        ),
         (nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.Dropout(), nn.Linear(5, 1)), (3, 3, 2, 2)),
     ],
     ids=["2d", "3d", "linear"],
@@ -248,7 +264,12 @@ def test_cost_of_layers_called_by_name_and_of_wrapped_tensors() -> None:
     class Named(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.first, self.second, self.over_time, self.join = nn.Conv2d(1, 2, 3), nn.Linear(2, 3), nn.LSTM(3, 5), Join()
+            self.first, self.second, self.over_time, self.join = (
+                nn.Conv2d(1, 2, 3),
+                nn.Linear(2, 3),
+                nn.LSTM(3, 5),
+                Join(),
+            )
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             y = self.first(input=x).flatten(2).transpose(1, 2)

@@ -58,7 +58,9 @@ def test_a_still_clip_stays_still(name: str) -> None:
 
 @given(st.integers(1, 4), st.integers(1, 3), st.sampled_from([None, 1, 2, 3, 5]), st.booleans(), st.integers(1, 6))
 @settings(max_examples=40)
-def test_any_depth_stride_and_length(kernel: int, stride: int, depth: int | None, stride_time: bool, frames: int) -> None:
+def test_any_depth_stride_and_length(
+    kernel: int, stride: int, depth: int | None, stride_time: bool, frames: int
+) -> None:
     net = nn.Sequential(nn.Conv2d(2, 3, kernel, stride=stride), nn.MaxPool2d(kernel, stride=1), nn.ReLU()).double()
     y = holds(net, torch.randn(1, 2, 15, 15, dtype=torch.float64), frames, depth=depth, stride_time=stride_time)
     assert y.shape[2] == (-(-frames // stride) if stride_time else frames)
@@ -145,7 +147,11 @@ def test_a_layer_used_twice_has_one_twin() -> None:
 
 def test_inflate_state_fits_a_network_of_the_same_names() -> None:
     flat = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.BatchNorm2d(3), nn.Conv2d(3, 1, 1)).double().eval()
-    deep = nn.Sequential(inflate.PaddedConv3d(2, 3, (5, 3, 3), padding=(0, 1, 1)), nn.BatchNorm3d(3), nn.Conv3d(3, 1, 1)).double().eval()
+    deep = (
+        nn.Sequential(inflate.PaddedConv3d(2, 3, (5, 3, 3), padding=(0, 1, 1)), nn.BatchNorm3d(3), nn.Conv3d(3, 1, 1))
+        .double()
+        .eval()
+    )
     deep.load_state_dict(inflate.inflate_state(flat.state_dict(), deep))
     x = torch.randn(1, 2, 6, 6, dtype=torch.float64)
     y = deep(inflate.still_clip(x, 3))

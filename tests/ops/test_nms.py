@@ -15,13 +15,20 @@ def crowd(seed: int, count: int, *, objects: int, dtype: torch.dtype = torch.flo
     """Boxes jittered around a few objects (one object a box: spread out), all scores different."""
     g = testing.generator(seed)
     corner = torch.rand(objects, 2, generator=g) * 500
-    box = torch.cat([corner, corner + 20 + 60 * torch.rand(objects, 2, generator=g)], 1)[torch.randint(objects, (count,), generator=g)]
+    box = torch.cat([corner, corner + 20 + 60 * torch.rand(objects, 2, generator=g)], 1)[
+        torch.randint(objects, (count,), generator=g)
+    ]
     box = (box + torch.randn(count, 4, generator=g) * 4).view(-1, 2, 2).sort(1).values.flatten(1)
     return box.to(dtype), torch.randperm(count, generator=g).to(dtype)
 
 
 def class_by_class(boxes: Tensor, scores: Tensor, labels: Tensor, threshold: float) -> Tensor:
-    kept = torch.cat([torch.where(labels == i)[0][peer.nms(boxes[labels == i], scores[labels == i], threshold)] for i in labels.unique()])
+    kept = torch.cat(
+        [
+            torch.where(labels == i)[0][peer.nms(boxes[labels == i], scores[labels == i], threshold)]
+            for i in labels.unique()
+        ]
+    )
     kept = kept.sort().values
     return kept[scores[kept].argsort(descending=True, stable=True)]
 
@@ -48,20 +55,30 @@ def test_batched_nms_is_class_by_class(count: int, objects: int, classes: int) -
 
 
 @settings(max_examples=60)
-@given(st.integers(0, 9999), st.integers(0, 40), st.sampled_from([0.1, 0.2, 0.25, 0.3, 1 / 3, 0.5, 0.6, 0.7, 0.75]), st.integers(1, 3))
+@given(
+    st.integers(0, 9999),
+    st.integers(0, 40),
+    st.sampled_from([0.1, 0.2, 0.25, 0.3, 1 / 3, 0.5, 0.6, 0.7, 0.75]),
+    st.integers(1, 3),
+)
 def test_ties_in_score_and_at_the_threshold(seed: int, count: int, threshold: float, classes: int) -> None:
-    """Whole corners and few scores: many equal boxes, equal scores, and IoUs that are the threshold, or its float32 neighbour."""
+    """Whole corners and few scores: many equal boxes, equal scores, and IoUs that are the threshold, or its float32
+    neighbour.
+    """
     g = testing.generator(seed)
     boxes = torch.randint(0, 7, (count, 2, 2), generator=g).sort(1).values.flatten(1).float()
     scores, labels = torch.randint(3, (count,), generator=g).float(), torch.randint(classes, (count,), generator=g)
     assert torch.equal(nms(boxes, scores, threshold), peer.nms(boxes, scores, threshold))
     if count:
-        assert torch.equal(batched_nms(boxes, scores, labels, threshold), class_by_class(boxes, scores, labels, threshold))
+        assert torch.equal(
+            batched_nms(boxes, scores, labels, threshold), class_by_class(boxes, scores, labels, threshold)
+        )
 
 
 def test_nms_by_hand() -> None:
     boxes = torch.tensor(
-        [[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 5.0], [0.0, 0.0, 10.0, 8.0], [20.0, 20.0, 30.0, 30.0]], dtype=torch.float64
+        [[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 5.0], [0.0, 0.0, 10.0, 8.0], [20.0, 20.0, 30.0, 30.0]],
+        dtype=torch.float64,
     )
     scores = torch.tensor([0.8, 0.7, 0.9, 0.1])
     assert nms(boxes, scores, 0.5).tolist() == [2, 3]

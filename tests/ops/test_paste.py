@@ -22,7 +22,10 @@ def test_a_pixel_whose_centre_is_the_far_edge_is_outside(first: float, last: flo
     filled = [i for i in range(6) if first <= i + 0.5 < last]
     image = paste(torch.ones(1, 3, 3), torch.tensor([[first, 0.0, last, 2.0]]), (2, 6))[0]
     assert image[0].nonzero()[:, 0].tolist() == filled
-    assert paste(torch.ones(1, 3, 3), torch.tensor([[0.0, first, 2.0, last]]), (6, 2))[0, :, 0].nonzero()[:, 0].tolist() == filled
+    assert (
+        paste(torch.ones(1, 3, 3), torch.tensor([[0.0, first, 2.0, last]]), (6, 2))[0, :, 0].nonzero()[:, 0].tolist()
+        == filled
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

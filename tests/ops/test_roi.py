@@ -16,7 +16,9 @@ from coursekit.ops.range_maximum import _RangeMaximum
 RAMP = torch.arange(30.0).view(1, 1, 5, 6)
 
 
-def scene(seed: int, *, dtype: torch.dtype = torch.float64, count: int = 6, size: tuple[int, int] = (9, 11)) -> tuple[Tensor, Tensor]:
+def scene(
+    seed: int, *, dtype: torch.dtype = torch.float64, count: int = 6, size: tuple[int, int] = (9, 11)
+) -> tuple[Tensor, Tensor]:
     """Two feature maps, and boxes in eighths of a pixel that also lie off the image, on its border, and have no size."""
     g = testing.generator(seed)
     features = torch.randn(2, 3, *size, generator=g, dtype=torch.float64).to(dtype)
@@ -29,18 +31,23 @@ def scene(seed: int, *, dtype: torch.dtype = torch.float64, count: int = 6, size
 def value_and_gradient(function, features: Tensor) -> tuple[Tensor, Tensor]:
     features = features.clone().requires_grad_()
     pooled = function(features)
-    upstream = torch.randint(-4, 5, pooled.shape, generator=testing.generator(1)).to(pooled)  # whole numbers add up exactly
+    upstream = torch.randint(-4, 5, pooled.shape, generator=testing.generator(1)).to(
+        pooled
+    )  # whole numbers add up exactly
     return pooled, torch.autograd.grad(pooled, features, upstream)[0]
 
 
 def assert_same_align(features: Tensor, boxes, size: tuple[int, int], scale: float, ratio: int, aligned: bool) -> None:
-    ours = value_and_gradient(lambda f: roi.roi_align(f, boxes, size, spatial_scale=scale, sampling_ratio=ratio, aligned=aligned), features)
+    ours = value_and_gradient(
+        lambda f: roi.roi_align(f, boxes, size, spatial_scale=scale, sampling_ratio=ratio, aligned=aligned), features
+    )
     theirs = value_and_gradient(lambda f: peer.roi_align(f, boxes, size, scale, ratio, aligned), features)
     for a, b in zip(ours, theirs):
         testing.assert_close(a, b)
 
 
-# --- RoIAlign ------------------------------------------------------------------------------------------------------------
+# --- RoIAlign
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -88,7 +95,8 @@ def test_roi_align_gradients() -> None:
     assert testing.gradcheck(lambda f, b: roi.roi_align_dense(f, b, 2, sampling_ratio=2), features[0], box)
 
 
-# --- RoIPool -------------------------------------------------------------------------------------------------------------
+# --- RoIPool
+# -------------------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=40)
@@ -128,7 +136,8 @@ def test_snapping_error_by_hand() -> None:
     assert roi.snapping_error(boxes, spatial_scale=1 / 16).tolist() == [[0.0, 0.0, 17.0, 17.0], [-7.0, 0.0, 18.0, 16.0]]
 
 
-# --- reading between the cells -------------------------------------------------------------------------------------------
+# --- reading between the cells
+# -------------------------------------------------------------------------------------------
 
 
 def test_bilinear_by_hand() -> None:
@@ -148,7 +157,8 @@ def test_bilinear_gradients() -> None:
     assert testing.gradcheck(roi.bilinear, torch.randn(2, 4, 5), torch.tensor([0.3, 2.6]), torch.tensor([1.2, 3.9]))
 
 
-# --- what both share -----------------------------------------------------------------------------------------------------
+# --- what both share
+# -----------------------------------------------------------------------------------------------------
 
 BOTH = pytest.mark.parametrize("function", [roi.roi_align, roi.roi_pool])
 LAYERS = [(roi.RoIAlign, roi.roi_align), (roi.RoIPool, roi.roi_pool)]
@@ -201,7 +211,9 @@ def test_half_precision_features_keep_the_boxes_place(function) -> None:
 @BOTH
 def test_the_second_derivative_is_refused_clearly(function) -> None:
     features, boxes = scene(8)
-    gradient = torch.autograd.grad(function(features.requires_grad_(), boxes, 2).pow(2).sum(), features, create_graph=True)[0]
+    gradient = torch.autograd.grad(
+        function(features.requires_grad_(), boxes, 2).pow(2).sum(), features, create_graph=True
+    )[0]
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
 
@@ -293,13 +305,17 @@ def test_every_function_takes_half_precision_and_computes_in_float32(dtype: torc
         (roi.bilinear(features[0], y, x), roi.bilinear(wide[0], y.float(), x.float())),
         (roi.roi_align_dense(features[0], box, 4), roi.roi_align_dense(wide[0], box.float(), 4)),
         (roi.roi_align_dense(features[0], box.float(), 4), roi.roi_align_dense(wide[0], box.float(), 4)),
-        (roi.snapping_error(box[None], spatial_scale=1 / 3), roi.snapping_error(box[None].float(), spatial_scale=1 / 3)),
+        (
+            roi.snapping_error(box[None], spatial_scale=1 / 3),
+            roi.snapping_error(box[None].float(), spatial_scale=1 / 3),
+        ),
     ]
     for result, expected in pairs:
         assert result.dtype == dtype
         assert torch.equal(result, expected.to(dtype))
     assert torch.equal(
-        roi.snapped_bins(box[None], 5, spatial_scale=1 / 3)[0], roi.snapped_bins(box[None].float(), 5, spatial_scale=1 / 3)[0]
+        roi.snapped_bins(box[None], 5, spatial_scale=1 / 3)[0],
+        roi.snapped_bins(box[None].float(), 5, spatial_scale=1 / 3)[0],
     )
     many = [torch.zeros(0, 4).to(dtype)] * 2049 + [box[None]]
     numbered = roi._numbered(features[:1].expand(2050, -1, -1, -1), many)

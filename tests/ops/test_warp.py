@@ -1,4 +1,6 @@
-"""Sampling between pixels: against its definition, F.grid_sample and SciPy; warps and affine maps whose answer is known."""
+"""Sampling between pixels: against its definition, F.grid_sample and SciPy; warps and affine maps whose answer is
+known.
+"""
 
 import pytest
 import torch
@@ -14,7 +16,9 @@ from coursekit.ops import warp
 SIZES = [(5, 4), (1, 6), (7, 1), (1, 1), (3, 4, 5), (1, 3, 2)]
 
 
-def scene(size: tuple[int, ...], out: tuple[int, ...], *, batch: int = 2, channels: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+def scene(
+    size: tuple[int, ...], out: tuple[int, ...], *, batch: int = 2, channels: int = 3
+) -> tuple[torch.Tensor, torch.Tensor]:
     """A random image, and points inside, beyond every edge, and exactly on pixels."""
     image = torch.randn(batch, channels, *size, dtype=torch.float64)
     last = torch.tensor(size).view(-1, *[1] * len(out))
@@ -58,7 +62,9 @@ def test_sample_is_grid_sample_with_corners_aligned(size: tuple[int, ...]) -> No
 @pytest.mark.parametrize("size", [(4, 3), (2, 3, 2)])
 def test_gradients(size: tuple[int, ...], border: str) -> None:
     image = torch.randn(2, 2, *size)
-    points = torch.rand(2, len(size), 5) * 0.8 + 0.1 + torch.randint(-1, 2, (2, len(size), 5))  # never on a pixel, where the slope jumps
+    points = (
+        torch.rand(2, len(size), 5) * 0.8 + 0.1 + torch.randint(-1, 2, (2, len(size), 5))
+    )  # never on a pixel, where the slope jumps
     assert testing.gradcheck(lambda i, p: warp.sample(i, p, border=border), image, points)
 
 
@@ -85,7 +91,9 @@ def test_warp_reads_where_the_flow_points() -> None:
     flow[:, 1] = 1.0  # dx
     expected = torch.tensor([[1.0, 2, 3, 3], [5, 6, 7, 7], [9, 10, 11, 11]])
     testing.assert_close(warp.warp(image, flow)[0, 0], expected)
-    testing.assert_close(warp.warp(image, -flow, border="zeros")[0, 0], torch.tensor([[0.0, 0, 1, 2], [0, 4, 5, 6], [0, 8, 9, 10]]))
+    testing.assert_close(
+        warp.warp(image, -flow, border="zeros")[0, 0], torch.tensor([[0.0, 0, 1, 2], [0, 4, 5, 6], [0, 8, 9, 10]])
+    )
 
 
 def test_warp_in_a_volume_moves_slices_first() -> None:
@@ -164,7 +172,9 @@ def test_layout_and_precision_do_not_matter() -> None:
     assert low.dtype == torch.bfloat16
     testing.assert_close(low, expected.bfloat16(), atol=0.03)
     wide = torch.arange(600.0).expand(1, 1, 2, 600)
-    testing.assert_close(warp.warp(wide, torch.ones(1, 2, 2, 600).bfloat16())[0, 0, 0, :-1], wide[0, 0, 0, 1:], atol=1e-2)
+    testing.assert_close(
+        warp.warp(wide, torch.ones(1, 2, 2, 600).bfloat16())[0, 0, 0, :-1], wide[0, 0, 0, 1:], atol=1e-2
+    )
 
 
 def test_batched_is_one_by_one() -> None:
@@ -227,7 +237,9 @@ def test_resample_keeps_the_middle_and_the_extent() -> None:
     testing.assert_close(finer[0, 0, 1:-1, 0], torch.arange(10, dtype=torch.float64) + 0.5)
     assert warp.resample(torch.zeros(1, 1, 3, 4, 4), (5.0, 0.6, 0.6), 1.2).shape == (1, 1, 12, 2, 2)
     labels = torch.tensor([[[[1, 2], [3, 4]]]])
-    assert torch.equal(warp.resample(labels, 2.0, 1.0, mode="nearest"), labels.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    assert torch.equal(
+        warp.resample(labels, 2.0, 1.0, mode="nearest"), labels.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    )
 
 
 def test_devices_are_followed() -> None:
@@ -235,7 +247,11 @@ def test_devices_are_followed() -> None:
         for size in ((4, 5), (3, 4, 5)):
             image, flow = to_cuda(torch.zeros(2, 3, *size)), to_cuda(torch.zeros(2, len(size), *size))
             matrix = to_cuda(torch.zeros(2, len(size), len(size) + 1))
-            results = [warp.warp(image, flow), warp.affine(image, matrix, spacing_mm=2.0), warp.resample(image, 1.0, 1.0)]
+            results = [
+                warp.warp(image, flow),
+                warp.affine(image, matrix, spacing_mm=2.0),
+                warp.resample(image, 1.0, 1.0),
+            ]
             results += [warp.warp(image, flow, mode=m, border="zeros") for m in warp.MODES]
             for result in results:
                 assert result.device.type == "cuda"

@@ -13,8 +13,12 @@ def overlap(truth: dict, detection: dict) -> float:
     return float((a & b).sum() / whole) if whole else 0.0
 
 
-def match_image(truths: list[dict], detections: list[dict], threshold: float, area: tuple[float, float]) -> tuple[list, int]:
-    """(score, outcome) of each detection of one image and label, and the number of truths to find. Outcome None: not counted."""
+def match_image(
+    truths: list[dict], detections: list[dict], threshold: float, area: tuple[float, float]
+) -> tuple[list, int]:
+    """(score, outcome) of each detection of one image and label, and the number of truths to find. Outcome None: not
+    counted.
+    """
 
     def outside(thing: dict) -> bool:
         return thing["area"] < area[0] or thing["area"] > area[1]

@@ -29,7 +29,9 @@ def linearise_loop(first: Array, second: Array, flow: Array) -> tuple[Array, Arr
     for place in np.ndindex(first.shape):
         for axis in range(ndim):
             slope[(axis, *place)] = (at(warped, place, axis, 1) - at(warped, place, axis, -1)) / 2
-        residual[place] = warped[place] - first[place] - sum(slope[(a, *place)] * flow[(a, *place)] for a in range(ndim))
+        residual[place] = (
+            warped[place] - first[place] - sum(slope[(a, *place)] * flow[(a, *place)] for a in range(ndim))
+        )
     return residual, slope
 
 
@@ -44,7 +46,9 @@ def lucas_kanade_loop(first: Array, second: Array, *, window: float, damping: fl
         residual, slope = linearise_loop(first, second, flow)
         better = np.zeros_like(flow)
         for place in np.ndindex(first.shape):
-            near = [tuple(min(max(i + o, 0), n - 1) for i, o, n in zip(place, offset, first.shape)) for offset in offsets]
+            near = [
+                tuple(min(max(i + o, 0), n - 1) for i, o, n in zip(place, offset, first.shape)) for offset in offsets
+            ]
             rows = [math.sqrt(w) * slope[(slice(None), *p)] for w, p in zip(weights, near)]
             right = [-math.sqrt(w) * residual[p] for w, p in zip(weights, near)]
             here = flow[(slice(None), *place)]
@@ -63,7 +67,10 @@ def horn_schunck_loop(first: Array, second: Array, *, smoothness: float, warps: 
         for _ in range(iterations):
             old = flow.copy()
             for place in np.ndindex(first.shape):
-                mean = [sum(at(old[c], place, a, by) for a in range(ndim) for by in (-1, 1)) / (2 * ndim) for c in range(ndim)]
+                mean = [
+                    sum(at(old[c], place, a, by) for a in range(ndim) for by in (-1, 1)) / (2 * ndim)
+                    for c in range(ndim)
+                ]
                 g = [slope[(c, *place)] for c in range(ndim)]
                 rho = residual[place] + sum(x * y for x, y in zip(g, mean))
                 for c in range(ndim):
@@ -71,7 +78,9 @@ def horn_schunck_loop(first: Array, second: Array, *, smoothness: float, warps: 
     return flow
 
 
-def tv_l1_loop(first: Array, second: Array, *, attachment: float, tightness: float, warps: int, iterations: int) -> Array:
+def tv_l1_loop(
+    first: Array, second: Array, *, attachment: float, tightness: float, warps: int, iterations: int
+) -> Array:
     """Zach, Pock and Bischof 2007: the threshold in its three cases, then one step of the dual."""
     ndim = first.ndim
     flow = np.zeros((ndim, *first.shape))
@@ -92,7 +101,9 @@ def tv_l1_loop(first: Array, second: Array, *, attachment: float, tightness: flo
                     step = -rho * g / energy if energy > 1e-12 else 0 * g
                 twin[(slice(None), *place)] = here + step
             for c, place in itertools.product(range(ndim), np.ndindex(first.shape)):
-                divergence = sum(dual[(c, a, *place)] - (dual[(c, a, *_back(place, a))] if place[a] else 0) for a in range(ndim))
+                divergence = sum(
+                    dual[(c, a, *place)] - (dual[(c, a, *_back(place, a))] if place[a] else 0) for a in range(ndim)
+                )
                 flow[(c, *place)] = twin[(c, *place)] + tightness * divergence
             for c, place in itertools.product(range(ndim), np.ndindex(first.shape)):
                 slopes = np.array([at(flow[c], place, a, 1) - flow[(c, *place)] for a in range(ndim)])

@@ -19,7 +19,9 @@ def read(image: Tensor, y: float, x: float) -> Tensor:
     return total
 
 
-def roi_align(features: Tensor, boxes: Tensor, bins: tuple[int, int], scale: float, ratio: int, aligned: bool) -> Tensor:
+def roi_align(
+    features: Tensor, boxes: Tensor, bins: tuple[int, int], scale: float, ratio: int, aligned: bool
+) -> Tensor:
     out = features.new_zeros(len(boxes), features.shape[1], *bins)
     for k, (n, *corners) in enumerate(boxes.tolist()):
         x1, y1, x2, y2 = (c * scale - (0.5 if aligned else 0.0) for c in corners)

@@ -29,11 +29,16 @@ def test_roi_align_is_its_definition(seed: int, ratio: int, aligned: bool) -> No
 @pytest.mark.parametrize("seed", [0, 1])
 def test_roi_pool_is_its_definition(seed: int, bins: tuple[int, int]) -> None:
     features, regions = scene(seed)
-    assert torch.equal(roi.roi_pool(features, regions, bins, spatial_scale=0.5), roi_loops.roi_pool(features, regions, bins, 0.5))
+    assert torch.equal(
+        roi.roi_pool(features, regions, bins, spatial_scale=0.5), roi_loops.roi_pool(features, regions, bins, 0.5)
+    )
 
 
 def test_reading_between_the_cells_is_its_definition() -> None:
-    image, points = torch.randn(2, 4, 5).double(), torch.empty(2, 30).double().uniform_(-2, 7, generator=testing.generator(0))
+    image, points = (
+        torch.randn(2, 4, 5).double(),
+        torch.empty(2, 30).double().uniform_(-2, 7, generator=testing.generator(0)),
+    )
     expected = torch.stack([roi_loops.read(image, y, x) for y, x in points.T.tolist()], 1)
     testing.assert_close(roi.bilinear(image, *points), expected)
 
@@ -44,6 +49,10 @@ def test_overlap_and_suppression_are_counted_pixels(seed: int) -> None:
     boxes = torch.randint(0, 9, (14, 2, 2), generator=g).sort(1).values.flatten(1).double()
     scores, labels = torch.randint(5, (14,), generator=g).double(), torch.randint(2, (14,), generator=g)
     for ours, loop in ((B.iou, box_loops.iou), (B.generalized_iou, box_loops.generalized_iou)):
-        testing.assert_close(ours(boxes, boxes), torch.tensor([[loop(a, b) for b in boxes] for a in boxes], dtype=torch.float64))
+        testing.assert_close(
+            ours(boxes, boxes), torch.tensor([[loop(a, b) for b in boxes] for a in boxes], dtype=torch.float64)
+        )
     for threshold in (0.1, 0.5, 0.75):
-        assert B.batched_nms(boxes, scores, labels, threshold).tolist() == box_loops.nms(boxes, scores, labels, threshold)
+        assert B.batched_nms(boxes, scores, labels, threshold).tolist() == box_loops.nms(
+            boxes, scores, labels, threshold
+        )

@@ -8,7 +8,9 @@ from torch import Tensor
 def unet_plain(state: dict[str, Tensor], x: Tensor, depth: int) -> Tensor:
     """The logits of a ``UNet`` with ``padding="valid"`` and ``norm="none"`` from its weights alone."""
     flat = x.ndim == 4
-    conv, up_conv, pool = (F.conv2d, F.conv_transpose2d, F.max_pool2d) if flat else (F.conv3d, F.conv_transpose3d, F.max_pool3d)
+    conv, up_conv, pool = (
+        (F.conv2d, F.conv_transpose2d, F.max_pool2d) if flat else (F.conv3d, F.conv_transpose3d, F.max_pool3d)
+    )
 
     def two(x: Tensor, part: str) -> Tensor:
         for i in (0, 1):

@@ -19,20 +19,33 @@ from .volumes import SHAPE, VOXEL_MM, Lesion, PetSet, Tracer, grid
 def pet(place: Path, *, split: Part, tracer: Tracer, count: int | None = None) -> PetSet:
     """The first ``count`` volumes of a part of the folder (all, if not given), one subject a file, split by its name.
 
-    Each is read in the box of 170 × 272 × 272 mm around the middle of its image, blurred first where its voxels are finer; what lies
-    outside the image is 0. Where the labels are 0 and 1, every connected piece is a lesion, else every number is one. A lesion's place
-    and volume are those of the file's own voxels, and one too small to fill half a voxel of ours has no voxel in the labels.
+    Each is read in the box of 170 × 272 × 272 mm around the middle of its image, blurred first where its voxels are
+    finer; what lies outside the image is 0. Where the labels are 0 and 1, every connected piece is a lesion, else
+    every number is one. A lesion's place and volume are those of the file's own voxels, and one too small to fill
+    half a voxel of ours has no voxel in the labels.
     """
     found = NiftiFolder(place, split=split)
     if count is not None and count > len(found):
         raise _check.refuse(f"{count} volumes of the {split} part in {place.name}", len(found), "ask for fewer")
     pairs = (found[i] for i in range(len(found) if count is None else count))
     read = [_read(pair.image, pair.label) for pair in pairs]
-    images, labels, affines = (np.stack(arrays) for arrays in ([r[0] for r in read], [r[1] for r in read], [r[2] for r in read]))
+    images, labels, affines = (
+        np.stack(arrays) for arrays in ([r[0] for r in read], [r[1] for r in read], [r[2] for r in read])
+    )
     masks = torch.from_numpy(labels)[:, None] > 0
     note = f"{len(read)} volumes of {place.name}"
     lesions = tuple(r[3] for r in read)
-    return PetSet(torch.from_numpy(images)[:, None], masks, torch.from_numpy(labels), lesions, affines, tracer, split, "real", note)
+    return PetSet(
+        torch.from_numpy(images)[:, None],
+        masks,
+        torch.from_numpy(labels),
+        lesions,
+        affines,
+        tracer,
+        split,
+        "real",
+        note,
+    )
 
 
 def _read(image: Scan, label: Scan) -> tuple[np.ndarray, np.ndarray, Affine, tuple[Lesion, ...]]:
@@ -65,10 +78,13 @@ def _instances(label: Scan) -> Int[np.ndarray, "D H W"]:
 def _onto(values: Float[np.ndarray, "D H W"], scan: Scan, affine: Affine) -> Float[np.ndarray, "40 64 64"]:
     """Values on the grid of ``scan`` read at the voxels of ``affine``, blurred as one of its voxels does.
 
-    A voxel's box has the variance of its side squared over 12, and variances add: the blur brings what ours has more than the file's.
+    A voxel's box has the variance of its side squared over 12, and variances add: the blur brings what ours has more
+    than the file's.
     """
     sigma = [math.sqrt(max(0.0, (VOXEL_MM / step) ** 2 - 1) / 12) for step in scan.spacing_mm]
     step = np.linalg.inv(scan.affine) @ affine
     soft = ndimage.gaussian_filter(values, sigma)
-    read: np.ndarray = ndimage.affine_transform(soft, step[:3, :3], step[:3, 3], output_shape=SHAPE, order=1, mode="constant")
+    read: np.ndarray = ndimage.affine_transform(
+        soft, step[:3, :3], step[:3, 3], output_shape=SHAPE, order=1, mode="constant"
+    )
     return read

@@ -42,7 +42,8 @@ class Blob(NamedTuple):
 def blob(volume_ml: float, centre: Float[np.ndarray, "3"], *, voxel_mm: float, rng: np.random.Generator) -> Blob:
     """An ellipsoid turned at random whose surface is pushed in and out by smooth noise, in one piece without holes.
 
-    ``centre`` in voxel indices of the image. The surface is taken at the level that gives the volume asked for, then loose pieces go.
+    ``centre`` in voxel indices of the image. The surface is taken at the level that gives the volume asked for, then
+    loose pieces go.
     """
     step = voxel_mm / FINE
     radius = (3000 * volume_ml / (4 * math.pi)) ** (1 / 3)  # mm
@@ -51,7 +52,9 @@ def blob(volume_ml: float, centre: Float[np.ndarray, "3"], *, voxel_mm: float, r
     size = (2 * reach + 1) * FINE
     mm = np.indices((size,) * 3).reshape(3, -1) * step - ((centre - start + 0.5) * voxel_mm - step / 2)[:, None]
     axes = np.exp(0.25 * rng.standard_normal(3))
-    distance = np.sqrt(((rotation(rng.uniform(0, 2 * math.pi, 3)).T @ mm) ** 2 / (axes**2)[:, None]).sum(0)).reshape((size,) * 3)
+    distance = np.sqrt(((rotation(rng.uniform(0, 2 * math.pi, 3)).T @ mm) ** 2 / (axes**2)[:, None]).sum(0)).reshape(
+        (size,) * 3
+    )
     noise = ndimage.gaussian_filter(rng.standard_normal(distance.shape), 0.35 * radius / step)
     field = distance * np.exp(0.2 * noise / noise.std())
     count = round(1000 * volume_ml / step**3)
@@ -90,11 +93,12 @@ def _trimmed(fine: Bool[np.ndarray, "D H W"], start: Int[np.ndarray, "3"]) -> Bl
 def scatter(
     count: int, brain: Bool[np.ndarray, "D2 H2 W2"], *, voxel_mm: float, rng: np.random.Generator
 ) -> tuple[list[Blob], Int[np.ndarray, "D H W"]]:
-    """Lay ``count`` blobs into ``brain`` (a mask at half the image's voxels): returns them and the labels at the image's voxels, 0 none.
+    """Lay ``count`` blobs into ``brain`` (a mask at half the image's voxels): returns them and the labels at the
+    image's voxels, 0 none.
 
-    Diameters are drawn uniformly, for volumes of 0.3 to 30 ml. At least three quarters of a blob fall inside the brain; the rest is
-    cut away. An image voxel belongs to a lesion that fills at least half of it; each is one piece there, and no two touch, not even at
-    a corner. Raises ``ValueError`` if there is no room for so many.
+    Diameters are drawn uniformly, for volumes of 0.3 to 30 ml. At least three quarters of a blob fall inside the
+    brain; the rest is cut away. An image voxel belongs to a lesion that fills at least half of it; each is one piece
+    there, and no two touch, not even at a corner. Raises ``ValueError`` if there is no room for so many.
     """
     labels = np.zeros([n // 2 for n in brain.shape], np.int64)
     taken, inside = labels > 0, np.argwhere(brain)
@@ -103,7 +107,11 @@ def scatter(
         centre = (inside[rng.integers(len(inside))] + rng.random(3)) / 2 - 0.5
         volume = rng.uniform(LEAST_ML ** (1 / 3), MOST_ML ** (1 / 3)) ** 3
         new = _inside(blob(volume, centre, voxel_mm=voxel_mm, rng=rng), brain)
-        if new is not None and LEAST_ML <= new.volume_ml(voxel_mm) <= MOST_ML and _lay(labels, taken, new, len(found) + 1):
+        if (
+            new is not None
+            and LEAST_ML <= new.volume_ml(voxel_mm) <= MOST_ML
+            and _lay(labels, taken, new, len(found) + 1)
+        ):
             found.append(new)
         if len(found) == count:
             return found, labels
@@ -123,7 +131,9 @@ def _inside(new: Blob, brain: Bool[np.ndarray, "D2 H2 W2"]) -> Blob | None:
 
 
 def _lay(labels: Int[np.ndarray, "D H W"], taken: Bool[np.ndarray, "D H W"], new: Blob, label: int) -> bool:
-    """Write the label where the blob fills half a voxel, unless it would be in pieces or come near another; ``taken``: any share at all."""
+    """Write the label where the blob fills half a voxel, unless it would be in pieces or come near another; ``taken``:
+    any share at all.
+    """
     mask, reached = np.zeros_like(taken), np.zeros_like(taken)
     share = new.share(FINE)
     mask[new.window], reached[new.window] = share >= 0.5, share > 0

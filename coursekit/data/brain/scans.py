@@ -1,7 +1,7 @@
 """Two real MRIs of the head after contrast agent, each with a tumour outlined.
 
-There are two people: ``brain1`` trains and ``brain2`` tests, so nothing of one is in both parts. That is very little; a figure from it says
-how methods compare on these two, not how well they do elsewhere.
+There are two people: ``brain1`` trains and ``brain2`` tests, so nothing of one is in both parts. That is very little;
+a figure from it says how methods compare on these two, not how well they do elsewhere.
 """
 
 import math
@@ -23,7 +23,15 @@ from . import template
 
 Name = Literal["brain1", "brain2"]
 SPLIT: dict[Part, Name] = {"train": "brain1", "test": "brain2"}
-SIGNAL = {"grey": 380, "white": 450, "fluid": 180, "deep": 0, "vessel": 1100, "bone": 60, "scalp": 1000}  # of the phantom, as in brain1
+SIGNAL = {
+    "grey": 380,
+    "white": 450,
+    "fluid": 180,
+    "deep": 0,
+    "vessel": 1100,
+    "bone": 60,
+    "scalp": 1000,
+}  # of the phantom, as in brain1
 RING, CORE = 800, 350  # the phantom's tumour: a bright rim around a dark middle
 
 
@@ -47,9 +55,9 @@ PLANS: dict[Name, Plan] = {
 class Mri:
     """An MRI with its tumour.
 
-    ``scan`` (D, 256, 256) float32, axes SPL (rows to Posterior, columns to the patient's Left), slices 6.5 mm apart, pixels 0.78 mm;
-    MRI has no unit, so ``normalised`` makes two scans alike. ``label`` bool on the same grid; ``source`` "real" or "phantom": show it in
-    the title of a figure; ``note`` says what to run for the real one.
+    ``scan`` (D, 256, 256) float32, axes SPL (rows to Posterior, columns to the patient's Left), slices 6.5 mm apart,
+    pixels 0.78 mm; MRI has no unit, so ``normalised`` makes two scans alike. ``label`` bool on the same grid;
+    ``source`` "real" or "phantom": show it in the title of a figure; ``note`` says what to run for the real one.
     """
 
     scan: Scan
@@ -59,16 +67,19 @@ class Mri:
 
 
 def mri(name: Name | None = None, *, split: Part | None = None, allow_phantom: bool = True) -> Mri:
-    """The MRI ``brain1`` (25 slices, 16 ml outlined, train) or ``brain2`` (23 slices, 1.8 ml, test), or a phantom of its shape.
+    """The MRI ``brain1`` (25 slices, 16 ml outlined, train) or ``brain2`` (23 slices, 1.8 ml, test), or a phantom of
+    its shape.
 
-    Give its name or its part. Raises ``DataMissing`` if the files have not been fetched and ``allow_phantom`` is false. Read once and kept:
-    do not write into the values.
+    Give its name or its part. Raises ``DataMissing`` if the files have not been fetched and ``allow_phantom`` is
+    false. Read once and kept: do not write into the values.
     """
     _check.one_of("name", name, [None, *PLANS])
     _check.one_of("split", split, [None, *SPLIT])
     chosen = SPLIT[split] if split else name
     if chosen is None or name not in (None, chosen):
-        raise _check.refuse("the name of a scan or its part", f"name={name!r} and split={split!r}", "brain1 is train, brain2 is test")
+        raise _check.refuse(
+            "the name of a scan or its part", f"name={name!r} and split={split!r}", "brain1 is train, brain2 is test"
+        )
     return fetch.real_or(
         partial(_phantom, chosen),
         lambda: _real(fetch.path(f"{chosen}_image"), fetch.path(f"{chosen}_label")),
@@ -91,7 +102,9 @@ def _phantom(name: Name, note: str) -> Mri:
     affine[:3, 3] = plan.corner
     mm = template.places(affine, (plan.slices, 256, 256))
     signal = np.tensordot([float(SIGNAL[t]) for t in template.TISSUES], head.tissues, 1).astype(np.float32)
-    signal = ndimage.gaussian_filter(signal, (SPACING_MM[0] / template.STEP / 2.4, 0.3, 0.3))  # a slice is a mean over its thickness
+    signal = ndimage.gaussian_filter(
+        signal, (SPACING_MM[0] / template.STEP / 2.4, 0.3, 0.3)
+    )  # a slice is a mean over its thickness
     back = np.linalg.inv(head.affine)
     index = (back[:3, :3] @ mm.reshape(3, -1) + back[:3, 3:]).reshape(mm.shape)
     image = ndimage.map_coordinates(signal, index, order=1, mode="nearest")
@@ -112,13 +125,18 @@ def _tumour(image: Float[np.ndarray, "D H W"], mm: template.Mm, plan: Plan) -> n
 
 
 def normalised(scan: Scan, *, low: float = 1.0, high: float = 99.5) -> Scan:
-    """The scan scaled so that two percentiles of all its voxels become 0 and 1, and cut there: scanners do not share a unit.
+    """The scan scaled so that two percentiles of all its voxels become 0 and 1, and cut there: scanners do not share
+    a unit.
 
     Raises ``ValueError`` if the two percentiles are the same value.
     """
     values = scan.values.double().numpy()
     dark, bright = np.percentile(values, [low, high])
     if not bright > dark:
-        raise _check.refuse(f"a scan whose percentiles {low:g} and {high:g} differ", f"{dark:g} for both", "widen them or look at the scan")
+        raise _check.refuse(
+            f"a scan whose percentiles {low:g} and {high:g} differ",
+            f"{dark:g} for both",
+            "widen them or look at the scan",
+        )
     scaled = ((values - dark) / (bright - dark)).clip(0, 1).astype(np.float32)
     return replace(scan, values=torch.from_numpy(scaled), unit="")

@@ -1,7 +1,9 @@
-"""PET of brain tumours, simulated: the template's tissues, deformed into a new person, lesions implanted, seen by a simple scanner.
+"""PET of brain tumours, simulated: the template's tissues, deformed into a new person, lesions implanted, seen by a
+simple scanner.
 
-The sizes are those of Blanc-Durand et al., Automatic lesion detection and segmentation of 18F-FET PET in gliomas: a full 3D U-Net
-convolutional neural network study, PLoS ONE 13(4), 2018: 37 volumes train, 11 test, each 64 × 64 × 40. Theirs are patients; ours are not.
+The sizes are those of Blanc-Durand et al., Automatic lesion detection and segmentation of 18F-FET PET in gliomas: a
+full 3D U-Net convolutional neural network study, PLoS ONE 13(4), 2018: 37 volumes train, 11 test, each 64 × 64 × 40.
+Theirs are patients; ours are not.
 """
 
 import math
@@ -27,7 +29,8 @@ COUNTS: dict[Part, int] = {"train": 37, "test": 11}
 PSF_MM = 5.5  # full width at half maximum
 FILTER_MM = 5.0  # of the smoothing after reconstruction
 NUMBER = (0.1, 0.45, 0.3, 0.15)  # chance of 0, 1, 2, 3 lesions
-# SUV of each tissue in the mean person, in the order of TISSUES; the lesions' ratio to grey matter from and to; counts per voxel and SUV
+# SUV of each tissue in the mean person, in the order of TISSUES; the lesions' ratio to grey matter from and to; counts
+# per voxel and SUV
 UPTAKE: dict[Tracer, dict[str, float]] = {
     "FDG": {"grey": 8.0, "white": 2.0, "fluid": 0.5, "deep": 1.5, "vessel": 1.5, "bone": 0.6, "scalp": 0.9},
     "FET": {"grey": 1.0, "white": 0.8, "fluid": 0.5, "deep": 0.1, "vessel": 2.2, "bone": 0.8, "scalp": 1.2},
@@ -36,14 +39,22 @@ RATIO: dict[Tracer, tuple[float, float]] = {"FDG": (1.0, 2.0), "FET": (1.5, 3.5)
 SENSITIVITY: dict[Tracer, float] = {"FDG": 10.0, "FET": 50.0}
 
 
-def pet(*, split: Part = "train", tracer: Tracer = "FDG", seed: int = 0, count: int | None = None, allow_phantom: bool = True) -> PetSet:
+def pet(
+    *,
+    split: Part = "train",
+    tracer: Tracer = "FDG",
+    seed: int = 0,
+    count: int | None = None,
+    allow_phantom: bool = True,
+) -> PetSet:
     """Simulated PET of ``count`` people (37 to train, 11 to test) with none to three lesions each.
 
-    A person is made from ``(seed, split, index)`` alone: none is in both parts, more people change no earlier one, and both tracers
-    see the same people and lesions. ``"FET"``: a flat background, lesions at 1.5 to 3.5 times the grey matter, veins and scalp bright
-    too. ``"FDG"``: grey matter at four times the white, lesions at 1 to 2 times the grey, so that some hide beside the cortex; none
-    takes up less than its surroundings. With ``COURSEKIT_PET`` set, the real volumes of that folder, see :func:`.folder.pet`; ``tracer``
-    is then your word for them. Raises ``DataMissing`` if the template has not been fetched and ``allow_phantom`` is false.
+    A person is made from ``(seed, split, index)`` alone: none is in both parts, more people change no earlier one,
+    and both tracers see the same people and lesions. ``"FET"``: a flat background, lesions at 1.5 to 3.5 times the
+    grey matter, veins and scalp bright too. ``"FDG"``: grey matter at four times the white, lesions at 1 to 2 times
+    the grey, so that some hide beside the cortex; none takes up less than its surroundings. With ``COURSEKIT_PET``
+    set, the real volumes of that folder, see :func:`.folder.pet`; ``tracer`` is then your word for them. Raises
+    ``DataMissing`` if the template has not been fetched and ``allow_phantom`` is false.
     """
     _check.one_of("split", split, list(COUNTS))
     _check.one_of("tracer", tracer, list(UPTAKE))
@@ -65,7 +76,9 @@ def _numpy(*names: int | str) -> np.random.Generator:
     return np.random.default_rng(stream("pet", *names).initial_seed())
 
 
-def _volume(ground: Template, split: Part, tracer: Tracer, seed: int, index: int) -> tuple[np.ndarray, np.ndarray, tuple[Lesion, ...]]:
+def _volume(
+    ground: Template, split: Part, tracer: Tracer, seed: int, index: int
+) -> tuple[np.ndarray, np.ndarray, tuple[Lesion, ...]]:
     """Image, labels and lesions of one person."""
     person, dose = _numpy(seed, split, index), _numpy(seed, split, index, tracer)
     suv = {tissue: value * math.exp(0.05 * dose.standard_normal()) for tissue, value in UPTAKE[tracer].items()}
@@ -85,13 +98,17 @@ def _record(blob: Blob, uptake: float) -> Lesion:
     return Lesion((x, y, z), blob.volume_ml(VOXEL_MM), uptake)
 
 
-def _deformed(maps: Float[np.ndarray, "C D H W"], affine: Affine, rng: np.random.Generator) -> Float[np.ndarray, "C D2 H2 W2"]:
+def _deformed(
+    maps: Float[np.ndarray, "C D H W"], affine: Affine, rng: np.random.Generator
+) -> Float[np.ndarray, "C D2 H2 W2"]:
     """The template's maps in the shape of a new person, at half the image's voxels.
 
-    Scaled by up to about a tenth, tilted by a few degrees, moved by a few mm, bent smoothly by about 2.5 mm. What the template does not
-    show below its last plane is that plane again.
+    Scaled by up to about a tenth, tilted by a few degrees, moved by a few mm, bent smoothly by about 2.5 mm. What the
+    template does not show below its last plane is that plane again.
     """
-    shape = np.linalg.inv(lesions.rotation(rng.normal(0, [0.05, 0.02, 0.02])) @ np.diag(rng.normal(1, 0.035, 3))).astype(np.float32)
+    shape = np.linalg.inv(
+        lesions.rotation(rng.normal(0, [0.05, 0.02, 0.02])) @ np.diag(rng.normal(1, 0.035, 3))
+    ).astype(np.float32)
     bent = np.float32(2.5) * np.stack([_smooth(rng) for _ in range(3)]).reshape(3, -1)
     source = shape @ (_places() - rng.normal(0, 2, (3, 1)).astype(np.float32)) + bent
     back = np.linalg.inv(affine).astype(np.float32)
@@ -110,7 +127,9 @@ def _places() -> Float[np.ndarray, "3 voxels"]:
 def _smooth(rng: np.random.Generator) -> Float[np.ndarray, "D2 H2 W2"]:
     """A smooth random field of about unit size at half the image's voxels, its bumps some 5 cm wide."""
     coarse = ndimage.zoom(rng.standard_normal((5, 8, 8)), 4, order=3, grid_mode=True, mode="nearest")
-    field = F.interpolate(torch.from_numpy(coarse.astype(np.float32))[None, None], scale_factor=4, mode="trilinear")[0, 0]
+    field = F.interpolate(torch.from_numpy(coarse.astype(np.float32))[None, None], scale_factor=4, mode="trilinear")[
+        0, 0
+    ]
     fine: np.ndarray = field.numpy()
     return fine
 
@@ -122,7 +141,9 @@ def _gain(shape: tuple[int, ...], rng: np.random.Generator) -> Float[np.ndarray,
     return gain
 
 
-def implanted(activity: Float[np.ndarray, "D2 H2 W2"], blobs: list[Blob], uptakes: list[float]) -> Float[np.ndarray, "D2 H2 W2"]:
+def implanted(
+    activity: Float[np.ndarray, "D2 H2 W2"], blobs: list[Blob], uptakes: list[float]
+) -> Float[np.ndarray, "D2 H2 W2"]:
     """The activity with each blob's uptake in place of what was there, by the share of the voxel that it fills."""
     out = activity.copy()
     for blob, uptake in zip(blobs, uptakes):
@@ -133,17 +154,22 @@ def implanted(activity: Float[np.ndarray, "D2 H2 W2"], blobs: list[Blob], uptake
 
 
 def blurred(activity: Float[np.ndarray, "D H W"], fwhm_mm: float, voxel_mm: float) -> Float[np.ndarray, "D H W"]:
-    """Gaussian of a full width at half maximum: what the scanner spreads, no more and no less, except across the edge of the image."""
+    """Gaussian of a full width at half maximum: what the scanner spreads, no more and no less, except across the edge
+    of the image.
+    """
     sigma = fwhm_mm / voxel_mm / math.sqrt(8 * math.log(2))
     spread: np.ndarray = ndimage.gaussian_filter(activity, sigma, mode="constant")
     return spread
 
 
-def scanned(activity: Float[np.ndarray, "D2 H2 W2"], *, sensitivity: float, rng: np.random.Generator) -> Float[np.ndarray, "D H W"]:
+def scanned(
+    activity: Float[np.ndarray, "D2 H2 W2"], *, sensitivity: float, rng: np.random.Generator
+) -> Float[np.ndarray, "D H W"]:
     """What a simple scanner makes of the activity, in the same unit: spread, binned, counted, smoothed.
 
-    The Gaussian spread of 5.5 mm stands for positron range and detectors, ``sensitivity`` counts in a voxel per SUV for dose and time, and
-    the Gaussian of 5 mm for the filter after reconstruction; together 7.4 mm. Counts are Poisson in the image, not in the projections.
+    The Gaussian spread of 5.5 mm stands for positron range and detectors, ``sensitivity`` counts in a voxel per SUV
+    for dose and time, and the Gaussian of 5 mm for the filter after reconstruction; together 7.4 mm. Counts are
+    Poisson in the image, not in the projections.
     """
     true = template.block_mean(blurred(activity, PSF_MM, VOXEL_MM / 2), 2)
     counts = rng.poisson(true.clip(0) * sensitivity).astype(np.float32)

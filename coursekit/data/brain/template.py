@@ -1,8 +1,10 @@
-"""The ground that simulated brains grow on: where grey matter, white matter, fluid, vessels, bone and scalp lie, at 2 mm.
+"""The ground that simulated brains grow on: where grey matter, white matter, fluid, vessels, bone and scalp lie, at 2
+mm.
 
-Grey and white matter and the outline are those of the ICBM 152 population template of 2009, an average of many healthy brains (Fonov
-et al., Unbiased average age-appropriate atlases for pediatric studies, NeuroImage 54(1), 2011). Its file shows the brain alone, so the
-shells around it are drawn here by their distance to the brain. Without the files a head of ellipsoids stands in.
+Grey and white matter and the outline are those of the ICBM 152 population template of 2009, an average of many
+healthy brains (Fonov et al., Unbiased average age-appropriate atlases for pediatric studies, NeuroImage 54(1), 2011).
+Its file shows the brain alone, so the shells around it are drawn here by their distance to the brain. Without the
+files a head of ellipsoids stands in.
 """
 
 from dataclasses import dataclass
@@ -25,8 +27,8 @@ Mm = Float[np.ndarray, "3 D H W"]  # RAS+ of every voxel
 
 @dataclass(frozen=True, eq=False)
 class Template:
-    """``tissues`` (7, D, H, W) float32, the share of each voxel that each of ``TISSUES`` fills, axes SPL; ``affine`` from
-    ``(d, h, w, 1)`` to RAS+ mm; ``source`` "real" or "phantom"."""
+    """``tissues`` (7, D, H, W) float32, the share of each voxel that each of ``TISSUES`` fills, axes SPL; ``affine``
+    from ``(d, h, w, 1)`` to RAS+ mm; ``source`` "real" or "phantom"."""
 
     tissues: Float[np.ndarray, "7 D H W"]
     affine: Affine
@@ -35,7 +37,8 @@ class Template:
 
 
 def load(*, allow_phantom: bool = True) -> Template:
-    """The template's tissues, or those of a head of ellipsoids in the same voxels. Read once and kept: do not write into them.
+    """The template's tissues, or those of a head of ellipsoids in the same voxels. Read once and kept: do not write
+    into them.
 
     Raises ``DataMissing`` if the files have not been fetched and ``allow_phantom`` is false.
     """
@@ -86,7 +89,9 @@ def _tissues(grey: np.ndarray, white: np.ndarray, outline: np.ndarray, mm: Mm) -
 
 def _deep(mm: Mm) -> Float[np.ndarray, "D H W"]:
     """1 in the middle of the deep nuclei of both sides, falling off within a centimetre."""
-    bumps = [np.exp(-((np.abs(mm[0]) - x) ** 2 + (mm[1] - y) ** 2 + (mm[2] - z) ** 2) / (2 * 8**2)) for x, y, z in NUCLEI]
+    bumps = [
+        np.exp(-((np.abs(mm[0]) - x) ** 2 + (mm[1] - y) ** 2 + (mm[2] - z) ** 2) / (2 * 8**2)) for x, y, z in NUCLEI
+    ]
     highest: np.ndarray = np.maximum.reduce(bumps)
     return highest
 
@@ -102,7 +107,9 @@ def _sinuses(mm: Mm) -> np.ndarray:
 
 @lru_cache(maxsize=2)
 def phantom(note: str = "") -> Template:
-    """A head of ellipsoids in the template's voxels: folded cortex, a fissure, ventricles, deep nuclei, cerebellum, brainstem."""
+    """A head of ellipsoids in the template's voxels: folded cortex, a fissure, ventricles, deep nuclei, cerebellum,
+    brainstem.
+    """
     affine = np.array([[0, 0, -STEP, 97.5], [0, -STEP, 0, 97.5], [STEP, 0, 0, -71.5], [0, 0, 0, 1]])
     mm = places(affine, (95, 117, 99))
     grey, white, outline = _ellipsoids(mm)

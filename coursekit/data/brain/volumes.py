@@ -17,7 +17,8 @@ VOXEL_MM = 4.25
 
 
 class Lesion(NamedTuple):
-    """Where it lies (centre of mass, RAS+ mm), how large it is (on a grid four times finer than the image), its SUV before the scanner.
+    """Where it lies (centre of mass, RAS+ mm), how large it is (on a grid four times finer than the image), its SUV
+    before the scanner.
 
     Of a real lesion: as outlined in the file, and the mean of the image in the outline.
     """
@@ -37,10 +38,10 @@ class PetItem(NamedTuple):
 class PetSet:
     """Volumes with their lesions; item i is a ``PetItem``.
 
-    ``images`` (N, 1, 40, 64, 64) float32 in SUV, ``masks`` (N, 1, 40, 64, 64) bool, ``labels`` (N, 40, 64, 64) int64, 0 background,
-    1 … n the lesions in the order of ``lesions[i]``; axes SPL, voxels of 4.25 mm; ``affines`` (N, 4, 4) from ``(d, h, w, 1)`` to RAS+ mm,
-    all alike unless real; ``source`` "simulated", "phantom" or "real": show it in the title of a figure; ``note`` says what to run for
-    the real template, or which folder is shown.
+    ``images`` (N, 1, 40, 64, 64) float32 in SUV, ``masks`` (N, 1, 40, 64, 64) bool, ``labels`` (N, 40, 64, 64) int64,
+    0 background, 1 … n the lesions in the order of ``lesions[i]``; axes SPL, voxels of 4.25 mm; ``affines`` (N, 4, 4)
+    from ``(d, h, w, 1)`` to RAS+ mm, all alike unless real; ``source`` "simulated", "phantom" or "real": show it in
+    the title of a figure; ``note`` says what to run for the real template, or which folder is shown.
     """
 
     images: Float[Tensor, "N 1 D H W"]

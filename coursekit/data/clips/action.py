@@ -1,15 +1,16 @@
 """Clips whose class lies in the motion alone: a textured object moves over a textured ground, and no frame says how.
 
-What a frame shows of the object is four numbers, each on a circle: its place down and across (what leaves on one side comes back on
-the other), its turn, and its size (after the largest comes the smallest). All four are drawn evenly for the middle of the clip,
-whatever the class; the class says which one runs on, and in which sense. Hence
+What a frame shows of the object is four numbers, each on a circle: its place down and across (what leaves on one side
+comes back on the other), its turn, and its size (after the largest comes the smallest). All four are drawn evenly for
+the middle of the clip, whatever the class; the class says which one runs on, and in which sense. Hence
 
-- every frame, the first and the last too, has the same distribution in all classes: a network that sees one frame can only guess;
-- a clip of a class, played backwards, is a clip of its twin (left and right, grow and shrink …), picture by picture: a network
+- every frame, the first and the last too, has the same distribution in all classes: a network that sees one frame can
+only guess; - a clip of a class, played backwards, is a clip of its twin (left and right, grow and shrink …), picture
+by picture: a network
   that sees all frames without their order cannot tell twins, and is right at most half the time.
 
-It needs the circles: if an object only grew, the last frame would show a larger one than the first. So in two fifths of the clips
-of ``grow`` the object springs back to its smallest once.
+It needs the circles: if an object only grew, the last frame would show a larger one than the first. So in two fifths
+of the clips of ``grow`` the object springs back to its smallest once.
 """
 
 import math
@@ -33,7 +34,8 @@ from ..seeds import Part, stream
 from .stills import textures
 
 PLACE_Y, PLACE_X, TURN, SIZE = range(4)
-# class -> which of the four numbers runs on, and in which sense; down, right and, on the screen, clockwise are up the circle
+# class -> which of the four numbers runs on, and in which sense; down, right and, on the screen, clockwise are up the
+# circle
 MOTIONS = {
     "left": (PLACE_X, -1.0),
     "right": (PLACE_X, 1.0),
@@ -61,7 +63,9 @@ class Action(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """What one clip is rendered from; stacked along a first axis N for many. Lengths in sides of the frame, circles from 0 to 1."""
+    """What one clip is rendered from; stacked along a first axis N for many. Lengths in sides of the frame, circles
+    from 0 to 1.
+    """
 
     motion: Tensor  # (4,): 1 or −1 for the number that runs on, else 0
     middle: Tensor  # (4,): place down, place across, turn, size, in the middle of the clip
@@ -74,9 +78,11 @@ class Scene(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ActionSet(Dataset[Action]):
-    """``set[i]`` is an :class:`Action`. ``clips`` (N, C, T, H, W), or videos decoded when asked for; ``labels`` (N,) into ``names``.
+    """``set[i]`` is an :class:`Action`. ``clips`` (N, C, T, H, W), or videos decoded when asked for; ``labels`` (N,)
+    into ``names``.
 
-    ``source`` "phantom of real textures" or "real"; ``fps`` None: rendered clips have none, the films of a folder may differ.
+    ``source`` "phantom of real textures" or "real"; ``fps`` None: rendered clips have none, the films of a folder may
+    differ.
     """
 
     clips: Tensor | Clips
@@ -105,19 +111,23 @@ def actions(
     gray: bool = True,
     seed: int = 0,
 ) -> ActionSet:
-    """``count`` clips (1 or 3, frames, size, size), their classes in turn: clip i is of class i mod the number of classes.
+    """``count`` clips (1 or 3, frames, size, size), their classes in turn: clip i is of class i mod the number of
+    classes.
 
-    ``classes`` are names out of ``MOTIONS``, all eight unless told; ``count`` is 512 unless told. Textures of train and test are cut
-    from different photographs; each clip is drawn from a stream of its own by seed, part and number, so it is the same in a longer set.
-    With ``COURSEKIT_VIDEOS`` naming a folder of class-named folders the clips are real: there ``classes`` are folders, all unless told,
-    and ``count`` is the most to take, all unless told (``readers.videos``).
+    ``classes`` are names out of ``MOTIONS``, all eight unless told; ``count`` is 512 unless told. Textures of train
+    and test are cut from different photographs; each clip is drawn from a stream of its own by seed, part and number,
+    so it is the same in a longer set. With ``COURSEKIT_VIDEOS`` naming a folder of class-named folders the clips are
+    real: there ``classes`` are folders, all unless told, and ``count`` is the most to take, all unless told
+    (``readers.videos``).
     """
     _check.one_of("split", split, [None, "train", "test"])
     _check.positive("frames, size", (frames, size))
     _check.positive("count", 1 if count is None else count, zero=True)
     root = readers.folder("COURSEKIT_VIDEOS")
     if root is not None:
-        found = videos.read(root, split=split, classes=classes, count=count, frames=frames, size=size, gray=gray, seed=seed)
+        found = videos.read(
+            root, split=split, classes=classes, count=count, frames=frames, size=size, gray=gray, seed=seed
+        )
         note = f"videos of {root.name}, split by film; appearance may tell the class"
         return ActionSet(found.clips, found.labels, found.names, split, "real", note)
     names = tuple(MOTIONS if classes is None else classes)
@@ -125,7 +135,14 @@ def actions(
     clips = [render(_stacked(drawn[k : k + CHUNK]), frames=frames, size=size) for k in range(0, len(drawn), CHUNK)]
     empty = torch.zeros(0, 1 if gray else 3, frames, size, size)
     labels = torch.arange(len(drawn)) % len(names)
-    return ActionSet(torch.cat(clips or [empty]), labels, names, split, "phantom of real textures", "set COURSEKIT_VIDEOS for real films")
+    return ActionSet(
+        torch.cat(clips or [empty]),
+        labels,
+        names,
+        split,
+        "phantom of real textures",
+        "set COURSEKIT_VIDEOS for real films",
+    )
 
 
 def _drawn(names: tuple[str, ...], split: Part | None, count: int, size: int, gray: bool, seed: int) -> list[Scene]:
@@ -135,7 +152,10 @@ def _drawn(names: tuple[str, ...], split: Part | None, count: int, size: int, gr
     if not 16 <= size <= 160:
         raise _check.refuse("a size of 16 to 160", size, "resize the clips for more")
     pictures = textures(split, gray) if split else textures("train", gray) + textures("test", gray)
-    return [scene(names[i % len(names)], pictures, size=size, generator=stream(seed, "actions", split or "all", i)) for i in range(count)]
+    return [
+        scene(names[i % len(names)], pictures, size=size, generator=stream(seed, "actions", split or "all", i))
+        for i in range(count)
+    ]
 
 
 def scene(name: str, pictures: Sequence[Float[Tensor, "C _ _"]], *, size: int, generator: Generator) -> Scene:
@@ -157,7 +177,8 @@ def scene(name: str, pictures: Sequence[Float[Tensor, "C _ _"]], *, size: int, g
 
 
 def _patch(pictures: Sequence[Tensor], side: int, level: float, generator: Generator) -> Tensor:
-    """A square of one picture, the one of three tried that varies most, with its mean at ``level`` and a standard deviation of 0.15.
+    """A square of one picture, the one of three tried that varies most, with its mean at ``level`` and a standard
+    deviation of 0.15.
 
     A square that hardly varies is amplified no more than threefold.
     """
@@ -175,7 +196,9 @@ def _stacked(scenes: Sequence[Scene]) -> Scene:
 
 
 def render(scenes: Scene, *, frames: int, size: int) -> Float[Tensor, "N C T H W"]:
-    """The clips of stacked scenes. Time runs from −1/2 to 1/2 of the clip, so the twin's clip is this one backwards, bit by bit."""
+    """The clips of stacked scenes. Time runs from −1/2 to 1/2 of the clip, so the twin's clip is this one backwards,
+    bit by bit.
+    """
     time = (torch.arange(frames) - (frames - 1) / 2) / frames  # (T,)
     state = scenes.middle[:, None] + (scenes.motion * scenes.run[:, None])[:, None] * time[:, None]  # (N, T, 4)
     pixels = grid((size, size))  # (2, H, W)
@@ -195,7 +218,10 @@ def _on_object(scenes: Scene, pixels: Tensor, state: Tensor, size: int) -> tuple
     centre = (state[..., :2] * size).movedim(-1, 1)[..., None, None]  # (N, 2, T, 1, 1)
     away = torch.remainder(pixels[None, :, None] - centre + size / 2, size) - size / 2  # from the nearest of its images
     radius, cos, sin = _pose(state, size)  # (N, T, 1, 1)
-    y, x = (cos * away[:, 0] - sin * away[:, 1]) / radius, (sin * away[:, 0] + cos * away[:, 1]) / radius  # in radii, turned back
+    y, x = (
+        (cos * away[:, 0] - sin * away[:, 1]) / radius,
+        (sin * away[:, 0] + cos * away[:, 1]) / radius,
+    )  # in radii, turned back
     far = (y * y + x * x).sqrt()  # (N, T, H, W)
     rim = _outline(scenes.outline, y / far.clamp(min=1e-6), x / far.clamp(min=1e-6))
     cover = ((rim - far) * radius + 0.5).clamp(0, 1)  # the rim fades within a pixel
@@ -204,7 +230,9 @@ def _on_object(scenes: Scene, pixels: Tensor, state: Tensor, size: int) -> tuple
 
 
 def _pose(state: Tensor, size: int) -> list[Tensor]:
-    """Radius in pixels, cosine and sine of the turn; in double precision, as a float's last bit depends on how many go at once."""
+    """Radius in pixels, cosine and sine of the turn; in double precision, as a float's last bit depends on how many go
+    at once.
+    """
     small, large = RADIUS
     turn, grown = 2 * math.pi * state[..., TURN].double(), torch.remainder(state[..., SIZE], 1).double()
     radius = size * small * torch.exp(grown * math.log(large / small))
@@ -212,7 +240,9 @@ def _pose(state: Tensor, size: int) -> list[Tensor]:
 
 
 def _outline(outline: Tensor, sin: Tensor, cos: Tensor) -> Tensor:
-    """The radius of the object in each direction, 1 on average: (N, T, H, W). Cosine and sine of k angles come by multiplying."""
+    """The radius of the object in each direction, 1 on average: (N, T, H, W). Cosine and sine of k angles come by
+    multiplying.
+    """
     rim, c, s = torch.ones_like(cos), cos, sin
     for k in range(outline.shape[-1]):
         c, s = c * cos - s * sin, s * cos + c * sin

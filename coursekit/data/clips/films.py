@@ -27,7 +27,8 @@ CUTS = {"street": (30, 76, 137, 187, 242), "talking_head": (), "timelapse": ()} 
 class Video:
     """``clip`` (C, T, H, W) float32 in [0, 1]; ``fps`` frames a second, None where the file does not state it.
 
-    ``cuts`` are the frames at which another shot begins: no flow leads there from the frame before. ``source`` is "real" or "phantom".
+    ``cuts`` are the frames at which another shot begins: no flow leads there from the frame before. ``source`` is
+    "real" or "phantom".
     """
 
     clip: Clip
@@ -38,13 +39,16 @@ class Video:
     cuts: tuple[int, ...] = ()
 
 
-def video(name: Name, *, gray: bool = True, size: int | None = None, frames: int | None = None, allow_phantom: bool = True) -> Video:
+def video(
+    name: Name, *, gray: bool = True, size: int | None = None, frames: int | None = None, allow_phantom: bool = True
+) -> Video:
     """One of the real videos, or a phantom of the same shape if it has not been fetched.
 
-    ``"street"`` 250 frames of 272 × 640, 25 a second, six shots from a hand-held camera; ``"talking_head"`` 120 of 144 × 176, 29.97 a
-    second; ``"timelapse"`` 30 of 511 × 511, living cells in grey, its interval not stated. ``gray=False`` gives three channels (equal ones
-    for the cells). ``size`` brings the shorter side to so many pixels; ``frames`` keeps the first so many. Raises ``DataMissing``
-    if the file has not been fetched and ``allow_phantom`` is false, ``ValueError`` for more frames than there are.
+    ``"street"`` 250 frames of 272 × 640, 25 a second, six shots from a hand-held camera; ``"talking_head"`` 120 of
+    144 × 176, 29.97 a second; ``"timelapse"`` 30 of 511 × 511, living cells in grey, its interval not stated.
+    ``gray=False`` gives three channels (equal ones for the cells). ``size`` brings the shorter side to so many
+    pixels; ``frames`` keeps the first so many. Raises ``DataMissing`` if the file has not been fetched and
+    ``allow_phantom`` is false, ``ValueError`` for more frames than there are.
     """
     count = _frames(name, frames)
     _check.positive("size", [] if size is None else size)
@@ -87,7 +91,8 @@ def _kept(name: Name, index: int, path: Path | None) -> Picture:
     return (_real(name, wanted).frames if path else _phantom(name, wanted))[0]
 
 
-# --- stand-ins -----------------------------------------------------------------------------------------------------------
+# --- stand-ins
+# -----------------------------------------------------------------------------------------------------------
 
 
 def _phantom(name: Name, wanted: range) -> list[Picture]:
@@ -119,14 +124,18 @@ def _cells(wanted: range) -> list[Picture]:
 
 
 def _large(stamp: phantoms.Stamp) -> torch.Tensor:
-    return F.interpolate(stamp.light[None, None] / stamp.light.max(), scale_factor=2.0, mode="bilinear", align_corners=False)[0, 0]
+    return F.interpolate(
+        stamp.light[None, None] / stamp.light.max(), scale_factor=2.0, mode="bilinear", align_corners=False
+    )[0, 0]
 
 
 def _laid(lights: list[torch.Tensor], places: torch.Tensor, size: tuple[int, int]) -> Picture:
     margin = 100  # a nucleus may lie across the edge
     canvas = torch.zeros(size[0] + 2 * margin, size[1] + 2 * margin)
     for light, (y, x) in zip(lights, places.tolist()):
-        top, left = (max(0, min(p + margin - n // 2, total - n)) for p, n, total in zip((y, x), light.shape, canvas.shape))
+        top, left = (
+            max(0, min(p + margin - n // 2, total - n)) for p, n, total in zip((y, x), light.shape, canvas.shape)
+        )
         canvas[top : top + light.shape[0], left : left + light.shape[1]] += light
     inner = canvas[margin:-margin, margin:-margin]
     return (4 + 400 * inner.clamp(0, 0.625)).round().clamp(0, 255).to(torch.uint8).numpy()

@@ -1,7 +1,7 @@
 """Two frames and the true motion between them: a real stereo pair, and real pictures moved by a known field.
 
-The direction is that of ``coursekit.ops.warp``: the flow leads from the first frame to the second, in pixels, channels (dy, dx), so
-``second(x + flow(x)) = first(x)`` and ``warp(second, flow)`` shows the first.
+The direction is that of ``coursekit.ops.warp``: the flow leads from the first frame to the second, in pixels,
+channels (dy, dx), so ``second(x + flow(x)) = first(x)`` and ``warp(second, flow)`` shows the first.
 """
 
 import math
@@ -49,10 +49,11 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class FramePair:
-    """``first`` and ``second`` (1, H, W) float32 in [0, 1]; ``flow`` (2, H, W) float32, (dy, dx) in pixels, from first to second.
+    """``first`` and ``second`` (1, H, W) float32 in [0, 1]; ``flow`` (2, H, W) float32, (dy, dx) in pixels, from
+    first to second.
 
-    ``valid`` (H, W): the truth is known and its end point is seen in the second frame; elsewhere the flow may be 0. ``kind`` of motion,
-    ``scene``, ``source`` "real" or "phantom" of the picture.
+    ``valid`` (H, W): the truth is known and its end point is seen in the second frame; elsewhere the flow may be 0.
+    ``kind`` of motion, ``scene``, ``source`` "real" or "phantom" of the picture.
     """
 
     first: Image
@@ -83,16 +84,18 @@ class PairSet(Dataset[Pair]):
         return self.frames[_check.index("a pair", index, len(self))].item
 
 
-# --- stereo --------------------------------------------------------------------------------------------------------------
+# --- stereo
+# --------------------------------------------------------------------------------------------------------------
 
 
 def stereo(*, gray: bool = True, shrink: int = 1) -> FramePair:
-    """The motorcycle of Middlebury 2014, left view first: what the second camera sees moved by, 7 to 60 pixels to the left.
+    """The motorcycle of Middlebury 2014, left view first: what the second camera sees moved by, 7 to 60 pixels to the
+    left.
 
-    500 × 741 pixels; ``shrink`` takes means of ``shrink`` × ``shrink`` pixels and divides the motion, and blocks across which the truth
-    jumps by a pixel of theirs become invalid. The truth also covers what one camera sees and the other does not, so that even the true flow
-    brings some wrong pixels (docs/data.md says how many). Source: Scharstein et al., High-resolution stereo datasets with
-    subpixel-accurate ground truth, GCPR 2014.
+    500 × 741 pixels; ``shrink`` takes means of ``shrink`` × ``shrink`` pixels and divides the motion, and blocks
+    across which the truth jumps by a pixel of theirs become invalid. The truth also covers what one camera sees and
+    the other does not, so that even the true flow brings some wrong pixels (docs/data.md says how many). Source:
+    Scharstein et al., High-resolution stereo datasets with subpixel-accurate ground truth, GCPR 2014.
     """
     _check.positive("shrink", shrink)
     first, second = (as_clip([still(f"motorcycle_{side}")], gray=gray)[:, 0] for side in ("left", "right"))
@@ -120,7 +123,8 @@ def _inside(flow: Float[Tensor, "2 H W"]) -> Bool[Tensor, "H W"]:
     return torch.stack([(e >= 0) & (e <= n - 1) for e, n in zip(ends, flow.shape[1:])]).all(0)
 
 
-# --- real pictures, known motion ---------------------------------------------------------------------------------------------
+# --- real pictures, known motion
+# ---------------------------------------------------------------------------------------------
 
 
 def warped(
@@ -136,12 +140,13 @@ def warped(
 ) -> FramePair:
     """A real picture read twice, at places and at moved places, so that the motion is known exactly.
 
-    ``kind``: ``"shift"``, ``"rotation"`` or ``"zoom"`` about the middle, ``"affine"``, or ``"smooth"`` (three slow waves an axis).
-    ``magnitude_px`` is the longest vector of the frame, at most an eighth of its shorter side so that nothing folds. Both frames are read
-    with a cubic spline from the blurred picture of about twice the resolution, through one and the same tilted camera: neither
-    is sharper than the other. ``noise`` is the standard deviation of what is added to both; ``brightness`` 0.1 makes the second a tenth
-    brighter; ``occlusion`` is the share of the second frame that a patch covers, and what vanishes behind it is not valid.
-    Raises ``ValueError`` for an unknown kind or scene, or a frame larger than the picture.
+    ``kind``: ``"shift"``, ``"rotation"`` or ``"zoom"`` about the middle, ``"affine"``, or ``"smooth"`` (three slow
+    waves an axis). ``magnitude_px`` is the longest vector of the frame, at most an eighth of its shorter side so that
+    nothing folds. Both frames are read with a cubic spline from the blurred picture of about twice the resolution,
+    through one and the same tilted camera: neither is sharper than the other. ``noise`` is the standard deviation of
+    what is added to both; ``brightness`` 0.1 makes the second a tenth brighter; ``occlusion`` is the share of the
+    second frame that a patch covers, and what vanishes behind it is not valid. Raises ``ValueError`` for an unknown
+    kind or scene, or a frame larger than the picture.
     """
     knobs = _Knobs(magnitude_px, (size, size) if isinstance(size, int) else size, noise, brightness, occlusion)
     return _made(kind, scene, knobs, stream(seed, "warped", kind, scene))
@@ -159,7 +164,8 @@ def pairs(
     occlusion: float = 0.0,
     seed: int = 0,
 ) -> PairSet:
-    """``count`` pairs as of :func:`warped`: the kinds in turn, then the scenes of the part, magnitudes drawn evenly from the range.
+    """``count`` pairs as of :func:`warped`: the kinds in turn, then the scenes of the part, magnitudes drawn evenly
+    from the range.
 
     The scenes of train and test have no picture in common. Pair i is the same whatever ``count`` is.
     """
@@ -205,7 +211,9 @@ def _door(kind: str, scene: str, knobs: _Knobs) -> None:
     _check.within("occlusion", torch.tensor(knobs.occlusion), 0, 0.5, "it is a share of the frame")
     _check.within("brightness", torch.tensor(knobs.brightness), -1, 1, "0.1 makes the second frame a tenth brighter")
     if knobs.magnitude_px > min(knobs.size) / 8:
-        raise _check.refuse(f"magnitude_px at most {min(knobs.size) / 8:g}", knobs.magnitude_px, "move less or take a larger size")
+        raise _check.refuse(
+            f"magnitude_px at most {min(knobs.size) / 8:g}", knobs.magnitude_px, "move less or take a larger size"
+        )
 
 
 def _picture(scene: str) -> tuple[Float64[np.ndarray, "H W"], str, str]:
@@ -221,22 +229,30 @@ def _film(scene: str) -> tuple[Picture, str, str]:
     return frame("street" if scene == "street" else "timelapse", FRAMES[scene])
 
 
-def exposed(picture: Float64[np.ndarray, "Y X"], flow: Points, *, generator: Generator) -> tuple[np.ndarray, np.ndarray]:
-    """``second(y) = picture(G y)`` and ``first(x) = picture(G (x + flow(x)))`` for one random camera G: the equation of flow, exactly.
+def exposed(
+    picture: Float64[np.ndarray, "Y X"], flow: Points, *, generator: Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """``second(y) = picture(G y)`` and ``first(x) = picture(G (x + flow(x)))`` for one random camera G: the equation
+    of flow, exactly.
 
-    G turns by up to a tenth of a radian, takes about two pixels of the picture to one of the frame and looks where, of eight places tried,
-    there is most to see. Raises ``ValueError`` if the picture is too small.
+    G turns by up to a tenth of a radian, takes about two pixels of the picture to one of the frame and looks where,
+    of eight places tried, there is most to see. Raises ``ValueError`` if the picture is too small.
     """
     size = flow.shape[1:]
     grid = np.indices(size).astype(np.float64)
     angle = uniform(-0.1, 0.1, generator=generator)
     half = [n / 2 + float(np.abs(flow).max()) + 1 for n in size]
-    tilted = [half[a] * math.cos(angle) + half[1 - a] * abs(math.sin(angle)) for a in (0, 1)]  # half the sides of the box around the frame
+    tilted = [
+        half[a] * math.cos(angle) + half[1 - a] * abs(math.sin(angle)) for a in (0, 1)
+    ]  # half the sides of the box around the frame
     fine = min(FINE, *((n - 3) / (2 * t) for n, t in zip(picture.shape, tilted)))
     if fine < 1:
         raise _check.refuse(f"frames that fit into the picture of {picture.shape}", tuple(size), "take a smaller size")
     blurred = ndimage.gaussian_filter(picture, 0.7 * fine)
-    middles = [[uniform(fine * t + 1, n - 2 - fine * t, generator=generator) for t, n in zip(tilted, picture.shape)] for _ in range(8)]
+    middles = [
+        [uniform(fine * t + 1, n - 2 - fine * t, generator=generator) for t, n in zip(tilted, picture.shape)]
+        for _ in range(8)
+    ]
     read = _reader(blurred)
     best = max(middles, key=lambda m: float(read(_seen(grid[:, ::4, ::4], size, m, fine, angle)).std()))
     return read(_seen(grid + flow, size, best, fine, angle)), read(_seen(grid, size, best, fine, angle))
@@ -269,7 +285,8 @@ def _covered(second: Tensor, flow: Tensor, share: float, generator: Generator) -
     return covered, valid & ~(hidden[0] & hidden[1])
 
 
-# --- fields --------------------------------------------------------------------------------------------------------------
+# --- fields
+# --------------------------------------------------------------------------------------------------------------
 
 
 def motion(kind: str, magnitude_px: float, size: tuple[int, int], *, generator: Generator) -> Points:

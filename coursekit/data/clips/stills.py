@@ -1,4 +1,6 @@
-"""Photographs that lie inside scikit-image, which is always installed: the texture of clips and pairs whose motion is known."""
+"""Photographs that lie inside scikit-image, which is always installed: the texture of clips and pairs whose motion is
+known.
+"""
 
 from functools import lru_cache
 from importlib import resources

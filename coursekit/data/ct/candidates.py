@@ -1,11 +1,12 @@
 """Nodule or vessel: the second stage of a nodule detector, which looks at each candidate and says what it is.
 
-The nodules have shapes that radiologists drew (LIDC-IDRI), set into a real CT; the vessels are that CT's own. What is of ``train`` comes
-from ``lung1`` and from the LIDC patients of the training part, what is of ``test`` from ``lung2`` and the others.
+The nodules have shapes that radiologists drew (LIDC-IDRI), set into a real CT; the vessels are that CT's own. What is
+of ``train`` comes from ``lung1`` and from the LIDC patients of the training part, what is of ``test`` from ``lung2``
+and the others.
 
-The network must not tell the classes by how they were made. So nodules are set in beside vessels, on the scan's own grid with its thick
-slices, and only then is a patch of either class read, shifted, turned and mirrored, all by the same lines and the same draws. What is left
-are the nodule's own shape, size and density.
+The network must not tell the classes by how they were made. So nodules are set in beside vessels, on the scan's own
+grid with its thick slices, and only then is a patch of either class read, shifted, turned and mirrored, all by the
+same lines and the same draws. What is left are the nodule's own shape, size and density.
 """
 
 from dataclasses import dataclass, field
@@ -41,9 +42,10 @@ class Candidate(NamedTuple):
 class Candidates:
     """Stacked patches, and a map-style data set of :class:`Candidate`.
 
-    ``patches`` (N, 1, D, H, W) int16 in HU with axes SPL before turning; ``labels`` (N,) 1 nodule, 0 vessel; ``diameter_mm`` (N,): of a
-    nodule the readers' longest diameter in a slice, of a vessel an estimate (``vessels``), NaN where unknown; ``patients`` whose shape
-    or vessel it is; ``scans`` which scan it lies in; ``world`` (N, 3) its place there, RAS+ mm. ``shown`` is the window of the items.
+    ``patches`` (N, 1, D, H, W) int16 in HU with axes SPL before turning; ``labels`` (N,) 1 nodule, 0 vessel;
+    ``diameter_mm`` (N,): of a nodule the readers' longest diameter in a slice, of a vessel an estimate (``vessels``),
+    NaN where unknown; ``patients`` whose shape or vessel it is; ``scans`` which scan it lies in; ``world`` (N, 3) its
+    place there, RAS+ mm. ``shown`` is the window of the items.
     """
 
     patches: Int16[Tensor, "N 1 D H W"]
@@ -84,14 +86,15 @@ def nodules(
 ) -> Candidates:
     """``count`` candidates of one part, half of them nodules, in random order.
 
-    Patches are cubes of ``size`` voxels of ``spacing_mm``, the candidate's centre within ``shift_mm`` of the middle along each axis.
-    ``hard`` takes the third of the vessels that are roundest in their slice. ``slice_mm`` averages over slices of that thickness
-    before the patch is read; the two CTs have slices of 5 mm to begin with, so 5 mm on top makes them thicker still. Nodules have
-    ``diameter_mm`` and at least three readers; where there are fewer nodules or vessels than asked for, some come more than once.
+    Patches are cubes of ``size`` voxels of ``spacing_mm``, the candidate's centre within ``shift_mm`` of the middle
+    along each axis. ``hard`` takes the third of the vessels that are roundest in their slice. ``slice_mm`` averages
+    over slices of that thickness before the patch is read; the two CTs have slices of 5 mm to begin with, so 5 mm on
+    top makes them thicker still. Nodules have ``diameter_mm`` and at least three readers; where there are fewer
+    nodules or vessels than asked for, some come more than once.
 
-    With ``COURSEKIT_LUNA16`` set, both classes come from its candidates list, split by ``seeds.part_of`` the series; ``hard`` and
-    ``diameter_mm`` then have no effect, as its false candidates are what a detector found. Raises ``DataMissing`` if ``allow_phantom``
-    is false and files are missing.
+    With ``COURSEKIT_LUNA16`` set, both classes come from its candidates list, split by ``seeds.part_of`` the series;
+    ``hard`` and ``diameter_mm`` then have no effect, as its false candidates are what a detector found. Raises
+    ``DataMissing`` if ``allow_phantom`` is false and files are missing.
     """
     _check.one_of("split", split, PARTS)
     _check.positive("count, size and spacing_mm", (count, size, spacing_mm))
@@ -107,15 +110,21 @@ def nodules(
     found = hardest(here.vessels) if hard else here.vessels
     turns = stream(seed, "candidates", split)
     rows = [drawn(len(pool), n, turns) for pool, n in ((shapes, count // 2), (found, count - count // 2))]
-    made = [_nodule(here, shapes[k], how, SPLIT[split], stream(seed, split, "nodule", i)) for i, k in enumerate(rows[0])]
-    made += [_vessel(here, found, k, how, SPLIT[split], stream(seed, split, "vessel", i)) for i, k in enumerate(rows[1])]
+    made = [
+        _nodule(here, shapes[k], how, SPLIT[split], stream(seed, split, "nodule", i)) for i, k in enumerate(rows[0])
+    ]
+    made += [
+        _vessel(here, found, k, how, SPLIT[split], stream(seed, split, "vessel", i)) for i, k in enumerate(rows[1])
+    ]
     phantom = [one for one in (here.ct, shapes) if one.source == "phantom"]
     source, note = ("phantom", phantom[0].note) if phantom else ("real", "LIDC-IDRI shapes in two real CTs")
     return _stacked(made, how, source, note, seed)
 
 
 def hardest(found: Vessels) -> Vessels:
-    """The third of the vessels with the roundest cross-section in their slice: what a two-dimensional look takes for a nodule."""
+    """The third of the vessels with the roundest cross-section in their slice: what a two-dimensional look takes for a
+    nodule.
+    """
     rows = np.argsort(-found.roundness, kind="stable")[: max(int(len(found.roundness) * HARD_SHARE), 1)]
     return found.take(np.sort(rows))
 
@@ -137,7 +146,8 @@ def _stacked(made: list[Made], how: Cut, source: str, note: str, seed: int) -> C
     )
 
 
-# --- one candidate -------------------------------------------------------------------------------------------------------
+# --- one candidate
+# -------------------------------------------------------------------------------------------------------
 
 
 def _vessel(here: ground.Ground, found: Vessels, row: int, how: Cut, scan: str, generator: Generator) -> Made:
@@ -157,8 +167,17 @@ def _nodule(here: ground.Ground, shape: Nodule, how: Cut, scan: str, generator: 
         part, box = ground.piece(here.ct.scan, index, reach)
         new = ground.grown(part, here.free[box], shape, index - [side.start for side in box], generator=generator)
         if new is not None:
-            return Made(read_patch(new.scan, world, how, generator=generator), True, shape.diameter_mm, shape.patient, scan, world)
-    raise _check.refuse(f"room for a nodule of {shape.diameter_mm:.0f} mm", "none found", "ask for smaller ones with diameter_mm")
+            return Made(
+                read_patch(new.scan, world, how, generator=generator),
+                True,
+                shape.diameter_mm,
+                shape.patient,
+                scan,
+                world,
+            )
+    raise _check.refuse(
+        f"room for a nodule of {shape.diameter_mm:.0f} mm", "none found", "ask for smaller ones with diameter_mm"
+    )
 
 
 def _beside(found: Vessels, radius_mm: float, generator: Generator) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""How a candidate's patch is cut, nodule or not: the same lines and the same draws for both, so that they carry no label."""
+"""How a candidate's patch is cut, nodule or not: the same lines and the same draws for both, so that they carry no
+label.
+"""
 
 from typing import NamedTuple
 
@@ -41,7 +43,9 @@ def drawn(pool: int, count: int, generator: Generator) -> list[int]:
 
 
 def read_patch(scan: Scan, world: np.ndarray, how: Cut, *, generator: Generator) -> np.ndarray:
-    """The patch of a candidate, shifted, turned by quarters in its slice and mirrored along each axis, all at random: (D, H, W) HU."""
+    """The patch of a candidate, shifted, turned by quarters in its slice and mirrored along each axis, all at random:
+    (D, H, W) HU.
+    """
     draw = torch.rand(8, generator=generator, dtype=torch.float64).numpy()
     middle = world + (2 * draw[:3] - 1) * how.shift_mm
     if how.slice_mm is None:
@@ -54,14 +58,20 @@ def read_patch(scan: Scan, world: np.ndarray, how: Cut, *, generator: Generator)
 
 
 def _thick(scan: Scan, middle: np.ndarray, how: Cut, slice_mm: float, phase: float) -> np.ndarray:
-    """The patch as slices of ``slice_mm`` would show it: averages over slices, then linear between them. ``phase`` in slices."""
+    """The patch as slices of ``slice_mm`` would show it: averages over slices, then linear between them. ``phase`` in
+    slices.
+    """
     fine = int(np.ceil(2 * slice_mm / how.spacing_mm))  # samples a slice
     slices = int(np.ceil(how.size * how.spacing_mm / slice_mm)) + 3
     centre = scan.index(middle[None])[0] + [phase * slice_mm / scan.spacing_mm[0], 0, 0]
     spacing = (slice_mm / fine, how.spacing_mm, how.spacing_mm)
-    read = patch(scan, centre, (slices * fine, how.size, how.size), spacing_mm=spacing, frame="index", outside="nearest")
+    read = patch(
+        scan, centre, (slices * fine, how.size, how.size), spacing_mm=spacing, frame="index", outside="nearest"
+    )
     planes = read.values.numpy().reshape(slices, fine, how.size, how.size).mean(1)
     zoom = how.spacing_mm / slice_mm
     first = (slices - 1) / 2 - phase - zoom * (how.size - 1) / 2
-    thick: np.ndarray = ndimage.affine_transform(planes, (zoom, 1, 1), (first, 0, 0), output_shape=(how.size,) * 3, order=1, mode="nearest")
+    thick: np.ndarray = ndimage.affine_transform(
+        planes, (zoom, 1, 1), (first, 0, 0), output_shape=(how.size,) * 3, order=1, mode="nearest"
+    )
     return thick

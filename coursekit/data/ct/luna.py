@@ -12,7 +12,8 @@ from .cut import Cut, Made, drawn, read_patch
 
 
 def candidates(folder: Path, split: Part, count: int, how: Cut, seed: int) -> list[Made]:
-    """``count`` proposals of the series of one part, half of them nodules, these first; the others come from the same series.
+    """``count`` proposals of the series of one part, half of them nodules, these first; the others come from the same
+    series.
 
     Each series that is needed is read once, one at a time.
     """
@@ -31,7 +32,11 @@ def candidates(folder: Path, split: Part, count: int, how: Cut, seed: int) -> li
 
 
 def _read(
-    chosen: list[luna16.Proposal], scans: dict[str, Path], sizes: dict[str, list[luna16.Annotation]], how: Cut, seed: int
+    chosen: list[luna16.Proposal],
+    scans: dict[str, Path],
+    sizes: dict[str, list[luna16.Annotation]],
+    how: Cut,
+    seed: int,
 ) -> list[Made]:
     by_series = defaultdict(list)
     for number, one in enumerate(chosen):

@@ -15,22 +15,28 @@ CLOSING_MM = 5.0  # vessels up to twice as wide are closed over where they leave
 AIRWAY_MM2 = 60.0, 600.0  # the cross-section of a trachea or a main bronchus
 WALL_MM = 2.5
 HOLE_MM2 = 500.0  # larger islands in a slice, such as the heart, stay outside
-PLANE = ndimage.generate_binary_structure(3, 1) * np.array([0, 1, 0], bool)[:, None, None]  # neighbours in the slice alone
+PLANE = (
+    ndimage.generate_binary_structure(3, 1) * np.array([0, 1, 0], bool)[:, None, None]
+)  # neighbours in the slice alone
 
 
 def lungs(scan: Scan) -> Bool[Tensor, "D H W"]:
-    """The lungs of a chest CT in HU, vessels and small nodules inside them included, trachea and large bronchi left out.
+    """The lungs of a chest CT in HU, vessels and small nodules inside them included, trachea and large bronchi left
+    out.
 
-    What is below -320 HU and not joined, in its slice, to the edge of the image; of that the largest pieces, at most two (the lungs often
-    touch and count as one; one ten times smaller than the largest is none, such as air in the stomach); less the airways, followed from
-    the highest slice down through smoothed values below -930 HU; islands up to 5 cm² filled and the rest closed by 5 mm in each slice.
-    A mass at the pleura stays outside. Axes as in ``scans.load`` (SPL). Raises ``ValueError`` if there is no such air.
+    What is below -320 HU and not joined, in its slice, to the edge of the image; of that the largest pieces, at most
+    two (the lungs often touch and count as one; one ten times smaller than the largest is none, such as air in the
+    stomach); less the airways, followed from the highest slice down through smoothed values below -930 HU; islands up
+    to 5 cm² filled and the rest closed by 5 mm in each slice. A mass at the pleura stays outside. Axes as in
+    ``scans.load`` (SPL). Raises ``ValueError`` if there is no such air.
     """
     values = scan.values.numpy()
     air = _inside(values < AIR)
     pieces = _largest(air, most=2)
     if not pieces.any():
-        raise _check.refuse("a chest with air in it, in HU", f"none below {AIR:g} within the body", "convert the values to HU first")
+        raise _check.refuse(
+            "a chest with air in it, in HU", f"none below {AIR:g} within the body", "convert the values to HU first"
+        )
     window = _window(pieces)
     found = np.zeros(values.shape, bool)
     found[window] = _closed(_without_airway(pieces[window], values[window], scan.spacing_mm), scan.spacing_mm)
@@ -64,7 +70,9 @@ def _window(mask: np.ndarray) -> tuple[slice, ...]:
 
 
 def _without_airway(pieces: np.ndarray, values: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
-    """Follow the darkest air of the highest slice downwards as long as it is a narrow tube, and take it out with its wall."""
+    """Follow the darkest air of the highest slice downwards as long as it is a narrow tube, and take it out with its
+    wall.
+    """
     smooth = ndimage.gaussian_filter(values, (0, 0.9 / spacing_mm[1], 0.9 / spacing_mm[2]))
     core, _ = ndimage.label(pieces & (smooth < AIRWAY), PLANE)
     area = np.bincount(core.ravel()) * spacing_mm[1] * spacing_mm[2]

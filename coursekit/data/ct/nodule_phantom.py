@@ -1,8 +1,8 @@
 """Invented nodules with invented readers: they stand in until the LIDC database is fetched.
 
-Ellipsoids with a few broad lobes and, the more suspicious they are, fine spicules. Larger and more spiculated ones are rated more
-malignant, each reader with an error of their own, and each draws a little wider or tighter than the next. The link between size,
-outline and rating is put in by hand, so nothing about medicine can be learned from them.
+Ellipsoids with a few broad lobes and, the more suspicious they are, fine spicules. Larger and more spiculated ones
+are rated more malignant, each reader with an error of their own, and each draws a little wider or tighter than the
+next. The link between size, outline and rating is put in by hand, so nothing about medicine can be learned from them.
 """
 
 from typing import NamedTuple
@@ -20,7 +20,9 @@ ANGLES = np.linspace(0, 2 * np.pi, 73)  # closed: the last is the first
 
 
 class Plan(NamedTuple):
-    """Half axes in mm (z, y, x), the amplitude of three broad waves and one fine one around the outline, and their phases."""
+    """Half axes in mm (z, y, x), the amplitude of three broad waves and one fine one around the outline, and their
+    phases.
+    """
 
     half: np.ndarray
     lobes: np.ndarray
@@ -30,7 +32,9 @@ class Plan(NamedTuple):
 
 def nodules() -> tuple[Nodule, ...]:
     """Always the same 400, two a patient, read by four each."""
-    return tuple(_nodule(f"phantom-{k:04d}", stream(2011, "nodule", k, j), j) for k in range(PATIENTS) for j in range(EACH))
+    return tuple(
+        _nodule(f"phantom-{k:04d}", stream(2011, "nodule", k, j), j) for k in range(PATIENTS) for j in range(EACH)
+    )
 
 
 def _nodule(patient: str, generator: Generator, place: int) -> Nodule:

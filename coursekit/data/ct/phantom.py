@@ -1,8 +1,8 @@
 """A chest made of ellipses and tubes, in the shape and spacing of the real CTs: it stands in until those are fetched.
 
-Body, two lungs, heart, spine, ribs, trachea, and in each lung a tree of vessels that taper as they branch; one ball or mass as the
-labelled tumour. What is where is known by construction. It leaves out bronchi, fissures, the aorta, breasts, the table, streaks,
-breathing and disease.
+Body, two lungs, heart, spine, ribs, trachea, and in each lung a tree of vessels that taper as they branch; one ball
+or mass as the labelled tumour. What is where is known by construction. It leaves out bronchi, fissures, the aorta,
+breasts, the table, streaks, breathing and disease.
 """
 
 import math
@@ -20,7 +20,9 @@ TIP_MM = 0.9  # the radius of the thinnest vessels
 
 
 class Plan(NamedTuple):
-    """What the phantom of a name is like: sizes in mm, the tumour's centre as a share of the body's half axes from its middle."""
+    """What the phantom of a name is like: sizes in mm, the tumour's centre as a share of the body's half axes from its
+    middle.
+    """
 
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
@@ -72,7 +74,9 @@ def _body(grid: list[np.ndarray], half: np.ndarray) -> tuple[np.ndarray, np.ndar
     middle = np.array([0, 0.05 * high, 0])
     values[_ellipsoid(grid, middle, (endless, 0.74 * high, 0.97 * wide))] = FAT
     values[_ellipsoid(grid, middle, (endless, 0.66 * high, 0.88 * wide))] = MUSCLE
-    wall = _ellipsoid(grid, middle, (endless, 0.63 * high, 0.84 * wide)) & ~_ellipsoid(grid, middle, (endless, 0.59 * high, 0.8 * wide))
+    wall = _ellipsoid(grid, middle, (endless, 0.63 * high, 0.84 * wide)) & ~_ellipsoid(
+        grid, middle, (endless, 0.59 * high, 0.8 * wide)
+    )
     slant = (grid[0][:, None, None] + 0.35 * grid[1][:, None]) % 25.0 < 9.0  # ribs fall towards the front
     values[wall & slant] = BONE
     lungs = _lung(grid, half, -1) | _lung(grid, half, 1)
@@ -86,15 +90,20 @@ def _body(grid: list[np.ndarray], half: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def _lung(grid: list[np.ndarray], half: np.ndarray, side: int) -> np.ndarray:
     depth, high, wide = half
-    lung = _ellipsoid(grid, np.array([-0.35 * depth, 0.06 * high, side * 0.44 * wide]), (1.15 * depth, 0.56 * high, 0.35 * wide))
-    lung &= ~_ellipsoid(grid, np.array([-0.3 * depth, -0.15 * high, 0.16 * wide]), (0.6 * depth, 0.3 * high, 0.32 * wide))  # heart
+    lung = _ellipsoid(
+        grid, np.array([-0.35 * depth, 0.06 * high, side * 0.44 * wide]), (1.15 * depth, 0.56 * high, 0.35 * wide)
+    )
+    lung &= ~_ellipsoid(
+        grid, np.array([-0.3 * depth, -0.15 * high, 0.16 * wide]), (0.6 * depth, 0.3 * high, 0.32 * wide)
+    )  # heart
     dome = np.array([-1.05 * depth, 0, side * 0.42 * wide])
     lung &= ~_ellipsoid(grid, dome, ((0.5 if side < 0 else 0.35) * depth, 0.56 * high, 0.4 * wide))  # diaphragm
     return lung
 
 
 def _tree(grid: list[np.ndarray], half: np.ndarray, side: int, generator: Generator, tips: int = 260) -> list[Tube]:
-    """A tree that reaches places all over a lung: the nearer to the hilum the earlier, each joins the nearest place joined before.
+    """A tree that reaches places all over a lung: the nearer to the hilum the earlier, each joins the nearest place
+    joined before.
 
     Cubes of the radii add up where branches meet (Murray's law, 1926).
     """
@@ -119,7 +128,9 @@ def _draw(values: np.ndarray, lungs: np.ndarray, grid: list[np.ndarray], tube: T
     d, h, w = (axis[part] for axis, part in zip(grid, window))
     along = tube.stop - tube.start
     length = math.dist(tube.start, tube.stop)
-    off = np.stack(np.broadcast_arrays(d[:, None, None] - tube.start[0], h[:, None] - tube.start[1], w - tube.start[2]), -1)
+    off = np.stack(
+        np.broadcast_arrays(d[:, None, None] - tube.start[0], h[:, None] - tube.start[1], w - tube.start[2]), -1
+    )
     share = np.clip(off @ along / length**2, 0, 1)
     distance = np.linalg.norm(off - share[..., None] * along, axis=-1)
     fill = np.clip((tube.radius_mm - distance) / 0.6 + 0.5, 0, 1) * lungs[window]

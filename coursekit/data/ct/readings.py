@@ -1,13 +1,14 @@
 """What up to four readers drew around a nodule, and the shape that at least half of them agree on.
 
 Frame
-    As in the scans of ``coursekit.data.ct``: a contour lies in a slice at ``z_mm``, its points are (x, y), pixels of the slice, and x grows
-    to the patient's left, y to the back, z to the head. So arrays of shapes are (D, H, W) with axes SPL.
+    As in the scans of ``coursekit.data.ct``: a contour lies in a slice at ``z_mm``, its points are (x, y), pixels of
+    the slice, and x grows to the patient's left, y to the back, z to the head. So arrays of shapes are (D, H, W) with
+    axes SPL.
 
 The border
-    A contour of LIDC-IDRI runs through the first pixels *outside* the nodule (the collection's own description of its XML files), so
-    its own pixels do not belong to it. For a polygon on the pixel grid Pick's theorem then gives the number of pixels of the nodule as
-    area − points on the border / 2 + 1: the tests hold the masks against it.
+    A contour of LIDC-IDRI runs through the first pixels *outside* the nodule (the collection's own description of its
+    XML files), so its own pixels do not belong to it. For a polygon on the pixel grid Pick's theorem then gives the
+    number of pixels of the nodule as area − points on the border / 2 + 1: the tests hold the masks against it.
 """
 
 import math
@@ -42,7 +43,9 @@ RATINGS = (
 
 
 class Contour(NamedTuple):
-    """A closed line in one slice: ``points`` (P, 2) are (x, y) pixels; ``included`` is false for the rim of a hole in the nodule."""
+    """A closed line in one slice: ``points`` (P, 2) are (x, y) pixels; ``included`` is false for the rim of a hole in
+    the nodule.
+    """
 
     z_mm: float
     points: Int64[np.ndarray, "P 2"]
@@ -65,7 +68,9 @@ class Reading:
 
     @cached_property
     def diameter_px(self) -> float:
-        """The longest distance of two points of the nodule in one slice: that of the contour, less its own width of one pixel."""
+        """The longest distance of two points of the nodule in one slice: that of the contour, less its own width of one
+        pixel.
+        """
         drawn = [c.points for c in self.contours if c.included and len(c.points) > 1]
         return max((float(pdist(points).max()) - 1 for points in drawn), default=0.0)
 
@@ -146,10 +151,12 @@ class Nodule:
         return int(self.shape.sum()) * SHAPE_MM**3 / 1000
 
     def at(self, spacing_mm: float, *, size: int | None = None) -> Bool[Tensor, "D H W"]:
-        """The consensus on an isotropic grid, tight or, with ``size``, in a cube around its centre of mass; what lies outside is cut.
+        """The consensus on an isotropic grid, tight or, with ``size``, in a cube around its centre of mass; what lies
+        outside is cut.
 
-        At least half of the readers must agree. Between two slices the signed distances to the outline are mixed linearly; beyond
-        the first and the last the outline closes like a paraboloid at the next slice, which has half the volume of a slab.
+        At least half of the readers must agree. Between two slices the signed distances to the outline are mixed
+        linearly; beyond the first and the last the outline closes like a paraboloid at the next slice, which has half
+        the volume of a slab.
         """
         _check.positive("spacing_mm", spacing_mm)
         field = signed_distance(self.agreement.share >= 0.5, self.pixel_mm)
@@ -171,15 +178,18 @@ class Agreement(NamedTuple):
     x: int
 
 
-# --- from contours to masks ----------------------------------------------------------------------------------------------
+# --- from contours to masks
+# ----------------------------------------------------------------------------------------------
 
 
 def filled(
     lines: Sequence[Int64[np.ndarray, "_ 2"]], shape: tuple[int, int]
 ) -> tuple[Bool[np.ndarray, "N H W"], Bool[np.ndarray, "N H W"]]:
-    """The pixels strictly inside each closed line through (x, y), and those on it: inside is where a row has crossed the line oddly often.
+    """The pixels strictly inside each closed line through (x, y), and those on it: inside is where a row has crossed
+    the line oddly often.
 
-    All lines at once: each step to a neighbouring row is a crossing at its upper end, and a running sum along the rows counts them.
+    All lines at once: each step to a neighbouring row is a crossing at its upper end, and a running sum along the
+    rows counts them.
     """
     points, owner = np.concatenate(lines), np.repeat(np.arange(len(lines)), [len(line) for line in lines])
     step = points[_following(owner)] - points
@@ -209,7 +219,9 @@ def _stepwise(points: np.ndarray, owner: np.ndarray, step: np.ndarray) -> tuple[
 
 
 def agreement(readings: Sequence[Reading], slice_mm: float) -> Agreement:
-    """Rebuild each reader's mask and average. A pixel is the reader's if it lies within an outer contour and neither in nor on a hole's."""
+    """Rebuild each reader's mask and average. A pixel is the reader's if it lies within an outer contour and neither in
+    nor on a hole's.
+    """
     places = np.concatenate([reading.places for reading in readings])
     (z, y, x), far = places.min(0), places.max(0)
     shape = (round((far[0] - z) / slice_mm) + 1, int(far[1] - y) + 1, int(far[2] - x) + 1)
@@ -221,7 +233,9 @@ def agreement(readings: Sequence[Reading], slice_mm: float) -> Agreement:
 
 def _draw(mask: np.ndarray, contours: Sequence[Contour], levels: Sequence[int], corner: tuple[int, int]) -> None:
     limit = np.array(mask.shape[:0:-1]) - 1
-    lines = [c.points - corner if c.included else (c.points - corner).clip(0, limit) for c in contours]  # a hole may leave the box
+    lines = [
+        c.points - corner if c.included else (c.points - corner).clip(0, limit) for c in contours
+    ]  # a hole may leave the box
     within, on = filled(lines, mask.shape[1:])
     drawn = list(zip(contours, levels, within, on))
     for _, level, plane, _ in (one for one in drawn if one[0].included):
@@ -231,17 +245,23 @@ def _draw(mask: np.ndarray, contours: Sequence[Contour], levels: Sequence[int], 
 
 
 def signed_distance(mask: Bool[np.ndarray, "D H W"], pixel_mm: float) -> Float64[np.ndarray, "D H+2 W+2"]:
-    """In each slice, the mm to the outline, positive within; in a slice without any it is −inf. One pixel of background is put around."""
+    """In each slice, the mm to the outline, positive within; in a slice without any it is −inf. One pixel of background
+    is put around.
+    """
     mask = np.pad(mask, ((0, 0), (1, 1), (1, 1)))
     field = np.full(mask.shape, -np.inf)
     for level in np.flatnonzero(mask.any((1, 2))):
         plane = mask[level]
-        away = ndimage.distance_transform_edt(~plane) - ndimage.distance_transform_edt(plane)  # counted between centres of pixels
+        away = ndimage.distance_transform_edt(~plane) - ndimage.distance_transform_edt(
+            plane
+        )  # counted between centres of pixels
         field[level] = -pixel_mm * (away - 0.5 * np.sign(away))
     return field
 
 
-def sampled(field: Float64[np.ndarray, "D H W"], steps: Sequence[float], places: Sequence[np.ndarray]) -> Float64[np.ndarray, "d h w"]:
+def sampled(
+    field: Float64[np.ndarray, "D H W"], steps: Sequence[float], places: Sequence[np.ndarray]
+) -> Float64[np.ndarray, "d h w"]:
     """The field at a grid of places, given as mm along each axis from the field's first voxel."""
     z, y, x = (place / step for place, step in zip(places, steps))
     known = np.isfinite(field[:, 0, 0])
@@ -249,7 +269,9 @@ def sampled(field: Float64[np.ndarray, "D H W"], steps: Sequence[float], places:
     rows = np.broadcast_arrays(y[:, None], x[None])
     for level in np.flatnonzero(known):
         planes[level + 1] = ndimage.map_coordinates(field[level], rows, order=3, mode="nearest")
-    radius = np.concatenate([[-np.inf], np.where(known, field.max((1, 2)), -np.inf), [-np.inf]])  # of the largest disc inside
+    radius = np.concatenate(
+        [[-np.inf], np.where(known, field.max((1, 2)), -np.inf), [-np.inf]]
+    )  # of the largest disc inside
     out = np.full((len(z), len(y), len(x)), -np.inf)
     for row, place in zip(out, z + 1):
         low = int(np.floor(place))
@@ -270,9 +292,12 @@ def _between(planes: np.ndarray, radius: np.ndarray, part: float) -> np.ndarray:
 
 
 def _tight_grid(shape: tuple[int, ...], steps: Sequence[float], spacing_mm: float) -> list[np.ndarray]:
-    """A grid over all slices and the closing beyond them, through the first voxel: where the pixels fit, the mask stays as it is."""
+    """A grid over all slices and the closing beyond them, through the first voxel: where the pixels fit, the mask stays
+    as it is.
+    """
     return [
-        np.arange(-math.ceil(step / spacing_mm), math.ceil(count * step / spacing_mm) + 1) * spacing_mm for count, step in zip(shape, steps)
+        np.arange(-math.ceil(step / spacing_mm), math.ceil(count * step / spacing_mm) + 1) * spacing_mm
+        for count, step in zip(shape, steps)
     ]
 
 
@@ -283,15 +308,17 @@ def _trimmed(mask: Bool[np.ndarray, "D H W"]) -> Bool[np.ndarray, "d h w"]:
     return cut
 
 
-# --- which readings are of one nodule ------------------------------------------------------------------------------------
+# --- which readings are of one nodule
+# ------------------------------------------------------------------------------------
 
 
 def grouped(scan: Readings, *, source: str = "real") -> list[Nodule]:
     """The nodules of a scan, sorted from foot to head.
 
-    The rule that users of LIDC know from pylidc: two readings are of one nodule if their contours come as near as a pixel's width, and so
-    are readings linked through others. Where that makes groups of more than four, the width is shrunk by tenths until it does not,
-    or until it is below 0.1 mm; a larger group that is left then is no one nodule's and is dropped.
+    The rule that users of LIDC know from pylidc: two readings are of one nodule if their contours come as near as a
+    pixel's width, and so are readings linked through others. Where that makes groups of more than four, the width is
+    shrunk by tenths until it does not, or until it is below 0.1 mm; a larger group that is left then is no one
+    nodule's and is dropped.
     """
     if not scan.readings:
         return []

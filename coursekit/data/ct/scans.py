@@ -1,7 +1,7 @@
 """Two real chest CTs in Hounsfield units: where they come from, how they are windowed, where the lungs are.
 
-There are two patients: ``lung1`` trains and ``lung2`` tests, so nothing of one patient is in both parts. That is very little; a figure
-from it says how methods compare on these two, not how well they do elsewhere.
+There are two patients: ``lung1`` trains and ``lung2`` tests, so nothing of one patient is in both parts. That is very
+little; a figure from it says how methods compare on these two, not how well they do elsewhere.
 """
 
 from dataclasses import dataclass, replace
@@ -48,8 +48,9 @@ BONE = centred(400, 1800)
 class CT:
     """A chest CT with its tumour.
 
-    ``scan`` (D, H, W) float32 in HU with axes SPL (rows to Posterior, columns to the patient's Left); ``label`` a bool mask on the same
-    grid; ``source`` "real" or "phantom": show it in the title of a figure; ``note`` says what to run for the real one.
+    ``scan`` (D, H, W) float32 in HU with axes SPL (rows to Posterior, columns to the patient's Left); ``label`` a
+    bool mask on the same grid; ``source`` "real" or "phantom": show it in the title of a figure; ``note`` says what
+    to run for the real one.
     """
 
     scan: Scan
@@ -59,7 +60,8 @@ class CT:
 
 
 def load(name: Name, *, allow_phantom: bool = True) -> CT:
-    """The CT ``lung1`` (48 slices, a nodule of 14 mm) or ``lung2`` (61 slices, a mass of 45 mm at the pleura), or a phantom of its shape.
+    """The CT ``lung1`` (48 slices, a nodule of 14 mm) or ``lung2`` (61 slices, a mass of 45 mm at the pleura), or a
+    phantom of its shape.
 
     Slices are 5 mm apart, pixels 0.57 and 0.63 mm wide. Raises ``DataMissing`` if the files have not been fetched and
     ``allow_phantom`` is false. Read once and kept: do not write into the values.
@@ -92,14 +94,15 @@ def of_part(split: Part, *, allow_phantom: bool = True) -> CT:
     return load(SPLIT[split], allow_phantom=allow_phantom)
 
 
-# --- intensities ---------------------------------------------------------------------------------------------------------
+# --- intensities
+# ---------------------------------------------------------------------------------------------------------
 
 
 def window(hu: Shaped[Tensor, "*any"], *, low: float, high: float) -> Float[Tensor, "*any"]:
     """HU to [0, 1]: ``low`` and all below becomes 0, ``high`` and all above 1, linear between.
 
-    What saturates at either end cannot be told apart any more. Integers become float32. ``**LUNG``, ``**SOFT_TISSUE`` and ``**BONE`` name
-    the common ranges, ``**centred(centre, width)`` makes any.
+    What saturates at either end cannot be told apart any more. Integers become float32. ``**LUNG``, ``**SOFT_TISSUE``
+    and ``**BONE`` name the common ranges, ``**centred(centre, width)`` makes any.
     """
     _check.positive("high - low", high - low)
     hu = hu if hu.is_floating_point() else hu.float()
@@ -107,7 +110,9 @@ def window(hu: Shaped[Tensor, "*any"], *, low: float, high: float) -> Float[Tens
 
 
 def to_bytes(shown: Float[Tensor, "*any"]) -> UInt8[Tensor, "*any"]:
-    """[0, 1] to the bytes 0 … 255, rounded to the nearest: what a network for photographs was trained on (Ciompi et al. 2015)."""
+    """[0, 1] to the bytes 0 … 255, rounded to the nearest: what a network for photographs was trained on (Ciompi et al.
+    2015).
+    """
     _check.floating("shown", shown)
     _check.within("shown", shown, 0, 1, "window it first")
     return (shown * 255).round().to(torch.uint8)
@@ -119,7 +124,8 @@ def three_channels(image: Shaped[Tensor, "*N 1 H W"]) -> Shaped[Tensor, "*N 3 H 
     return image.expand(*image.shape[:-3], 3, -1, -1)
 
 
-# --- patches -------------------------------------------------------------------------------------------------------------
+# --- patches
+# -------------------------------------------------------------------------------------------------------------
 
 
 def patch(
@@ -133,8 +139,9 @@ def patch(
 ) -> Scan:
     """A box of voxels (D, H, W) of ``spacing_mm`` around a place, read linearly, with the axes of the scan.
 
-    ``centre`` is in RAS+ mm or, with ``frame="index"``, in voxels (d, h, w) of the scan; it becomes the middle of the box, which for
-    an even size lies between two voxels. Outside the scan there is air of -1024 HU, or the nearest voxel. float32.
+    ``centre`` is in RAS+ mm or, with ``frame="index"``, in voxels (d, h, w) of the scan; it becomes the middle of the
+    box, which for an even size lies between two voxels. Outside the scan there is air of -1024 HU, or the nearest
+    voxel. float32.
     """
     _check.one_of("frame", frame, ("world", "index"))
     _check.one_of("outside", outside, ("air", "nearest"))
@@ -155,7 +162,9 @@ def patch(
 
 
 def _needed(values: Tensor, first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The part of a volume that is read between two places, as float32, and its first index. The edge of the scan stays its edge."""
+    """The part of a volume that is read between two places, as float32, and its first index. The edge of the scan stays
+    its edge.
+    """
     shape = np.array(values.shape)
     start = np.clip(np.floor(first).astype(int) - 1, 0, shape - 1)
     stop = np.clip(np.ceil(last).astype(int) + 2, 1, shape)

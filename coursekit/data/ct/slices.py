@@ -1,7 +1,8 @@
 """Slices of CT with nodules to be found, for a detector in two dimensions such as Mask R-CNN (Liu et al. 2018).
 
-Each is a square out of one slice of a part's CT, on the scan's own pixels, with nodules of LIDC shapes set into it in three dimensions, so
-that thick slices blur them as they blur a real one. The tumour that the CT came with is an instance too, wherever it is in view.
+Each is a square out of one slice of a part's CT, on the scan's own pixels, with nodules of LIDC shapes set into it in
+three dimensions, so that thick slices blur them as they blur a real one. The tumour that the CT came with is an
+instance too, wherever it is in view.
 """
 
 from collections.abc import Sequence
@@ -29,7 +30,9 @@ TUMOUR_SHARE = 0.15  # of the squares lie at the CT's own tumour
 
 
 class SliceItem(NamedTuple):
-    """``image`` (1, H, W) float32 windowed to [0, 1], ``labels`` (H, W) 0 background, 1 … n the nodules, ``boxes`` (n, 4) half-open."""
+    """``image`` (1, H, W) float32 windowed to [0, 1], ``labels`` (H, W) 0 background, 1 … n the nodules, ``boxes`` (n,
+    4) half-open.
+    """
 
     image: Float32[Tensor, "1 H W"]
     labels: Int64[Tensor, "H W"]
@@ -38,10 +41,12 @@ class SliceItem(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Slices:
-    """Stacked squares, and a map-style data set of :class:`SliceItem`; the number of boxes differs, so batch them in a list.
+    """Stacked squares, and a map-style data set of :class:`SliceItem`; the number of boxes differs, so batch them in
+    a list.
 
-    ``images`` (N, 1, H, W) float32 in [0, 1], ``labels`` (N, H, W) int64; ``real`` (N,) whether the CT's own tumour is in view;
-    ``patients`` whose shapes were set in; ``planes`` (N,) which slice of the scan; ``spacing_mm`` of rows and columns.
+    ``images`` (N, 1, H, W) float32 in [0, 1], ``labels`` (N, H, W) int64; ``real`` (N,) whether the CT's own tumour
+    is in view; ``patients`` whose shapes were set in; ``planes`` (N,) which slice of the scan; ``spacing_mm`` of rows
+    and columns.
     """
 
     images: Float32[Tensor, "N 1 H W"]
@@ -81,11 +86,12 @@ def slices(
     shown: Range = LUNG,
     allow_phantom: bool = True,
 ) -> Slices:
-    """``count`` squares of ``size`` pixels (0.57 or 0.63 mm) with 0 to ``most`` nodules set in, and the real tumour in about one of seven.
+    """``count`` squares of ``size`` pixels (0.57 or 0.63 mm) with 0 to ``most`` nodules set in, and the real tumour
+    in about one of seven.
 
-    ``train`` is ``lung1`` with shapes of LIDC's training patients, ``test`` is ``lung2`` with the others. A pixel is a nodule's if half of
-    its voxel is, and a nodule has at least 12 pixels in its slice. Raises ``DataMissing`` if ``allow_phantom`` is false and a file is
-    missing.
+    ``train`` is ``lung1`` with shapes of LIDC's training patients, ``test`` is ``lung2`` with the others. A pixel is
+    a nodule's if half of its voxel is, and a nodule has at least 12 pixels in its slice. Raises ``DataMissing`` if
+    ``allow_phantom`` is false and a file is missing.
     """
     _check.one_of("split", split, PARTS)
     _check.positive("count and size", (count, size))
@@ -110,7 +116,9 @@ def slices(
     )
 
 
-def _square(here: ground.Ground, shapes: Sequence[Nodule], size: int, most: int, shown: Range, generator: Generator) -> Made:
+def _square(
+    here: ground.Ground, shapes: Sequence[Nodule], size: int, most: int, shown: Range, generator: Generator
+) -> Made:
     draw = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
     inside = here.ct.label.values if draw[0] < TUMOUR_SHARE else here.free
     start = _start(inside, here.free.shape, size, generator)
@@ -131,12 +139,16 @@ def _square(here: ground.Ground, shapes: Sequence[Nodule], size: int, most: int,
 
 
 def _start(inside: Tensor, shape: Sequence[int], size: int, generator: Generator) -> tuple[int, int, int]:
-    """The first voxel of a slab whose middle slice holds, a fifth of its side or more from its edges, a voxel drawn from the mask."""
+    """The first voxel of a slab whose middle slice holds, a fifth of its side or more from its edges, a voxel drawn
+    from the mask.
+    """
     edge = HALF_SLICES
     pool = inside[edge : len(inside) - edge].flatten().nonzero()[:, 0]
     draw = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
     d, h, w = np.unravel_index(int(pool[int(draw[0] * len(pool))]), (shape[0] - 2 * edge, *shape[1:]))
-    row, column = (int(np.clip(at - (0.2 + 0.6 * part) * size, 0, n - size)) for at, part, n in zip((h, w), draw[1:], shape[1:]))
+    row, column = (
+        int(np.clip(at - (0.2 + 0.6 * part) * size, 0, n - size)) for at, part, n in zip((h, w), draw[1:], shape[1:])
+    )
     return int(d), row, column
 
 

@@ -1,9 +1,10 @@
 """A chest CT with slices of 2.5 mm and the contours of the four radiologists who read it: LIDC-IDRI-0001.
 
-The package that holds the image does not name it. It was recognised by its slice positions, spacing and origin, and what the readers of
-that patient drew lands on the mass in it, which the tests hold. There is one patient: it is for looking and for measuring how far readers
-agree, not for training. The organs were drawn by a program (Wasserthal et al., TotalSegmentator: robust segmentation of 104 anatomic
-structures in CT images, Radiology: Artificial Intelligence 5(5), 2023) and by nobody checked.
+The package that holds the image does not name it. It was recognised by its slice positions, spacing and origin, and
+what the readers of that patient drew lands on the mass in it, which the tests hold. There is one patient: it is for
+looking and for measuring how far readers agree, not for training. The organs were drawn by a program (Wasserthal et
+al., TotalSegmentator: robust segmentation of 104 anatomic structures in CT images, Radiology: Artificial Intelligence
+5(5), 2023) and by nobody checked.
 """
 
 import csv
@@ -30,8 +31,8 @@ PATIENT = "LIDC-IDRI-0001"
 class Thin:
     """``scan`` (133, 512, 512) int16 in HU with axes SPL, −2048 outside the scanner's circle, 2.5 × 0.703 × 0.703 mm.
 
-    ``readers`` (4, D, H, W) bool, each radiologist's mask of the one nodule; ``label`` the voxels of at least two of them, on the same
-    grid; ``nodule`` what they drew and rated.
+    ``readers`` (4, D, H, W) bool, each radiologist's mask of the one nodule; ``label`` the voxels of at least two of
+    them, on the same grid; ``nodule`` what they drew and rated.
     """
 
     scan: Scan
@@ -43,14 +44,17 @@ class Thin:
 
 @dataclass(frozen=True, eq=False)
 class Organs:
-    """``label`` uint8 on the grid of ``thin().scan``, 0 for none; ``names`` of the numbers, such as ``lung_lower_lobe_left``."""
+    """``label`` uint8 on the grid of ``thin().scan``, 0 for none; ``names`` of the numbers, such as
+    ``lung_lower_lobe_left``.
+    """
 
     label: Scan
     names: dict[int, str]
 
 
 def thin() -> Thin:
-    """The CT with its four readings, about 0.3 GB. Raises ``DataMissing`` if a file cannot be had: no phantom stands in for it.
+    """The CT with its four readings, about 0.3 GB. Raises ``DataMissing`` if a file cannot be had: no phantom stands
+    in for it.
 
     Read once and kept: do not write into the values.
     """

@@ -1,9 +1,10 @@
 """Vessels found in a CT: the negatives of a nodule detector, as a candidate generator would propose them.
 
-A vessel's cross-section is a bright spot like a nodule's. Candidates are found in the spirit of the generator of Huang et al. 2017
-("Lung nodule detection in CT using 3D convolutional neural networks", ISBI): bright spots of limited size in the lung. They are sought as
-the maxima, over place and size, of the scale-normalised Laplacian of a Gaussian (Lindeberg 1998, "Feature detection with automatic
-scale selection", IJCV 30). All lie away from what is labelled. Nobody has read these scans for small nodules: a few candidates may be one.
+A vessel's cross-section is a bright spot like a nodule's. Candidates are found in the spirit of the generator of
+Huang et al. 2017 ("Lung nodule detection in CT using 3D convolutional neural networks", ISBI): bright spots of
+limited size in the lung. They are sought as the maxima, over place and size, of the scale-normalised Laplacian of a
+Gaussian (Lindeberg 1998, "Feature detection with automatic scale selection", IJCV 30). All lie away from what is
+labelled. Nobody has read these scans for small nodules: a few candidates may be one.
 """
 
 import itertools
@@ -33,8 +34,9 @@ BRIGHT = -500.0  # HU, the least value at the centre
 class Vessels:
     """Candidates of one scan, the strongest first.
 
-    ``world`` (N, 3) in RAS+ mm; ``index`` (N, 3) as (d, h, w); ``diameter_mm`` (N,), blurred by thick slices; ``roundness`` (N,) of the
-    spot in its slice, from 0 (a vessel along the slice) to 1 (a disk); ``blobness`` (N,) the same in space: 0 a tube, 1 a ball.
+    ``world`` (N, 3) in RAS+ mm; ``index`` (N, 3) as (d, h, w); ``diameter_mm`` (N,), blurred by thick slices;
+    ``roundness`` (N,) of the spot in its slice, from 0 (a vessel along the slice) to 1 (a disk); ``blobness`` (N,)
+    the same in space: 0 a tube, 1 a ball.
     """
 
     world: Float64[np.ndarray, "N 3"]
@@ -62,7 +64,8 @@ def vessels(
 ) -> Vessels:
     """Bright spots in the lung of ``least_mm`` to ``most_mm``, brighter than -500 HU at the centre.
 
-    ``inside`` is where to look, by default ``lungs(scan)``. None lies nearer than ``margin_mm`` to ``label``, a mask on the scan's grid.
+    ``inside`` is where to look, by default ``lungs(scan)``. None lies nearer than ``margin_mm`` to ``label``, a mask
+    on the scan's grid.
     """
     _check.positive("margin_mm", margin_mm, zero=True)
     _check.positive("least_mm and most_mm", (least_mm, most_mm - least_mm))
@@ -92,7 +95,9 @@ def _spots(grid: Scan, deep: np.ndarray, least_mm: float, most_mm: float) -> Ves
     """The maxima over place and size; ``index`` is that of the grid."""
     values = grid.values.numpy()
     sigmas = DIAMETERS_MM / TUBE / GRID_MM  # in voxels
-    smooth = [np.pad(ndimage.gaussian_filter(values, sigma, mode="nearest", truncate=3), 1, mode="edge") for sigma in sigmas]
+    smooth = [
+        np.pad(ndimage.gaussian_filter(values, sigma, mode="nearest", truncate=3), 1, mode="edge") for sigma in sigmas
+    ]
     answer = np.stack([-(sigma**2) * _laplacian(one) for sigma, one in zip(sigmas, smooth)])
     scale, *place = ((answer > CONTRAST) & (deep & (values > BRIGHT))).nonzero()
     top = _is_top(answer, np.stack([scale, *place]))
@@ -106,7 +111,9 @@ def _spots(grid: Scan, deep: np.ndarray, least_mm: float, most_mm: float) -> Ves
 
 
 def _is_top(answer: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Which of the points (4, n) are no smaller than all 80 around them; not the least and the greatest size, which have no size beyond."""
+    """Which of the points (4, n) are no smaller than all 80 around them; not the least and the greatest size, which
+    have no size beyond.
+    """
     top: np.ndarray = (points[0] > 0) & (points[0] < len(answer) - 1)
     for step in itertools.product((-1, 0, 1), repeat=4):
         left = np.flatnonzero(top)
@@ -135,7 +142,9 @@ def _shape(smooth: list[np.ndarray], scale: np.ndarray, index: np.ndarray) -> tu
     hessian = np.zeros((len(scale), 3, 3))
     for k in np.unique(scale):
         rows = np.flatnonzero(scale == k)
-        around = np.stack([smooth[k][tuple(slice(i, i + 3) for i in at)] for at in index[rows]]).astype(float)  # (n, 3, 3, 3)
+        around = np.stack([smooth[k][tuple(slice(i, i + 3) for i in at)] for at in index[rows]]).astype(
+            float
+        )  # (n, 3, 3, 3)
         hessian[rows] = _hessian(around)
     return _ratio(hessian[:, 1:, 1:]), _ratio(hessian)
 
@@ -149,7 +158,10 @@ def _hessian(around: np.ndarray) -> np.ndarray:
         return value
 
     rows = [
-        [at(a) + at(-a) - 2 * at(0 * a) if i == j else (at(a + b) + at(-a - b) - at(a - b) - at(b - a)) / 4 for j, b in enumerate(unit)]
+        [
+            at(a) + at(-a) - 2 * at(0 * a) if i == j else (at(a + b) + at(-a - b) - at(a - b) - at(b - a)) / 4
+            for j, b in enumerate(unit)
+        ]
         for i, a in enumerate(unit)
     ]
     return np.stack([np.stack(row, -1) for row in rows], -2)

@@ -1,8 +1,8 @@
 """Volumes by the method of discs (Simpson's rule, single plane), and tracings in the form of EchoNet-Dynamic.
 
-A tracing is 21 segments (x1, y1, x2, y2) in pixel indices, where whole numbers are the centres of pixels: first the long axis from apex to
-base, then 20 chords across it, evenly spaced from apex to base. The ventricle is taken to be a stack of discs that have the chords as
-diameters: V = Σ π/4 d² · L/20.
+A tracing is 21 segments (x1, y1, x2, y2) in pixel indices, where whole numbers are the centres of pixels: first the
+long axis from apex to base, then 20 chords across it, evenly spaced from apex to base. The ventricle is taken to be a
+stack of discs that have the chords as diameters: V = Σ π/4 d² · L/20.
 """
 
 import math
@@ -22,8 +22,9 @@ FINE = 8  # points looked at along each side of a pixel
 def tracing(mask: Bool[Tensor, "H W"], *, discs: int = 20) -> Tracing:
     """Long axis and ``discs`` chords of a ventricle with its apex up, float64.
 
-    The largest connected piece counts. Its long axis is the principal axis of its pixels and ends where they end. A chord is as long as
-    the area of its slice over the slice's height, so it is finer than a pixel. Raises ``ValueError`` if the mask is empty.
+    The largest connected piece counts. Its long axis is the principal axis of its pixels and ends where they end. A
+    chord is as long as the area of its slice over the slice's height, so it is finer than a pixel. Raises
+    ``ValueError`` if the mask is empty.
     """
     _check.tensor("mask", mask, "H W")
     _check.boolean("mask", mask)
@@ -59,7 +60,9 @@ def _points(mask: np.ndarray) -> np.ndarray:
 
 
 def _axes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centre of mass, unit vector along the principal axis pointing down, and unit vector across it pointing right, all (y, x)."""
+    """Centre of mass, unit vector along the principal axis pointing down, and unit vector across it pointing right, all
+    (y, x).
+    """
     middle = points.mean(0)
     _, vectors = np.linalg.eigh(np.cov((points - middle).T))
     along = vectors[:, 1] * (1 if vectors[0, 1] >= 0 else -1)
@@ -71,8 +74,12 @@ def volume_of_tracing(traced: Tracing, *, spacing_mm: float) -> float:
     rows, _ = _check.tensor("traced", traced, "N 4", "pass the long axis first, then one row a chord")
     _check.positive("spacing_mm", spacing_mm)
     if rows < 2:
-        raise _check.refuse("a long axis and at least one chord", f"{rows} rows", "pass the long axis first, then one row a chord")
-    lengths: list[float] = torch.hypot(traced[:, 2] - traced[:, 0], traced[:, 3] - traced[:, 1]).double().mul(spacing_mm).tolist()
+        raise _check.refuse(
+            "a long axis and at least one chord", f"{rows} rows", "pass the long axis first, then one row a chord"
+        )
+    lengths: list[float] = (
+        torch.hypot(traced[:, 2] - traced[:, 0], traced[:, 3] - traced[:, 1]).double().mul(spacing_mm).tolist()
+    )
     length, diameters = lengths[0], lengths[1:]
     return sum(math.pi / 4 * d**2 for d in diameters) * length / len(diameters) / 1000
 
@@ -82,5 +89,7 @@ def volume_by_discs(mask: Bool[Tensor, "*batch H W"], *, spacing_mm: float, disc
     _check.tensor("mask", mask, "... H W")
     _check.boolean("mask", mask)
     planes = mask.reshape(-1, *mask.shape[-2:])
-    volumes = [volume_of_tracing(tracing(m, discs=discs), spacing_mm=spacing_mm) if bool(m.any()) else 0.0 for m in planes]
+    volumes = [
+        volume_of_tracing(tracing(m, discs=discs), spacing_mm=spacing_mm) if bool(m.any()) else 0.0 for m in planes
+    ]
     return torch.tensor(volumes, dtype=torch.float64).view(mask.shape[:-2])

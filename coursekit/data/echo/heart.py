@@ -1,15 +1,16 @@
 """A beating ventricle whose volume is known at every moment, because the picture is made from the volume.
 
 Shape
-    In the heart's own frame z runs from the apex (0) along the long axis to the mitral plane (L), u across it, both in mm. At every z
-    the cavity is a disc of radius ``R · profile(z / L)``, stacked along a long axis that may bow sideways inside the picture. Sliding
-    discs sideways changes no volume (Cavalieri), so V = π R² L · fullness exactly, and the single-plane method of discs is the exact
-    method for this heart; for a real one it is not.
+    In the heart's own frame z runs from the apex (0) along the long axis to the mitral plane (L), u across it, both
+    in mm. At every z the cavity is a disc of radius ``R · profile(z / L)``, stacked along a long axis that may bow
+    sideways inside the picture. Sliding discs sideways changes no volume (Cavalieri), so V = π R² L · fullness
+    exactly, and the single-plane method of discs is the exact method for this heart; for a real one it is not.
 
 Motion
-    The volume is given, beat by beat; the length follows it, the radius follows from both. The wall is incompressible: what lies at
-    radius r outside the cavity of radius a came from ``R_ref² = A² + λ (r² − a²)``, λ = L / L_ref, so a shrinking cavity has a
-    thickening wall. :meth:`Heart.material` is that inverse map: it says which piece of tissue is seen at a place.
+    The volume is given, beat by beat; the length follows it, the radius follows from both. The wall is
+    incompressible: what lies at radius r outside the cavity of radius a came from ``R_ref² = A² + λ (r² − a²)``, λ =
+    L / L_ref, so a shrinking cavity has a thickening wall. :meth:`Heart.material` is that inverse map: it says which
+    piece of tissue is seen at a place.
 """
 
 import math
@@ -26,7 +27,11 @@ from torch import Generator, Tensor
 from ..phantoms import uniform
 
 EF_RANGE = (15.0, 75.0)
-EF_GROUPS = ((0.55, 60.0, 6.0), (0.80, 45.0, 8.0), (1.0, 28.0, 7.0))  # cumulative share, mean, sd: normal, mildly and severely reduced
+EF_GROUPS = (
+    (0.55, 60.0, 6.0),
+    (0.80, 45.0, 8.0),
+    (1.0, 28.0, 7.0),
+)  # cumulative share, mean, sd: normal, mildly and severely reduced
 HALF_ANGLE = math.radians(42)  # of the sector
 CALM = 15.0  # mm outside the cavity that move with the wall; the motion dies out over the following FADE
 FADE = 45.0
@@ -34,7 +39,9 @@ FADE = 45.0
 
 @dataclass(frozen=True)
 class Heart:
-    """One simulated patient at end diastole, and how it is looked at. Lengths in mm, angles in radians, times in seconds."""
+    """One simulated patient at end diastole, and how it is looked at. Lengths in mm, angles in radians, times in
+    seconds.
+    """
 
     ef_percent: float
     edv_ml: float
@@ -59,7 +66,9 @@ class Heart:
 
     @property
     def fullness(self) -> float:
-        """Volume as a share of the cylinder of the same length and largest radius: the integral of the profile squared, in closed form."""
+        """Volume as a share of the cylinder of the same length and largest radius: the integral of the profile squared,
+        in closed form.
+        """
         rest, p = (1 - self.widest) / self.widest, self.bluntness
         return 1 - self.widest / (p + 1) * (1 + math.pow(rest, p + 1))
 
@@ -74,7 +83,9 @@ class Heart:
         return length, (volume_ml * 1000 / (math.pi * self.fullness * length)).sqrt()
 
     def frame(self, y: Tensor, x: Tensor, sway: Tensor) -> tuple[Tensor, Tensor]:
-        """(z, across) of places in the sector (mm from its top middle); ``sway`` (T, 2) moves the heart, one row a frame."""
+        """(z, across) of places in the sector (mm from its top middle); ``sway`` (T, 2) moves the heart, one row a
+        frame.
+        """
         down, right = y - self.apex[0] - sway[:, :1], x - self.apex[1] - sway[:, 1:]  # (T, P)
         c, s = math.cos(self.tilt), math.sin(self.tilt)
         return c * down + s * right, c * right - s * down
@@ -92,7 +103,10 @@ class Heart:
         z0 = torch.where(z < length, z * (length0 / length), length0 + below * (back - length0))
         z0 = torch.where((z < 0) | (z > back), z, z0)
         stretch = 1 + (length / length0 - 1) * (1 + z / CALM).clamp(0, 1) * (1 - below)
-        ring, profile = self._ring, self.profile(z / length)  # the atrium is as wide as the ring, and less and less moved
+        ring, profile = (
+            self._ring,
+            self.profile(z / length),
+        )  # the atrium is as wide as the ring, and less and less moved
         inner = torch.where(z > length, ring * torch.lerp(radius, radius0, below), radius * profile)
         inner0 = torch.where(z > length, ring * radius0, radius0 * profile)
         r = u.abs()
@@ -164,7 +178,8 @@ def _normal(mean: float, sd: float, low: float, high: float, generator: Generato
 def beat_knots(heart: Heart, beats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Times and emptied shares of the stroke for beats that start at the cumulated ``beats`` (s), six corners each.
 
-    Still, ejection, still, rapid filling, rest, the atrium's kick. Isovolumic phases are level, so that a frame falls on each.
+    Still, ejection, still, rapid filling, rest, the atrium's kick. Isovolumic phases are level, so that a frame falls
+    on each.
     """
     times, shares = [], []
     for start, length in zip(np.concatenate([[0], np.cumsum(beats)]), beats):
@@ -177,7 +192,9 @@ def beat_knots(heart: Heart, beats: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def motion(heart: Heart, *, frames: int, fps: float, generator: Generator) -> Motion:
-    """A clip that starts anywhere in a beat. Each beat is up to 6 % longer or shorter than the mean; all beats eject the same volume."""
+    """A clip that starts anywhere in a beat. Each beat is up to 6 % longer or shorter than the mean; all beats eject
+    the same volume.
+    """
     count = math.ceil(frames / fps / (0.94 * heart.beat)) + 2
     jitter = torch.rand(count, generator=generator, dtype=torch.float64).numpy()
     beats = heart.beat * (1 + 0.12 * (jitter - 0.5))
@@ -186,7 +203,9 @@ def motion(heart: Heart, *, frames: int, fps: float, generator: Generator) -> Mo
     times = start + np.arange(frames) / fps
     curve = PchipInterpolator(*beat_knots(heart, beats))
     emptied, filling = curve(times).clip(0, 1), -curve.derivative()(times)
-    ed, es = (_marks((onsets + at - start) * fps, frames) for at in (heart.quiet[0] / 2, heart.systole + heart.quiet[1] / 2))
+    ed, es = (
+        _marks((onsets + at - start) * fps, frames) for at in (heart.quiet[0] / 2, heart.systole + heart.quiet[1] / 2)
+    )
     since = times - onsets[np.searchsorted(onsets, times, "right") - 1]  # the last R wave
     opening = (since > heart.systole + heart.quiet[1]) * (0.3 + 0.7 * (filling * 0.25).clip(0, 1))
     volume = heart.edv_ml - (heart.edv_ml - heart.esv_ml) * emptied

@@ -1,8 +1,9 @@
-"""One real echocardiogram: the apical four-chamber clip that ships inside pydicom. Nobody has measured its ejection fraction.
+"""One real echocardiogram: the apical four-chamber clip that ships inside pydicom. Nobody has measured its ejection
+fraction.
 
-The file (``examples_ybr_color.dcm``) holds 30 frames of 240 × 320 pixels, one each 33.333 ms. Its ultrasound region and its spacing
-describe a screen of 640 × 480, twice as large: a pixel of the picture is two of the screen. Counted from 0, frame 11 repeats frame 10 and
-28 repeats 27.
+The file (``examples_ybr_color.dcm``) holds 30 frames of 240 × 320 pixels, one each 33.333 ms. Its ultrasound region
+and its spacing describe a screen of 640 × 480, twice as large: a pixel of the picture is two of the screen. Counted
+from 0, frame 11 repeats frame 10 and 28 repeats 27.
 """
 
 import math
@@ -26,13 +27,17 @@ from . import heart, scanner
 
 FILE = "examples_ybr_color.dcm"
 SHRUNK = 2  # the tags describe a screen this many times as large as the picture
-TIP, SIDE = (11, 171), 190  # where the beams would meet (row, column) and how deep they reach, in pixels, measured in the picture
+TIP, SIDE = (
+    (11, 171),
+    190,
+)  # where the beams would meet (row, column) and how deep they reach, in pixels, measured in the picture
 NEAR, HALF_ANGLE = 12, math.radians(43)
 
 
 @dataclass(frozen=True, eq=False)
 class RealClip:
-    """``clip`` (1, T, H, W) float32 in [0, 1], black outside the ``sector`` (H, W); square pixels of ``spacing_mm``; no ejection fraction.
+    """``clip`` (1, T, H, W) float32 in [0, 1], black outside the ``sector`` (H, W); square pixels of ``spacing_mm``;
+    no ejection fraction.
 
     ``source`` "real" or "phantom": show it in the title of a figure; ``note`` says why it is a phantom.
     """
@@ -48,10 +53,10 @@ class RealClip:
 def real(*, size: int | None = None, repeats: bool = True, allow_phantom: bool = True) -> RealClip:
     """The real clip, cut to a square around the sector with its tip at the top middle, as the simulated clips are.
 
-    Brightness is the file's luminance; text and marks of the screen lie outside the sector and are gone. ``size`` pixels a side,
-    190 if not given, smoothed before it is made smaller. ``repeats=False`` drops the frames that repeat the one before, so that 28 are
-    left; time then jumps by two steps in two places. Raises ``DataMissing`` if pydicom came without its file and ``allow_phantom`` is
-    false.
+    Brightness is the file's luminance; text and marks of the screen lie outside the sector and are gone. ``size``
+    pixels a side, 190 if not given, smoothed before it is made smaller. ``repeats=False`` drops the frames that
+    repeat the one before, so that 28 are left; time then jumps by two steps in two places. Raises ``DataMissing`` if
+    pydicom came without its file and ``allow_phantom`` is false.
     """
     _check.positive("size", SIDE if size is None else size)
     return real_or(partial(_stand_in, size or SIDE), partial(_read, size or SIDE, repeats), allow_phantom=allow_phantom)

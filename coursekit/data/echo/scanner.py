@@ -1,9 +1,11 @@
-"""What an ultrasound scanner would show of a heart: speckle that moves with the tissue, blurred along and across the beam.
+"""What an ultrasound scanner would show of a heart: speckle that moves with the tissue, blurred along and across the
+beam.
 
-Tissue is a cloud of point scatterers: complex Gaussian noise times the echogenicity, drawn once a patient in the heart's frame at end
-diastole and carried along by the heart's motion. It is read at the samples of each beam (range × angle), so a blur of constant
-angle is a resolution that worsens with depth; the envelope of blurred complex noise is Rayleigh speckle. Then gain, shadow, haze near the
-probe, noise, logarithmic compression, and conversion from beams to pixels.
+Tissue is a cloud of point scatterers: complex Gaussian noise times the echogenicity, drawn once a patient in the
+heart's frame at end diastole and carried along by the heart's motion. It is read at the samples of each beam (range ×
+angle), so a blur of constant angle is a resolution that worsens with depth; the envelope of blurred complex noise is
+Rayleigh speckle. Then gain, shadow, haze near the probe, noise, logarithmic compression, and conversion from beams to
+pixels.
 """
 
 import math
@@ -32,7 +34,9 @@ def sector(heart: Heart, size: int) -> Bool[Tensor, "H W"]:
     return (torch.atan2(x, y).abs() <= HALF_ANGLE) & (r >= NEAR) & (r <= heart.depth)
 
 
-def film(heart: Heart, moves: Motion, size: int, *, keep: Tensor | None = None, generator: Generator) -> Float[Tensor, "T H W"]:
+def film(
+    heart: Heart, moves: Motion, size: int, *, keep: Tensor | None = None, generator: Generator
+) -> Float[Tensor, "T H W"]:
     """The clip in [0, 1]. ``keep`` names frames: only they are computed, the same to the last bit as in the whole clip."""
     rows, beams = round(RANGE_SAMPLES * size), size
     look = _gain(heart, rows, beams, generator)  # (rows, beams)
@@ -61,7 +65,9 @@ def _polar(heart: Heart, rows: int, beams: int) -> tuple[Tensor, Tensor]:
 
 
 def _gain(heart: Heart, rows: int, beams: int, generator: Generator) -> Tensor:
-    """Amplitude by range and angle: what attenuation leaves, weak outer beams, and shadows of lung and rib on both sides."""
+    """Amplitude by range and angle: what attenuation leaves, weak outer beams, and shadows of lung and rib on both
+    sides.
+    """
     r, angle = _polar(heart, rows, beams)
     degrees = torch.rad2deg(angle)
     decibel = uniform(-7, 3, generator=generator) * (r / heart.depth) - 5 * (angle / HALF_ANGLE) ** 4
@@ -128,9 +134,13 @@ def _echogenicity(heart: Heart, step: float, shape: tuple[int, int], generator: 
     wall = ndimage.distance_transform_edt(~ventricle) * step  # mm from the cavity
     thick = heart.wall + 0.6 * patchy
     right_wide, atrium_wide = between(15, 23), between(18, 24)
-    right = _oval(z, u, 0.6 * length, -(wide + heart.wall + 0.45 * right_wide), 0.46 * length, right_wide, 0.12 * patchy)
+    right = _oval(
+        z, u, 0.6 * length, -(wide + heart.wall + 0.45 * right_wide), 0.46 * length, right_wide, 0.12 * patchy
+    )
     right &= (wall > thick) & (z < length - 5)
-    left_atrium = _oval(z, u, length + 0.48 * heart.atrium, between(-2, 4), 0.52 * heart.atrium, atrium_wide, 0.1 * patchy) & (z > length)
+    left_atrium = _oval(
+        z, u, length + 0.48 * heart.atrium, between(-2, 4), 0.52 * heart.atrium, atrium_wide, 0.1 * patchy
+    ) & (z > length)
     right_atrium = _oval(z, u, length + 17, -atrium_wide - 21, 22, 19, 0.1 * patchy) & (z > length - 4)
     blood = ventricle | right | left_atrium | right_atrium
     outside = ndimage.distance_transform_edt(~blood) * step
@@ -146,8 +156,12 @@ def _echogenicity(heart: Heart, step: float, shape: tuple[int, int], generator: 
     for at, strength in ((-1, between(0.5, 1.4)), (1, between(0.2, 0.8))):  # the fibrous ring
         tissue = tissue + strength * np.exp(-((z - length) ** 2 + (u - at * (wide * heart._ring + 3)) ** 2) / 30)
     inner = ndimage.distance_transform_edt(ventricle) * step
-    rough = between(0.1, 0.5) * np.exp(-inner / 2) * _rise(patchy) * (z < 0.8 * length)  # trabeculae, counted to the cavity
-    rough = rough + between(0, 0.4) * np.exp(-(((z - 0.6 * length) / 9) ** 2 + ((u - 0.7 * wide) / 3.5) ** 2))  # a papillary muscle
+    rough = (
+        between(0.1, 0.5) * np.exp(-inner / 2) * _rise(patchy) * (z < 0.8 * length)
+    )  # trabeculae, counted to the cavity
+    rough = rough + between(0, 0.4) * np.exp(
+        -(((z - 0.6 * length) / 9) ** 2 + ((u - 0.7 * wide) / 3.5) ** 2)
+    )  # a papillary muscle
     dark = BLOOD * between(0.5, 2.5)
     picture: np.ndarray = np.where(blood, dark + rough * ventricle, tissue * np.exp(0.5 * patchy)).astype(np.float32)
     return picture
@@ -158,7 +172,9 @@ def _rise(x: np.ndarray) -> np.ndarray:
     return rise
 
 
-def _oval(z: np.ndarray, u: np.ndarray, z_mid: float, u_mid: float, z_half: float, u_half: float, dents: np.ndarray) -> np.ndarray:
+def _oval(
+    z: np.ndarray, u: np.ndarray, z_mid: float, u_mid: float, z_half: float, u_half: float, dents: np.ndarray
+) -> np.ndarray:
     inside: np.ndarray = ((z - z_mid) / z_half) ** 2 + ((u - u_mid) / u_half) ** 2 < 1 + dents
     return inside
 

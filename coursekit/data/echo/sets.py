@@ -26,7 +26,9 @@ LEAST = 32  # pixels: below, a ventricle at end systole is a handful of pixels
 
 
 class Echo(NamedTuple):
-    """A clip of one patient. Frames that nobody traced have an empty mask and a volume of NaN; the simulation knows them all."""
+    """A clip of one patient. Frames that nobody traced have an empty mask and a volume of NaN; the simulation knows
+    them all.
+    """
 
     clip: Clip  # (1, T, H, W), in [0, 1]
     masks: Bool[Tensor, "T H W"]  # the left ventricle
@@ -51,9 +53,11 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class EchoSet(Dataset[Echo]):
-    """Item i is the clip of patient i, an :class:`Echo`; it depends on the arguments and i alone, whatever was asked for before.
+    """Item i is the clip of patient i, an :class:`Echo`; it depends on the arguments and i alone, whatever was asked
+    for before.
 
-    ``frames`` of ``size`` × ``size`` pixels at ``fps``; ``source`` "phantom" or "EchoNet-Dynamic": show it in the title of a figure.
+    ``frames`` of ``size`` × ``size`` pixels at ``fps``; ``source`` "phantom" or "EchoNet-Dynamic": show it in the
+    title of a figure.
     """
 
     split: Part
@@ -78,7 +82,9 @@ class EchoSet(Dataset[Echo]):
         return Echo(film[None], masks, moves.volume_ml.float(), edv, esv, ef, moves.ed, moves.es, spacing)
 
     def pair(self, index: SupportsIndex) -> tuple[Frame, Frame] | None:
-        """The first end-diastolic and the first end-systolic frame of clip ``index``, equal to those of the clip to the last bit."""
+        """The first end-diastolic and the first end-systolic frame of clip ``index``, equal to those of the clip to the
+        last bit.
+        """
         index = self._at(index)
         patient, moves = self._patient(index)
         keep = torch.stack([_first(moves.ed, "end diastole"), _first(moves.es, "end systole")])
@@ -94,7 +100,9 @@ class EchoSet(Dataset[Echo]):
         return torch.tensor([self.patient(i).ef_percent for i in range(self.count)])
 
     def patient(self, index: SupportsIndex) -> heart.Heart:
-        """The simulated heart of clip ``index``. Its stream is named by seed, split and index, so no patient is in two splits."""
+        """The simulated heart of clip ``index``. Its stream is named by seed, split and index, so no patient is in two
+        splits.
+        """
         return self._patient(self._at(index))[0]
 
     def _patient(self, index: int) -> tuple[heart.Heart, heart.Motion]:
@@ -111,10 +119,11 @@ class EchoSet(Dataset[Echo]):
 
 @dataclass(frozen=True, eq=False)
 class EchoNetSet(EchoSet):
-    """The same from EchoNet-Dynamic: a stretch of each video, started at random, every so many frames as come nearest to ``fps``.
+    """The same from EchoNet-Dynamic: a stretch of each video, started at random, every so many frames as come nearest
+    to ``fps``.
 
-    A video that is too short goes on in black. Two frames a video are traced, and a stretch need not hold them. Volumes are
-    the data set's own; it does not tell the size of a pixel.
+    A video that is too short goes on in black. Two frames a video are traced, and a stretch need not hold them.
+    Volumes are the data set's own; it does not tell the size of a pixel.
     """
 
     studies: tuple[echonet.Study, ...] = ()
@@ -163,7 +172,9 @@ class EchoNetSet(EchoSet):
 
 @dataclass(frozen=True, eq=False)
 class Frames(Dataset[Frame]):
-    """Still frames for segmentation, stacked; item i is a :class:`Frame`. A patient's two frames follow each other, end diastole first."""
+    """Still frames for segmentation, stacked; item i is a :class:`Frame`. A patient's two frames follow each other, end
+    diastole first.
+    """
 
     images: Float[Tensor, "N 1 H W"]
     masks: Bool[Tensor, "N 1 H W"]
@@ -178,15 +189,20 @@ class Frames(Dataset[Frame]):
 
     def __getitem__(self, index: SupportsIndex) -> Frame:
         index = _check.index("a frame", index, len(self))
-        return Frame(self.images[index], self.masks[index], self.is_ed[index], self.volume_ml[index], self.spacing_mm[index])
+        return Frame(
+            self.images[index], self.masks[index], self.is_ed[index], self.volume_ml[index], self.spacing_mm[index]
+        )
 
 
-def clips(*, split: Part, count: int | None = None, frames: int = 32, size: int = 112, fps: float = 25, seed: int = 0) -> EchoSet:
+def clips(
+    *, split: Part, count: int | None = None, frames: int = 32, size: int = 112, fps: float = 25, seed: int = 0
+) -> EchoSet:
     """Clips with known volumes: simulated, or EchoNet-Dynamic's if ``COURSEKIT_ECHONET`` names its folder.
 
-    ``count`` patients, 240 to train on and 60 each for "val" and "test" if not given, or all the data set has. At 25 frames a second
-    32 frames are longer than the longest beat, so a simulated clip holds at least one end diastole and one end systole.
-    EchoNet-Dynamic keeps its own split: TRAIN, VAL, TEST. ``seed`` chooses other simulated patients, or other stretches of the videos.
+    ``count`` patients, 240 to train on and 60 each for "val" and "test" if not given, or all the data set has. At 25
+    frames a second 32 frames are longer than the longest beat, so a simulated clip holds at least one end diastole
+    and one end systole. EchoNet-Dynamic keeps its own split: TRAIN, VAL, TEST. ``seed`` chooses other simulated
+    patients, or other stretches of the videos.
     """
     _check.one_of("split", split, PARTS)
     _check.positive("frames and fps", (frames, fps))
@@ -201,19 +217,27 @@ def clips(*, split: Part, count: int | None = None, frames: int = 32, size: int 
 
 
 def frames(*, split: Part, count: int | None = None, size: int = 112, seed: int = 0) -> Frames:
-    """The end-diastolic and the end-systolic frame of each of ``count`` patients, the same patients as of :func:`clips`."""
+    """The end-diastolic and the end-systolic frame of each of ``count`` patients, the same patients as of
+    :func:`clips`.
+    """
     patients = clips(split=split, count=count, size=size, seed=seed)
     pairs = [pair for pair in map(patients.pair, range(len(patients))) if pair is not None]
     if not pairs:
-        raise _check.refuse("at least one video with two traced frames", "none", "ask for more patients, or see VolumeTracings.csv")
-    images, masks, is_ed, volume, spacing = (torch.stack(column) for column in zip(*(frame for pair in pairs for frame in pair)))
+        raise _check.refuse(
+            "at least one video with two traced frames", "none", "ask for more patients, or see VolumeTracings.csv"
+        )
+    images, masks, is_ed, volume, spacing = (
+        torch.stack(column) for column in zip(*(frame for pair in pairs for frame in pair))
+    )
     return Frames(images, masks, is_ed, volume, spacing, patients.source, patients.note)
 
 
 def _first(marks: Tensor, what: str) -> Tensor:
     """The first marked frame."""
     if not bool(marks.any()):
-        raise _check.refuse(f"a clip with an {what}", f"{len(marks)} frames without one", "make it longer than a beat: 1.3 s")
+        raise _check.refuse(
+            f"a clip with an {what}", f"{len(marks)} frames without one", "make it longer than a beat: 1.3 s"
+        )
     return marks.nonzero()[0, 0]
 
 

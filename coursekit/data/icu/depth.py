@@ -1,8 +1,8 @@
 """What a depth camera sees: rays cast against boxes, a room's walls and spindles, and a sensor that errs.
 
-World: metres, x and y along the walls, z up from the floor. Camera: x to the right of the image, y down, z along the optical axis.
-A pixel's ray is (x, y, 1) times its depth, so what is stored is the depth along the axis, as depth cameras give it, not the
-length of the ray.
+World: metres, x and y along the walls, z up from the floor. Camera: x to the right of the image, y down, z along the
+optical axis. A pixel's ray is (x, y, 1) times its depth, so what is stored is the depth along the axis, as depth
+cameras give it, not the length of the ray.
 """
 
 from typing import NamedTuple
@@ -78,7 +78,9 @@ def slab(camera: Camera, box: Box, directions: Float[Array, "... 3"]) -> tuple[A
     return np.minimum(first, second).max(-1), np.maximum(first, second).min(-1)
 
 
-def still(camera: Camera, room: Box, door: Box, furniture: tuple[Box, ...], size: tuple[int, int]) -> Float[Array, "H W"]:
+def still(
+    camera: Camera, room: Box, door: Box, furniture: tuple[Box, ...], size: tuple[int, int]
+) -> Float[Array, "H W"]:
     """Depth of the room without people, free of noise. ``door`` is a recess behind an opening in the wall."""
     directions = rays(*size)
     enter, leave = slab(camera, door, directions)
@@ -94,10 +96,11 @@ def still(camera: Camera, room: Box, door: Box, furniture: tuple[Box, ...], size
 def spindle(
     start: Float[Array, "N 3"], end: Float[Array, "N 3"], radius: Float[Array, "N"], directions: Float[Array, "N 3"]
 ) -> Float[Array, "N"]:
-    """Depth at which each ray meets its spindle: an ellipsoid of revolution that ends ``radius`` beyond ``start`` and ``end``.
+    """Depth at which each ray meets its spindle: an ellipsoid of revolution that ends ``radius`` beyond ``start`` and
+    ``end``.
 
-    All in the camera's frame, whose origin the rays leave; infinite where a ray misses. The root of a quadratic equation: with the
-    axis u, points of the surface have |p|² / r² − (p·u)² (1/r² − 1/l²) = 1 from the centre.
+    All in the camera's frame, whose origin the rays leave; infinite where a ray misses. The root of a quadratic
+    equation: with the axis u, points of the surface have |p|² / r² − (p·u)² (1/r² − 1/l²) = 1 from the centre.
     """
     axis, middle = end - start, (start + end) / 2
     length = np.sqrt(dot(axis, axis))
@@ -122,9 +125,11 @@ def paint(
     depth: Float[Array, "T H W"], owner: UInt8[Array, "T H W"], name: int,
     start: Float[Array, "T 3"], end: Float[Array, "T 3"], radius: float,
 ) -> None:  # fmt: skip
-    """Draw one spindle of each frame into ``depth``, in place, where it is nearest, and write ``name`` there into ``owner``.
+    """Draw one spindle of each frame into ``depth``, in place, where it is nearest, and write ``name`` there into
+    ``owner``.
 
-    ``start`` and ``end`` in the camera's frame; a frame with NaN is left out. Only the pixels of a rectangle around the spindle are cast.
+    ``start`` and ``end`` in the camera's frame; a frame with NaN is left out. Only the pixels of a rectangle around
+    the spindle are cast.
     """
     _, height, width = depth.shape
     seen = np.flatnonzero(np.minimum(start[:, 2], end[:, 2]) > radius + 0.05)  # false for NaN
@@ -143,7 +148,9 @@ def paint(
 
 
 def _window(start: Array, end: Array, radius: float, height: int, width: int) -> tuple[Array, Array]:
-    """First and one past the last (column, row) of a rectangle that holds the two end spheres, cut to the image; each (N, 2)."""
+    """First and one past the last (column, row) of a rectangle that holds the two end spheres, cut to the image; each
+    (N, 2).
+    """
     corners = []
     for point in (start, end):
         slope = np.abs(point[:, :2] / point[:, 2:])
@@ -158,9 +165,10 @@ def _window(start: Array, end: Array, radius: float, height: int, width: int) ->
 def sensed(depth: Float[Array, "T H W"], *, generator: Generator) -> Float[Array, "T H W"]:
     """What the sensor reports: noise, steps and holes, float32, 0 where depth is missing.
 
-    Noise has the standard deviation 0.001425 z² metres, and depth comes in steps of twice that, even in 1/z, as disparity is: the figures
-    for a structured-light camera of Khoshelham and Elberink, Sensors 12, 2012. Missing: what is nearer than 0.4 or farther than 8 m,
-    three of four pixels at a jump in depth, and 0.5 % of all others at random.
+    Noise has the standard deviation 0.001425 z² metres, and depth comes in steps of twice that, even in 1/z, as
+    disparity is: the figures for a structured-light camera of Khoshelham and Elberink, Sensors 12, 2012. Missing:
+    what is nearer than 0.4 or farther than 8 m, three of four pixels at a jump in depth, and 0.5 % of all others at
+    random.
     """
     shape = torch.Size(depth.shape)
     noise = torch.randn(shape, generator=generator).numpy()

@@ -1,6 +1,7 @@
 """A room of an intensive care unit: where bed, chair, door, equipment and camera are, and how one walks between them.
 
-The head of the bed is at the wall y = length, and the patient leaves it towards ``out``, +1 or −1 along x, where the chair is.
+The head of the bed is at the wall y = length, and the patient leaves it towards ``out``, +1 or −1 along x, where the
+chair is.
 """
 
 import math
@@ -26,7 +27,9 @@ SMALLEST = 0.05  # share of the image that the mattress fills
 
 
 class Bed(NamedTuple):
-    """``place`` (2,) its middle, ``half`` (2,) half its sides, ``top`` the height of the mattress, all in metres; ``out`` ±1."""
+    """``place`` (2,) its middle, ``half`` (2,) half its sides, ``top`` the height of the mattress, all in metres;
+    ``out`` ±1.
+    """
 
     place: Float[Array, "2"]
     half: Float[Array, "2"]
@@ -44,8 +47,8 @@ class Chair(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Room:
-    """``walls``, ``door`` (a recess) and ``furniture`` as boxes; ``beside`` (2,) and ``before`` (2,) are where the patient stands
-    after leaving bed and chair; ``entry`` (2,) lies inside the door."""
+    """``walls``, ``door`` (a recess) and ``furniture`` as boxes; ``beside`` (2,) and ``before`` (2,) are where the
+    patient stands after leaving bed and chair; ``entry`` (2,) lies inside the door."""
 
     walls: Box
     door: Box
@@ -82,7 +85,11 @@ def furnished(*, generator: Generator) -> Room:
 
 
 def _drawn(g: Generator) -> Room:
-    width, length, height = uniform(3.9, 4.8, generator=g), uniform(4.2, 5.2, generator=g), uniform(2.7, 3.0, generator=g)
+    width, length, height = (
+        uniform(3.9, 4.8, generator=g),
+        uniform(4.2, 5.2, generator=g),
+        uniform(2.7, 3.0, generator=g),
+    )
     walls = Box(np.array([width, length, height]) / 2, np.array([width, length, height]) / 2)
     bed = _bed(width, length, g)
     chair = _chair(bed, width, length, g)
@@ -96,7 +103,9 @@ def _bed(width: float, length: float, g: Generator) -> Bed:
     out = 1 if uniform(0, 1, generator=g) < 0.5 else -1
     margin = half[0] + uniform(0.65, 0.95, generator=g)  # from the wall at its back
     x = margin if out > 0 else width - margin
-    return Bed(np.array([x, length - half[1] - uniform(0.1, 0.3, generator=g)]), half, uniform(0.5, 0.62, generator=g), out)
+    return Bed(
+        np.array([x, length - half[1] - uniform(0.1, 0.3, generator=g)]), half, uniform(0.5, 0.62, generator=g), out
+    )
 
 
 def _chair(bed: Bed, width: float, length: float, g: Generator) -> Chair:
@@ -114,7 +123,9 @@ def _door(bed: Bed, width: float, length: float, g: Generator) -> tuple[Box, Flo
         return Box(np.array([x, -0.6, 1.05]), np.array([0.5, 0.6, 1.05])), np.array([x, 0.35])
     wall = width if bed.out > 0 else 0.0
     y = uniform(0.65, 0.22 * length, generator=g)
-    return Box(np.array([wall + bed.out * 0.6, y, 1.05]), np.array([0.6, 0.5, 1.05])), np.array([wall - bed.out * 0.35, y])
+    return Box(np.array([wall + bed.out * 0.6, y, 1.05]), np.array([0.6, 0.5, 1.05])), np.array(
+        [wall - bed.out * 0.35, y]
+    )
 
 
 def _box(x: float, y: float, low: float, high: float, wide: float, deep: float, yaw: float = 0.0) -> Box:
@@ -148,7 +159,11 @@ def _equipment(bed: Bed, chair: Chair, width: float, length: float, g: Generator
     y = length - uniform(0.25, 0.45, generator=g)
     boxes = [_box(x, y, 0.0, 1.1, 0.3, 0.3), _box(x, y, 1.25, 1.6, 0.4, 0.15), _box(x, y, 0.0, 1.3, 0.07, 0.07)]
     for _ in range(1 + int(uniform(0, 2, generator=g))):
-        wide, deep, high = uniform(0.4, 0.8, generator=g), uniform(0.35, 0.5, generator=g), uniform(0.7, 1.2, generator=g)
+        wide, deep, high = (
+            uniform(0.4, 0.8, generator=g),
+            uniform(0.35, 0.5, generator=g),
+            uniform(0.7, 1.2, generator=g),
+        )
         wall = wide / 2 + 0.02
         x = wall if uniform(0, 1, generator=g) < 0.5 else width - wall
         y = uniform(0.6, length - 0.5, generator=g)
@@ -158,7 +173,9 @@ def _equipment(bed: Bed, chair: Chair, width: float, length: float, g: Generator
 
 
 def _camera(bed: Bed, chair: Chair, width: float, g: Generator) -> Camera:
-    """Under the ceiling, towards the foot of the bed or at the wall on the side of the chair, looking between bed and chair."""
+    """Under the ceiling, towards the foot of the bed or at the wall on the side of the chair, looking between bed and
+    chair.
+    """
     height = uniform(2.2, 2.65, generator=g)
     if uniform(0, 1, generator=g) < 0.65:
         x, y = uniform(0.15, width - 0.15, generator=g), uniform(0.08, 1.2, generator=g)
@@ -166,11 +183,15 @@ def _camera(bed: Bed, chair: Chair, width: float, g: Generator) -> Camera:
         x, y = (width - 0.12 if bed.out > 0 else 0.12), uniform(0.1, 1.8, generator=g)
     middle = 0.6 * bed.place + 0.4 * chair.place
     astray = np.array([uniform(low, high, generator=g) for low, high in ((-0.3, 0.3), (-0.4, 0.2), (-0.2, 0.3))])
-    return depth.looking(np.array([x, y, height]), np.array([*middle, 0.55]) + astray, roll=uniform(-0.06, 0.06, generator=g))
+    return depth.looking(
+        np.array([x, y, height]), np.array([*middle, 0.55]) + astray, roll=uniform(-0.06, 0.06, generator=g)
+    )
 
 
 def in_view(room: Room) -> bool:
-    """Whether an image of 3 : 4 holds the corners of the mattress, the chair, and who stands beside either, the mattress not too small."""
+    """Whether an image of 3 : 4 holds the corners of the mattress, the chair, and who stands beside either, the
+    mattress not too small.
+    """
     corners = room.bed.place + np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]]) * room.bed.half
     points = [[*corner, room.bed.top] for corner in corners]
     points += [[*place, z] for place in (room.chair.place, room.beside, room.before) for z in (0.05, 1.2)]
@@ -183,9 +204,13 @@ def in_view(room: Room) -> bool:
 
 
 def unhidden(room: Room) -> bool:
-    """Whether furniture hides at most a tenth of a grid of points on the mattress, of the seat and of bodies beside either."""
+    """Whether furniture hides at most a tenth of a grid of points on the mattress, of the seat and of bodies beside
+    either.
+    """
     bed, grid = room.bed, np.linspace(-0.8, 0.8, 5)
-    points = [[bed.place[0] + u * bed.half[0], bed.place[1] + v * bed.half[1], bed.top + 0.15] for u in grid for v in grid]
+    points = [
+        [bed.place[0] + u * bed.half[0], bed.place[1] + v * bed.half[1], bed.top + 0.15] for u in grid for v in grid
+    ]
     points += [[*place, z] for place in (room.chair.place, room.beside, room.before) for z in (0.6, 0.8, 1.0, 1.2)]
     rays = np.array(points) - room.camera.place  # reaches its point at depth 1
     rays = rays @ room.camera.axes.T
@@ -197,7 +222,9 @@ def unhidden(room: Room) -> bool:
 
 
 class Floor:
-    """The free floor of a room as a grid of cells; ``joined`` says whether beside the bed, before the chair and the door are connected."""
+    """The free floor of a room as a grid of cells; ``joined`` says whether beside the bed, before the chair and the
+    door are connected.
+    """
 
     def __init__(self, room: Room) -> None:
         self.free = _free(room)
@@ -205,7 +232,9 @@ class Floor:
         reach = dijkstra(self.graph, indices=self.cell(room.entry))
         self.free &= np.isfinite(reach).reshape(self.free.shape)  # corners that furniture cuts off are no floor
         self.cells = np.flatnonzero(self.free)
-        away = [np.linalg.norm(self.middle(self.cell(place)) - place) for place in (room.entry, room.beside, room.before)]
+        away = [
+            np.linalg.norm(self.middle(self.cell(place)) - place) for place in (room.entry, room.beside, room.before)
+        ]
         self.joined = bool(max(away) < 0.35)
 
     def middle(self, cell: int | Array) -> Float[Array, "... 2"]:

@@ -21,9 +21,9 @@ NEARBY = 1.3  # metres from pelvis to pelvis within which someone helps
 class Trace(NamedTuple):
     """How a video was made: the truth behind the truth.
 
-    ``room`` the geometry; ``empty`` (H, W) the depth without people and noise; ``clean`` (T, H, W) with people, without noise;
-    ``bodies`` (T, H, W) who is seen where, 0 nobody, 1 the patient, 2 … the others; ``joints`` (T, P, 13, 3) in metres in the world,
-    patient first, NaN while someone is not in the room.
+    ``room`` the geometry; ``empty`` (H, W) the depth without people and noise; ``clean`` (T, H, W) with people,
+    without noise; ``bodies`` (T, H, W) who is seen where, 0 nobody, 1 the patient, 2 … the others; ``joints`` (T, P,
+    13, 3) in metres in the world, patient first, NaN while someone is not in the room.
     """
 
     room: Room
@@ -40,7 +40,9 @@ class Scene:
         self.room = furnished(generator=seeds.stream(seed, "icu", split, number))
         floor = Floor(self.room)
         self.patient = Patient(self.room, floor, seconds, generator=seeds.stream(seed, "icu", split, number, "patient"))
-        self.others = Company(self.room, floor, self.patient, generator=seeds.stream(seed, "icu", split, number, "others")).actors
+        self.others = Company(
+            self.room, floor, self.patient, generator=seeds.stream(seed, "icu", split, number, "others")
+        ).actors
 
     def joints(self, at: Float[Array, "T"]) -> list[Float[Array, "T 13 3"]]:
         """Everybody's joints at times in seconds, patient first; NaN while someone is away."""
@@ -64,10 +66,14 @@ class Scene:
             for start, end, radius in body.PARTS:
                 depth.paint(clean, owner, name, own[:, start], own[:, end], radius * scale)
         joints = torch.from_numpy(np.stack(everybody, 1)).float()
-        return Trace(room, torch.from_numpy(empty).float(), torch.from_numpy(clean).float(), torch.from_numpy(owner), joints)
+        return Trace(
+            room, torch.from_numpy(empty).float(), torch.from_numpy(clean).float(), torch.from_numpy(owner), joints
+        )
 
     def helpers(self, event: Event) -> int:
-        """How many of the others are within ``NEARBY`` of the patient for at least half of an event, looked at five times a second."""
+        """How many of the others are within ``NEARBY`` of the patient for at least half of an event, looked at five
+        times a second.
+        """
         at = np.arange(event.start, event.end, 0.2)
         patient, *others = (joints[:, body.PELVIS, :2] for joints in self.joints(at))
         near = [np.linalg.norm(own - patient, axis=1) < NEARBY for own in others]  # NaN is not near

@@ -1,4 +1,6 @@
-"""What the others do: nurses and visitors come, walk about, work at the bed, help the patient, sit in the chair, and leave."""
+"""What the others do: nurses and visitors come, walk about, work at the bed, help the patient, sit in the chair, and
+leave.
+"""
 
 import numpy as np
 from jaxtyping import Float
@@ -39,12 +41,17 @@ class Company:
         until = seconds + 1 if self.draw(0, 1) < 0.5 else max(since + 30, self.draw(0.5, 1) * seconds)
         place = self.room.entry if since else self.floor.anywhere(generator=self.generator)
         return Actor(
-            self.draw(0.93, 1.07), [Row(since, float(place[0]), float(place[1]), self.draw(-np.pi, np.pi))], since=since, until=until
+            self.draw(0.93, 1.07),
+            [Row(since, float(place[0]), float(place[1]), self.draw(-np.pi, np.pi))],
+            since=since,
+            until=until,
         )
 
     def _help(self, event: Event, duties: list[list[tuple[float, float, Stop]]]) -> None:
         """Nobody to three of those present stand around the patient, from shortly before the event until shortly after."""
-        free = [k for k, actor in enumerate(self.actors) if actor.since + 12 < event.start and event.end + 8 < actor.until]
+        free = [
+            k for k, actor in enumerate(self.actors) if actor.since + 12 < event.start and event.end + 8 < actor.until
+        ]
         order = sorted(free, key=lambda _: self.draw(0, 1))
         for k, stop in zip(order[: int(self.draw(0, 4))], self._around(event.kind < 2)):
             duties[k].append((event.start - self.draw(1, 4), event.end + self.draw(1, 4), stop))
@@ -56,16 +63,22 @@ class Company:
         front, side = body.ahead(angle)[:2], body.leftward(angle)[:2]
         places = [spot + 0.62 * side, spot - 0.62 * side, spot + 0.7 * front]
         first = int(self.draw(0, 3))
-        return [(p, float(np.arctan2(*(spot - 0.2 * front - p)[::-1])), 0.25) for p in (*places[first:], *places[:first])]
+        return [
+            (p, float(np.arctan2(*(spot - 0.2 * front - p)[::-1])), 0.25) for p in (*places[first:], *places[:first])
+        ]
 
-    def _sitter(self, rest: tuple[float, float], duties: list[list[tuple[float, float, Stop]]]) -> tuple[int, float] | None:
+    def _sitter(
+        self, rest: tuple[float, float], duties: list[list[tuple[float, float, Stop]]]
+    ) -> tuple[int, float] | None:
         """Who, if anyone, sits down in the chair while the patient is in bed, and when; they have no duty meanwhile."""
         start, end = rest[0] + 6, rest[1] - 3
         at = self.draw(start, max(start, end - SITTING))
         free = [
             k
             for k, actor in enumerate(self.actors)
-            if actor.since + 10 < at and at + 50 < actor.until and not any(a < at + 50 and at - 15 < b for a, b, _ in duties[k])
+            if actor.since + 10 < at
+            and at + 50 < actor.until
+            and not any(a < at + 50 and at - 15 < b for a, b, _ in duties[k])
         ]
         if end - at < SITTING or not free or self.draw(0, 1) > 0.7:
             return None
@@ -73,7 +86,9 @@ class Company:
 
     def _live(self, actor: Actor, duties: list[tuple[float, float, Stop]], sits: list[float]) -> None:
         """Follow the duties, sit when it is time to, and wander between."""
-        appointments = sorted([(start, end, stop) for start, end, stop in duties] + [(at, at, None) for at in sits], key=lambda a: a[0])
+        appointments = sorted(
+            [(start, end, stop) for start, end, stop in duties] + [(at, at, None) for at in sits], key=lambda a: a[0]
+        )
         for start, end, stop in appointments:
             place = self.room.before if stop is None else stop[0]
             self._wander(actor, start, place)

@@ -1,8 +1,8 @@
 """What the patient does: a script drawn at random, from which poses and events follow at any time.
 
-States: in bed, in the chair, up. The four activities are the moves between them, so out of bed never follows out of bed. While resting
-the patient stirs: turns over, draws up the knees, sits up in bed and lies down again, sits at the edge without standing up, leans
-forward in the chair. None of that is an event.
+States: in bed, in the chair, up. The four activities are the moves between them, so out of bed never follows out of
+bed. While resting the patient stirs: turns over, draws up the knees, sits up in bed and lies down again, sits at the
+edge without standing up, leans forward in the chair. None of that is an event.
 """
 
 from dataclasses import dataclass, field
@@ -45,8 +45,8 @@ class Row(NamedTuple):
 
 @dataclass
 class Actor:
-    """A person: ``track`` of where they walk, ``acts`` of keyed poses (times, poses) that go before it, ``since`` and ``until`` in
-    seconds when they are in the room."""
+    """A person: ``track`` of where they walk, ``acts`` of keyed poses (times, poses) that go before it, ``since`` and
+    ``until`` in seconds when they are in the room."""
 
     scale: float
     track: list[Row] = field(default_factory=list)
@@ -77,7 +77,9 @@ class Actor:
             angle = np.arctan2(dy, dx) if step > 0.05 else self.track[-1].angle
             turn = min(self.now + 0.4, (self.now + time) / 2)
             u = (turn - self.now) / max(time - self.now, 1e-9)
-            self.track.append(Row(turn, self.here[0] + u * (x - self.here[0]), self.here[1] + u * (y - self.here[1]), angle))
+            self.track.append(
+                Row(turn, self.here[0] + u * (x - self.here[0]), self.here[1] + u * (y - self.here[1]), angle)
+            )
             self.track.append(Row(time, x, y, angle))
 
     def act(self, keys: list[tuple[float, Pose]]) -> None:
@@ -93,7 +95,9 @@ class Actor:
         return np.stack([np.interp(at, rows[:, 0], column) for column in rows[:, 1:].T], 1)
 
     def poses(self, at: Float[Array, "T"], *, moved: Float[Array, "T 2"] | float = 0.0) -> body.Poses:
-        """Poses at times; ``moved`` shifts who walks, to make way. Steps follow the distance walked, whatever the times asked for."""
+        """Poses at times; ``moved`` shifts who walks, to make way. Steps follow the distance walked, whatever the times
+        asked for.
+        """
         x, y, angle, lean = self.places(at).T
         rows = np.array(self.track)
         far = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(rows[:, 1:3], axis=0), axis=1))])

@@ -22,9 +22,9 @@ VISIBLE = 1 / 256  # share of the pixels someone must fill to be counted
 class Video(NamedTuple):
     """One room: what the camera saw, and what happened.
 
-    ``depth`` (1, T, H, W) in metres, 0 where missing; ``people`` (T,) how many are to be seen; ``events`` (E, 2) start and end in seconds,
-    half-open, in order of time; ``classes`` (E,) indices into ``ACTIVITIES``; ``helpers`` (E,) how many helped; ``targets`` (T, 4)
-    which activity is going on at frame t, that is at t / fps seconds.
+    ``depth`` (1, T, H, W) in metres, 0 where missing; ``people`` (T,) how many are to be seen; ``events`` (E, 2)
+    start and end in seconds, half-open, in order of time; ``classes`` (E,) indices into ``ACTIVITIES``; ``helpers``
+    (E,) how many helped; ``targets`` (T, 4) which activity is going on at frame t, that is at t / fps seconds.
     """
 
     depth: Clip
@@ -41,10 +41,11 @@ class Video(NamedTuple):
 
 @dataclass(frozen=True)
 class IcuSet(Dataset[Video]):
-    """A map-style data set of simulated rooms; item i is rendered when it is asked for, and is the same in every process.
+    """A map-style data set of simulated rooms; item i is rendered when it is asked for, and is the same in every
+    process.
 
-    What happens in a room depends on ``minutes`` and ``seed``, not on ``fps`` and ``size``. Items differ in their number of events, so
-    a loader is to take one at a time; ``windows`` cuts pieces that stack.
+    What happens in a room depends on ``minutes`` and ``seed``, not on ``fps`` and ``size``. Items differ in their
+    number of events, so a loader is to take one at a time; ``windows`` cuts pieces that stack.
     """
 
     split: Part
@@ -81,7 +82,9 @@ class IcuSet(Dataset[Video]):
         )
 
     def trace(self, index: SupportsIndex) -> Trace:
-        """The same room without noise, with the geometry and everybody's joints: to check the truth by, not to learn from."""
+        """The same room without noise, with the geometry and everybody's joints: to check the truth by, not to learn
+        from.
+        """
         return self._scene(index).render(self.size, self.fps, self.frames)
 
     def _number(self, index: SupportsIndex) -> int:
@@ -92,12 +95,20 @@ class IcuSet(Dataset[Video]):
 
 
 def rooms(
-    *, split: Part, count: int = 40, minutes: float = 5.0, fps: float = 2.0, size: tuple[int, int] = (48, 64), seed: int = 0
+    *,
+    split: Part,
+    count: int = 40,
+    minutes: float = 5.0,
+    fps: float = 2.0,
+    size: tuple[int, int] = (48, 64),
+    seed: int = 0,
 ) -> IcuSet:
-    """Videos of ``count`` rooms, each ``minutes`` long at ``fps`` frames a second (1 … 5), ``size`` (H, W) pixels (each 16 … 480).
+    """Videos of ``count`` rooms, each ``minutes`` long at ``fps`` frames a second (1 … 5), ``size`` (H, W) pixels
+    (each 16 … 480).
 
-    The camera hangs 2.2 to 2.65 m high and sees 70° across; a size that is not 3 : 4 sees more or less of ceiling and floor. Depth runs
-    from 0.4 to 8 m along the optical axis. The first n of more rooms are the same n rooms. No room is in both parts, whatever the seeds.
+    The camera hangs 2.2 to 2.65 m high and sees 70° across; a size that is not 3 : 4 sees more or less of ceiling and
+    floor. Depth runs from 0.4 to 8 m along the optical axis. The first n of more rooms are the same n rooms. No room
+    is in both parts, whatever the seeds.
     """
     _check.one_of("split", split, list(seeds.PARTS))
     _check.positive("count", count)
@@ -112,7 +123,9 @@ def _table(events: list[Event]) -> tuple[Float[Tensor, "E 2"], Int64[Tensor, "E"
     return spans, torch.tensor([event.kind for event in events], dtype=torch.int64)
 
 
-def _targets(events: Float[Tensor, "E 2"], classes: Int64[Tensor, "E"], times: Float[Tensor, "T"]) -> Bool[Tensor, "T 4"]:
+def _targets(
+    events: Float[Tensor, "E 2"], classes: Int64[Tensor, "E"], times: Float[Tensor, "T"]
+) -> Bool[Tensor, "T 4"]:
     during = (events[:, :1] <= times) & (times < events[:, 1:])  # (E, T)
     return torch.stack([during[classes == k].any(0) for k in range(len(ACTIVITIES))], 1)
 
@@ -154,8 +167,8 @@ class Windows(Dataset[Window]):
 def windows(videos: IcuSet, *, seconds: float = 32.0, stride_seconds: float | None = None) -> Windows:
     """Cut every video into windows of ``seconds``, one every ``stride_seconds`` (without overlap if not given).
 
-    The last window of a video ends with the video, so every frame is in one. 4 bytes a pixel: 40 rooms of 5 minutes at 2 frames a second
-    and 48 × 64 pixels are 295 MB.
+    The last window of a video ends with the video, so every frame is in one. 4 bytes a pixel: 40 rooms of 5 minutes
+    at 2 frames a second and 48 × 64 pixels are 295 MB.
     """
     _check.positive("seconds", seconds)
     _check.positive("stride_seconds", seconds if stride_seconds is None else stride_seconds)
@@ -163,7 +176,9 @@ def windows(videos: IcuSet, *, seconds: float = 32.0, stride_seconds: float | No
     stride = length if stride_seconds is None else round(stride_seconds * videos.fps)
     if not 1 <= length <= videos.frames or stride < 1:
         got = f"{length} frames every {stride}"
-        raise _check.refuse(f"windows of 1 to {videos.frames} frames, at least one frame apart", got, "change seconds or stride_seconds")
+        raise _check.refuse(
+            f"windows of 1 to {videos.frames} frames, at least one frame apart", got, "change seconds or stride_seconds"
+        )
     starts = sorted({*range(0, videos.frames - length + 1, stride), videos.frames - length})
     pieces = [_cut(videos[k], starts, length) for k in range(len(videos))]
     depths, targets, people = (torch.cat(parts) for parts in zip(*pieces))

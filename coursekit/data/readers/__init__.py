@@ -1,7 +1,7 @@
 """Readers of the full data sets in their original layout, for those who have them.
 
-A variable names the folder, ``COURSEKIT_DSB2018=/path`` and so on, and the loaders of ``coursekit.data`` take their images from there
-with no other edit. One file a data set.
+A variable names the folder, ``COURSEKIT_DSB2018=/path`` and so on, and the loaders of ``coursekit.data`` take their
+images from there with no other edit. One file a data set.
 """
 
 import csv
@@ -39,21 +39,30 @@ def entry(place: Path, what: str, *, is_folder: bool = False) -> Path:
     if not (place.is_dir() if is_folder else place.is_file()):
         got = "nothing there" if not place.exists() else "a file" if is_folder else "a folder"
         raise _check.refuse(
-            f"{what} at {place.name} in {place.parent}", got, "unpack the data set as its authors ship it and name its top folder"
+            f"{what} at {place.name} in {place.parent}",
+            got,
+            "unpack the data set as its authors ship it and name its top folder",
         )
     return place
 
 
 def table(place: Path, what: str, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """The rows of a .csv in UTF-8, each with at least these columns; ``line`` is the number of a row's line in the file."""
+    """The rows of a .csv in UTF-8, each with at least these columns; ``line`` is the number of a row's line in the
+    file.
+    """
     entry(place, what)
-    with _check.reading("a table in UTF-8", place, "take the table as shipped"), place.open(newline="", encoding="utf-8-sig") as stream:
+    with (
+        _check.reading("a table in UTF-8", place, "take the table as shipped"),
+        place.open(newline="", encoding="utf-8-sig") as stream,
+    ):
         lines = csv.DictReader(stream, strict=True)
         rows, named = [{**row, "line": str(lines.line_num)} for row in lines], lines.fieldnames or ()
     missing = [name for name in columns if name not in named]
     if missing:
         raise _check.refuse(
-            f"columns {', '.join(columns)} in {place.name}", f"none named {', '.join(missing)}", "take the table as shipped"
+            f"columns {', '.join(columns)} in {place.name}",
+            f"none named {', '.join(missing)}",
+            "take the table as shipped",
         )
     if len(set(named)) < len(named):
         raise _check.refuse(f"every column once in {place.name}", ", ".join(named), "take the table as shipped")

@@ -1,6 +1,8 @@
-"""EchoNet-Dynamic in its original layout: FileList.csv, VolumeTracings.csv, Videos/*.avi (Ouyang et al., Nature 580, 2020).
+"""EchoNet-Dynamic in its original layout: FileList.csv, VolumeTracings.csv, Videos/*.avi (Ouyang et al., Nature 580,
+2020).
 
-The list names a video without ``.avi``, the tracings with it. A traced frame has one row a segment: the long axis first, then the chords.
+The list names a video without ``.avi``, the tracings with it. A traced frame has one row a segment: the long axis
+first, then the chords.
 """
 
 from collections import Counter, defaultdict
@@ -54,7 +56,8 @@ class Study:
 def studies(place: Path, *, split: str | None = None) -> list[Study]:
     """The studies of one split ("train", "val", "test"; None for all) in the order of the list.
 
-    Raises ``ValueError`` for what is missing or does not fit: a file, a column, a number, a video, a frame beyond a video's end.
+    Raises ``ValueError`` for what is missing or does not fit: a file, a column, a number, a video, a frame beyond a
+    video's end.
     """
     _check.one_of("split", split, (None, *SPLITS))
     traced: dict[str, dict[int, list[list[float]]]] = defaultdict(lambda: defaultdict(list))
@@ -65,10 +68,14 @@ def studies(place: Path, *, split: str | None = None) -> list[Study]:
     rows = table(listed, "FileList.csv", LIST)
     for row in rows:
         if row["Split"].upper() not in SPLITS.values():
-            raise _check.refuse("TRAIN, VAL or TEST as Split in FileList.csv", repr(row["Split"]), f"mend the row of {row['FileName']}")
+            raise _check.refuse(
+                "TRAIN, VAL or TEST as Split in FileList.csv", repr(row["Split"]), f"mend the row of {row['FileName']}"
+            )
     for name, times in Counter(row["FileName"].removesuffix(".avi") for row in rows).items():
         if times > 1:
-            raise _check.refuse(f"one row of {name} in FileList.csv", times, "a video in two splits would be trained and tested on")
+            raise _check.refuse(
+                f"one row of {name} in FileList.csv", times, "a video in two splits would be trained and tested on"
+            )
     wanted = [row for row in rows if split is None or row["Split"].upper() == SPLITS[split]]
     if not wanted:
         raise _check.refuse(f"rows for split {split!r} in FileList.csv", "none", "unpack the whole data set")
@@ -77,14 +84,20 @@ def studies(place: Path, *, split: str | None = None) -> list[Study]:
 
 def _study(listed: Path, row: dict[str, str], traced: dict[int, list[list[float]]]) -> Study:
     ef, esv, edv, fps = (number(row, column, listed) for column in ("EF", "ESV", "EDV", "FPS"))
-    height, width, frames = (int(number(row, column, listed, whole=True)) for column in ("FrameHeight", "FrameWidth", "NumberOfFrames"))
+    height, width, frames = (
+        int(number(row, column, listed, whole=True)) for column in ("FrameHeight", "FrameWidth", "NumberOfFrames")
+    )
     name = row["FileName"].removesuffix(".avi") + ".avi"
     if min(frames, height, width) < 1 or min(fps, esv, edv) <= 0 or not 0 <= ef <= 100:
         got = f"{frames} frames of {height} × {width} at {fps:g}, {edv:g} to {esv:g} ml, EF {ef:g}"
-        raise _check.refuse(f"sizes, a rate and volumes above 0 and an EF in percent for {name}", got, "mend its row of FileList.csv")
+        raise _check.refuse(
+            f"sizes, a rate and volumes above 0 and an EF in percent for {name}", got, "mend its row of FileList.csv"
+        )
     for frame in traced:
         if not 0 <= frame < frames:
-            raise _check.refuse(f"tracings of frames 0 … {frames - 1} of {name}", f"one of frame {frame}", "mend VolumeTracings.csv")
+            raise _check.refuse(
+                f"tracings of frames 0 … {frames - 1} of {name}", f"one of frame {frame}", "mend VolumeTracings.csv"
+            )
     outlines = {frame: _tidy(np.array(segments), f"frame {frame} of {name}") for frame, segments in traced.items()}
     video_path = entry(listed.parent / "Videos" / name, "the video")
     return Study(video_path, ef, esv, edv, height, width, fps, frames, row["Split"].upper(), outlines)
@@ -93,8 +106,8 @@ def _study(listed: Path, row: dict[str, str], traced: dict[int, list[list[float]
 def _tidy(segments: Float[np.ndarray, "N 4"], what: str) -> Float[np.ndarray, "M 4"]:
     """One tracing: the long axis, then its chords in order along it, all written from the same side.
 
-    What is there twice and alike counts once. Refused: two tracings that differ, fewer than two chords, a segment without length, and a
-    chord that does not lie across the axis.
+    What is there twice and alike counts once. Refused: two tracings that differ, fewer than two chords, a segment
+    without length, and a chord that does not lie across the axis.
     """
     mend, axis = "mend VolumeTracings.csv", segments[0]
     along = axis[2:] - axis[:2]
@@ -129,9 +142,13 @@ def video(study: Study) -> UInt8[Tensor, "T H W"]:
         with _check.reading("a picture", study.path, "download it again"):
             frames.append(frame.to_ndarray(format="gray"))
     if len(frames) != study.frames:
-        raise _check.refuse(f"{study.frames} frames in {name}", len(frames), "download it again, or mend its row of FileList.csv")
+        raise _check.refuse(
+            f"{study.frames} frames in {name}", len(frames), "download it again, or mend its row of FileList.csv"
+        )
     if frames[0].shape != (study.height, study.width):
-        raise _check.refuse(f"frames of {study.height} × {study.width} in {name}", frames[0].shape, "mend its row of FileList.csv")
+        raise _check.refuse(
+            f"frames of {study.height} × {study.width} in {name}", frames[0].shape, "mend its row of FileList.csv"
+        )
     return torch.from_numpy(np.stack(frames))
 
 
@@ -145,7 +162,9 @@ def outline(segments: Float[np.ndarray, "N 4"]) -> Float[np.ndarray, "M 2"]:
 def mask(study: Study, frame: int) -> Bool[Tensor, "H W"]:
     """The pixels whose centres lie inside the outline of a traced frame, coordinates being pixel indices."""
     if frame not in study.traced:
-        raise _check.refuse(f"a traced frame of {study.path.name}, {sorted(study.traced)}", frame, "the others have not been traced")
+        raise _check.refuse(
+            f"a traced frame of {study.path.name}, {sorted(study.traced)}", frame, "the others have not been traced"
+        )
     x, y = outline(study.traced[frame]).T
     plane = np.zeros((study.height, study.width), bool)
     plane[polygon(y, x, plane.shape)] = True

@@ -1,10 +1,11 @@
 """LIDC-IDRI as The Cancer Imaging Archive ships it: DICOM slices and, in the folder of a CT series, the readers' XML.
 
-Layout: ``LIDC-IDRI-0001/<study uid>/<series uid>/*.dcm`` and ``*.xml``; the variable ``COURSEKIT_LIDC`` names the folder that holds the
-patients' folders, or the one above it, which then holds ``LIDC-IDRI``. The XML's root is ``LidcReadMessage`` in the namespace
-http://www.nih.gov: a ``readingSession`` a reader, in it an ``unblindedReadNodule`` a nodule, with nine ``characteristics`` and a ``roi`` a
-slice. Nodules under 3 mm are a single point without characteristics and are left out, as are the marks of what is no nodule and
-the X-ray studies, whose XML has another root.
+Layout: ``LIDC-IDRI-0001/<study uid>/<series uid>/*.dcm`` and ``*.xml``; the variable ``COURSEKIT_LIDC`` names the
+folder that holds the patients' folders, or the one above it, which then holds ``LIDC-IDRI``. The XML's root is
+``LidcReadMessage`` in the namespace http://www.nih.gov: a ``readingSession`` a reader, in it an
+``unblindedReadNodule`` a nodule, with nine ``characteristics`` and a ``roi`` a slice. Nodules under 3 mm are a single
+point without characteristics and are left out, as are the marks of what is no nodule and the X-ray studies, whose XML
+has another root.
 """
 
 import math
@@ -28,7 +29,13 @@ NAMESPACE = {"nih": "http://www.nih.gov"}
 ROOT = "{http://www.nih.gov}LidcReadMessage"
 CHARACTERISTICS = ("subtlety", "internalStructure", *RATINGS[2:])
 HEADER = ["SeriesInstanceUID", "PatientID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"]
-COUNTS = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2, "RescaleSlope": 1, "RescaleIntercept": 1}
+COUNTS = {
+    "ImagePositionPatient": 3,
+    "ImageOrientationPatient": 6,
+    "PixelSpacing": 2,
+    "RescaleSlope": 1,
+    "RescaleIntercept": 1,
+}
 AIR = -1024.0  # HU: the circle outside the field of view is stored as something lower
 AGAIN = "copy it again from its source"
 
@@ -45,7 +52,9 @@ def ct_series(folder: Path) -> list[Path]:
     found = sorted({path.parent for path in top.glob("LIDC-IDRI-*/*/*/[!.]*.xml") if _root(path).tag == ROOT})
     if not found:
         got = "no LIDC-IDRI-*/<study>/<series>/*.xml with a LidcReadMessage"
-        raise _check.refuse(f"patients of LIDC-IDRI in {folder.name}", got, "name the folder that holds LIDC-IDRI-0001 and the others")
+        raise _check.refuse(
+            f"patients of LIDC-IDRI in {folder.name}", got, "name the folder that holds LIDC-IDRI-0001 and the others"
+        )
     return found
 
 
@@ -55,12 +64,21 @@ def scan_readings(place: Path) -> Readings:
     above = np.diff(sorted({float(one.ImagePositionPatient[2]) for one in slices}))
     if not len(above):
         raise _check.refuse(f"slices at several heights in {place.name}", f"{len(slices)} at one", AGAIN)
-    drawn = [reading for path in sorted(place.glob("[!.]*.xml")) if _root(path).tag == ROOT for reading in xml_readings(path)]
+    drawn = [
+        reading for path in sorted(place.glob("[!.]*.xml")) if _root(path).tag == ROOT for reading in xml_readings(path)
+    ]
     first = slices[0]
-    return Readings(str(first.PatientID), str(first.SeriesInstanceUID), float(first.PixelSpacing[0]), float(np.median(above)), tuple(drawn))
+    return Readings(
+        str(first.PatientID),
+        str(first.SeriesInstanceUID),
+        float(first.PixelSpacing[0]),
+        float(np.median(above)),
+        tuple(drawn),
+    )
 
 
-# --- the readers' XML ----------------------------------------------------------------------------------------------------
+# --- the readers' XML
+# ----------------------------------------------------------------------------------------------------
 
 
 def _root(path: Path) -> ElementTree.Element:
@@ -72,8 +90,12 @@ def xml_readings(path: Path) -> list[Reading]:
     """All readings of a file with a contour and nine ratings, reader after reader."""
     root = _root(path)
     if root.tag != ROOT:
-        raise _check.refuse(f"a LidcReadMessage in {path.name}", root.tag, "take the XML in the folder of the CT series")
-    found = (_reading(nodule, path) for nodule in root.iterfind("nih:readingSession/nih:unblindedReadNodule", NAMESPACE))
+        raise _check.refuse(
+            f"a LidcReadMessage in {path.name}", root.tag, "take the XML in the folder of the CT series"
+        )
+    found = (
+        _reading(nodule, path) for nodule in root.iterfind("nih:readingSession/nih:unblindedReadNodule", NAMESPACE)
+    )
     return [reading for reading in found if reading is not None]
 
 
@@ -100,7 +122,9 @@ def _contour(roi: ElementTree.Element, path: Path) -> Contour:
         raise _check.refuse(f"a number as imageZposition in {path.name}", repr(z), AGAIN)
     if not edge:
         raise _check.refuse(f"an edgeMap in every roi of {path.name}", f"none at z = {level:g}", AGAIN)
-    return Contour(level, np.array(edge, np.int64), roi.findtext("nih:inclusion", "TRUE", NAMESPACE).strip().upper() == "TRUE")
+    return Contour(
+        level, np.array(edge, np.int64), roi.findtext("nih:inclusion", "TRUE", NAMESPACE).strip().upper() == "TRUE"
+    )
 
 
 def _whole(text: str, path: Path) -> int:
@@ -113,14 +137,17 @@ def _whole(text: str, path: Path) -> int:
     return value
 
 
-# --- the slices ----------------------------------------------------------------------------------------------------------
+# --- the slices
+# ----------------------------------------------------------------------------------------------------------
 
 
 def series(place: Path) -> Scan:
-    """The CT in one folder as a scan in HU, float32, axes SPL; padding, and what is below −1024 HU outside the field of view, become that.
+    """The CT in one folder as a scan in HU, float32, axes SPL; padding, and what is below −1024 HU outside the field
+    of view, become that.
 
-    Whether a file asks for its low values to be shown bright (MONOCHROME1) changes no HU. Refused: slices of several series, sizes or
-    directions, a slice missing or there twice, places that lie on no line, and a file that is no CT slice or cannot be decoded.
+    Whether a file asks for its low values to be shown bright (MONOCHROME1) changes no HU. Refused: slices of several
+    series, sizes or directions, a slice missing or there twice, places that lie on no line, and a file that is no CT
+    slice or cannot be decoded.
     """
     slices = _headers(place, pixels=True)
     across, down = (np.array(slices[0].ImageOrientationPatient[k : k + 3], float) for k in (0, 3))
@@ -147,7 +174,9 @@ def _headers(place: Path, *, pixels: bool = False) -> list[Dataset]:
     _alike(place, "series", [str(one.SeriesInstanceUID) for one in slices])
     _alike(place, "patient", [str(one.PatientID) for one in slices])
     _alike(place, "pixel spacing", [tuple(map(float, one.PixelSpacing)) for one in slices])
-    _alike(place, "orientation", [tuple(round(float(part), 4) for part in one.ImageOrientationPatient) for one in slices])
+    _alike(
+        place, "orientation", [tuple(round(float(part), 4) for part in one.ImageOrientationPatient) for one in slices]
+    )
     if pixels:
         _alike(place, "size", [(int(one.Rows), int(one.Columns)) for one in slices])
     return slices
@@ -157,12 +186,20 @@ def _header(path: Path, pixels: bool) -> Dataset:
     """A slice whose tags hold what this reader takes them to hold."""
     wanted = [*HEADER, *(("Rows", "Columns", "RescaleSlope", "RescaleIntercept") if pixels else ())]
     with _check.reading("a DICOM file", path, AGAIN):
-        one = pydicom.dcmread(path) if pixels else pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[*HEADER])
+        one = (
+            pydicom.dcmread(path) if pixels else pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[*HEADER])
+        )
         held = {tag: one.get(tag) for tag in wanted}
-        numbers = {tag: np.array(value, float).ravel() for tag, value in held.items() if tag in COUNTS and value not in (None, "")}
+        numbers = {
+            tag: np.array(value, float).ravel()
+            for tag, value in held.items()
+            if tag in COUNTS and value not in (None, "")
+        }
     for tag, value in held.items():
         if value in (None, ""):
-            raise _check.refuse(f"{tag} in {path.name}", "nothing", "keep the slices of one CT series alone in the folder")
+            raise _check.refuse(
+                f"{tag} in {path.name}", "nothing", "keep the slices of one CT series alone in the folder"
+            )
     for tag, parts in numbers.items():
         if len(parts) != COUNTS[tag] or not np.isfinite(parts).all():
             raise _check.refuse(f"{COUNTS[tag]} finite numbers as {tag} in {path.name}", held[tag], AGAIN)
@@ -202,7 +239,10 @@ def _even(height: np.ndarray, place: Path) -> None:
     """Refuse a slice that is there twice, or missing, or out of step."""
     steps = np.diff(height)
     usual = float(np.median(steps))
-    for problem, bad in (("the same place twice", steps < 0.01), ("a slice missing", np.abs(steps - usual) > max(0.05 * usual, 0.01))):
+    for problem, bad in (
+        ("the same place twice", steps < 0.01),
+        ("a slice missing", np.abs(steps - usual) > max(0.05 * usual, 0.01)),
+    ):
         if bad.any():
             at = int(np.argmax(bad))
             got = f"{problem}: {steps[at]:.2f} mm from z = {height[at]:.2f} to {height[at + 1]:.2f}, otherwise {usual:.2f}"
@@ -216,7 +256,9 @@ def _on_a_line(corner: np.ndarray, affine: np.ndarray, place: Path) -> None:
     if off.max() > 0.1:
         worst = int(off.argmax())
         aside = np.linalg.norm(corner[worst] - affine[:3, :3] @ [worst, 0, 0] - affine[:3, 3])
-        raise _check.refuse(f"slices on one line in {place.name}", f"slice {worst} of {len(corner)} {aside:.2f} mm beside it", AGAIN)
+        raise _check.refuse(
+            f"slices on one line in {place.name}", f"slice {worst} of {len(corner)} {aside:.2f} mm beside it", AGAIN
+        )
 
 
 def _hu(one: Dataset, place: Path) -> np.ndarray:
@@ -249,4 +291,6 @@ def _decodable(syntax: UID, file: Path) -> None:
             return
         needs = [package.partition("requires ")[2] for package in decoder.missing_dependencies]
     advice = f"install {', or '.join(needs)}" if needs else "decompress it with another program"
-    raise _check.refuse(f"pixels that can be decoded in {file.name}", f"compressed as {syntax.name}, without a decoder for it", advice)
+    raise _check.refuse(
+        f"pixels that can be decoded in {file.name}", f"compressed as {syntax.name}, without a decoder for it", advice
+    )

@@ -1,7 +1,8 @@
-"""LUNA16 as its authors ship it: ``subset0`` … ``subset9`` of .mhd with .raw, ``annotations.csv`` and ``candidates.csv``.
+"""LUNA16 as its authors ship it: ``subset0`` … ``subset9`` of .mhd with .raw, ``annotations.csv`` and
+``candidates.csv``.
 
-Its tables give places in ITK's world, LPS+ mm; here they are RAS+ like everything else.
-Source: Setio et al., Validation, comparison, and combination of algorithms for automatic detection of pulmonary nodules in computed
+Its tables give places in ITK's world, LPS+ mm; here they are RAS+ like everything else. Source: Setio et al.,
+Validation, comparison, and combination of algorithms for automatic detection of pulmonary nodules in computed
 tomography images: the LUNA16 challenge, Medical Image Analysis 42, 2017.
 """
 
@@ -40,7 +41,9 @@ class Proposal(NamedTuple):
 
 
 def series(folder: Path) -> dict[str, Path]:
-    """The scans that are there: series instance UID → its .mhd. Also when only some subsets were unpacked; none at all is refused."""
+    """The scans that are there: series instance UID → its .mhd. Also when only some subsets were unpacked; none at all
+    is refused.
+    """
     found = {path.stem: path for path in sorted(folder.glob("subset*/[!.]*.mhd"))}
     if not found:
         advice = "unpack subset0.zip and the others as its authors ship them and name the folder that holds subset0"

@@ -1,5 +1,6 @@
-"""A folder of NIfTI volumes with their labels: ``images`` and ``labels``, or ``imagesTr`` and ``labelsTr`` as in the Medical Segmentation
-Decathlon (Antonelli et al., Nature Communications 13, 2022). A label file has the name of its image.
+"""A folder of NIfTI volumes with their labels: ``images`` and ``labels``, or ``imagesTr`` and ``labelsTr`` as in the
+Medical Segmentation Decathlon (Antonelli et al., Nature Communications 13, 2022). A label file has the name of its
+image.
 """
 
 import contextlib
@@ -28,10 +29,12 @@ class Pair(NamedTuple):
 
 
 class NiftiFolder(Dataset[Pair]):
-    """The volumes of a folder, one subject a file, in the order of their names; ``split`` takes those whose name lies in that part.
+    """The volumes of a folder, one subject a file, in the order of their names; ``split`` takes those whose name lies
+    in that part.
 
-    The images are listed at once and read when asked for. Refused: an image without label, and when read a file that is no volume of three
-    axes, labels that do not lie on the grid of their image, and labels that are no whole numbers.
+    The images are listed at once and read when asked for. Refused: an image without label, and when read a file that
+    is no volume of three axes, labels that do not lie on the grid of their image, and labels that are no whole
+    numbers.
     """
 
     def __init__(self, place: Path, *, split: Literal["train", "test"] | None = None) -> None:
@@ -44,7 +47,9 @@ class NiftiFolder(Dataset[Pair]):
         self.images = [file for file in found if split in (None, part_of(_name(file)))]
         self.labels = [labels / file.name for file in self.images]
         if not self.images:
-            wanted = f"a volume (.nii or .nii.gz) in {place / images.name}" + (f" whose name falls into the {split} part" if split else "")
+            wanted = f"a volume (.nii or .nii.gz) in {place / images.name}" + (
+                f" whose name falls into the {split} part" if split else ""
+            )
             raise _check.refuse(wanted, f"none among {len(found)}", "add subjects" if found else "copy them there")
 
     def __len__(self) -> int:
@@ -81,6 +86,8 @@ def _naming(file: Path) -> Iterator[None]:
 
 def _whole(label: Scan) -> Scan:
     """Labels as integers; some programs store them as floating point."""
-    if label.values.is_floating_point() and not bool((label.values.round() == label.values).logical_and(label.values.abs() < 2**53).all()):
+    if label.values.is_floating_point() and not bool(
+        (label.values.round() == label.values).logical_and(label.values.abs() < 2**53).all()
+    ):
         raise _check.refuse("labels in whole numbers", "fractions", "give the labels, not a probability")
     return replace(label, values=label.values.to(torch.int64))

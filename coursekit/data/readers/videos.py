@@ -1,7 +1,9 @@
-"""A folder of class-named folders of videos, as UCF-101 and HMDB-51 unpack: ``root/ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi``.
+"""A folder of class-named folders of videos, as UCF-101 and HMDB-51 unpack:
+``root/ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi``.
 
-The class is the folder's name, its number the place of that name in alphabetical order. Clips cut from one film look alike, so they are
-split by film, not by clip: see :func:`subject_of`. The official splits of the two data sets are not read.
+The class is the folder's name, its number the place of that name in alphabetical order. Clips cut from one film look
+alike, so they are split by film, not by clip: see :func:`subject_of`. The official splits of the two data sets are
+not read.
 """
 
 import re
@@ -49,8 +51,9 @@ class Decoded(NamedTuple):
 class Clips:
     """Videos that are decoded when asked for: ``clips[i]`` is (C, T, size, size) float32 in [0, 1].
 
-    T frames from the whole length, the middle one of each of T equal stretches, so a video of fewer frames repeats some; the shorter side
-    is brought to ``size``, and the middle square kept. Raises ``ValueError`` for a file that cannot be read or holds no frame.
+    T frames from the whole length, the middle one of each of T equal stretches, so a video of fewer frames repeats
+    some; the shorter side is brought to ``size``, and the middle square kept. Raises ``ValueError`` for a file that
+    cannot be read or holds no frame.
     """
 
     paths: tuple[Path, ...]
@@ -87,9 +90,11 @@ def read(
     gray: bool = True,
     seed: int = 0,
 ) -> Chosen:
-    """The videos of one part, or of both; at most ``count``, then drawn by ``seed`` and as even over the classes as they allow.
+    """The videos of one part, or of both; at most ``count``, then drawn by ``seed`` and as even over the classes as
+    they allow.
 
-    No file is opened here. Raises ``ValueError`` for fewer than two classes, a class without a video, or a part without one.
+    No file is opened here. Raises ``ValueError`` for fewer than two classes, a class without a video, or a part
+    without one.
     """
     names = _classes(root, classes)
     films = [f for f in _films(root, names) if split is None or seeds.part_of(f.subject) == split]
@@ -103,30 +108,40 @@ def read(
 def subject_of(stem: str, name: str) -> str:
     """The film a clip was cut from, by its file name without suffix in the class ``name``.
 
-    UCF-101 numbers the clips of one film at the end, ``v_ApplyEyeMakeup_g08_c01``: all before ``_cNN``. HMDB-51 puts the film before the
-    class, ``film_brush_hair_u_nm_np1_ba_goo_0``: all before it, so that a film is in one part in whatever class it appears.
-    Any other name is a film of its own.
+    UCF-101 numbers the clips of one film at the end, ``v_ApplyEyeMakeup_g08_c01``: all before ``_cNN``. HMDB-51 puts
+    the film before the class, ``film_brush_hair_u_nm_np1_ba_goo_0``: all before it, so that a film is in one part in
+    whatever class it appears. Any other name is a film of its own.
     """
     cut = re.sub(r"_c\d+$", "", stem)
     return cut if cut != stem else stem.partition(f"_{name}_")[0]
 
 
 def _classes(root: Path, wanted: Sequence[str] | None) -> tuple[str, ...]:
-    found = sorted(f.name for f in entry(root, "class folders", is_folder=True).iterdir() if f.is_dir() and not f.name.startswith("."))
+    found = sorted(
+        f.name
+        for f in entry(root, "class folders", is_folder=True).iterdir()
+        if f.is_dir() and not f.name.startswith(".")
+    )
     for name in wanted or ():
         _check.one_of("a class", name, found)
     names = tuple(found if wanted is None else wanted)
     if len(set(names)) < 2:
-        raise _check.refuse(f"at least two classes of videos in {root.name}", list(names), "put each class into a folder of its name")
+        raise _check.refuse(
+            f"at least two classes of videos in {root.name}", list(names), "put each class into a folder of its name"
+        )
     return names
 
 
 def _films(root: Path, names: Sequence[str]) -> list[Film]:
     films = []
     for label, name in enumerate(names):
-        paths = sorted(p for p in (root / name).iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+        paths = sorted(
+            p for p in (root / name).iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
+        )
         if not paths:
-            raise _check.refuse(f"videos ({', '.join(SUFFIXES)}) in class {name}", "none", "fill the folder or leave the class out")
+            raise _check.refuse(
+                f"videos ({', '.join(SUFFIXES)}) in class {name}", "none", "fill the folder or leave the class out"
+            )
         films += [Film(p, label, subject_of(p.stem, name)) for p in paths]
     return films
 
@@ -141,15 +156,16 @@ def _even(films: list[Film], classes: int, seed: int) -> list[Film]:
     return [f for turn in zip_longest(*lists) for f in turn if f is not None]
 
 
-# --- decoding ------------------------------------------------------------------------------------------------------------
+# --- decoding
+# ------------------------------------------------------------------------------------------------------------
 
 
 def shown(path: Path) -> Iterator[av.VideoFrame]:
-    """The frames that a player shows, in order, of the film and not of its cover: neither those that an edit list cuts nor those that the
-    codec hides.
+    """The frames that a player shows, in order, of the film and not of its cover: neither those that an edit list
+    cuts nor those that the codec hides.
 
-    Raises ``ValueError`` as one sentence for a file that is no video, is damaged or cut short, holds no frame, frames of several sizes,
-    or more than 8 bits a channel.
+    Raises ``ValueError`` as one sentence for a file that is no video, is damaged or cut short, holds no frame, frames
+    of several sizes, or more than 8 bits a channel.
     """
     sizes = set()
     with _check.reading("a video", entry(path, "the video"), ADVICE), av.open(str(path)) as container:
@@ -168,7 +184,10 @@ def shown(path: Path) -> Iterator[av.VideoFrame]:
                 yield frame
         if container.format.name == "avi" and packets < stream.frames:
             raise EOFError(f"{packets} of {stream.frames} frames")
-        if "matroska" in container.format.name and end + 0.5 / float(stream.average_rate or 25) < (container.duration or 0) / av.time_base:
+        if (
+            "matroska" in container.format.name
+            and end + 0.5 / float(stream.average_rate or 25) < (container.duration or 0) / av.time_base
+        ):
             raise EOFError(f"{end:.3f} of {container.duration / av.time_base:.3f} s")
     if not sizes:
         raise _check.refuse(f"frames in {path.name}", "none", ADVICE)
@@ -183,7 +202,9 @@ def _film(container: Any) -> Any:
 
 
 def length_of(path: Path) -> int:
-    """How many frames the file shows: they are decoded, as its packets may be more. Raises ``ValueError`` as :func:`shown`."""
+    """How many frames the file shows: they are decoded, as its packets may be more. Raises ``ValueError`` as
+    :func:`shown`.
+    """
     return sum(1 for _ in shown(path))
 
 
@@ -202,7 +223,9 @@ def decode(path: Path, wanted: Sequence[int] | None = None, *, as_stored: bool =
             break
     order = range(len(kept)) if wanted is None else wanted
     if not set(order) <= set(kept):
-        raise _check.refuse(f"{max(order) + 1} frames in {path.name}", f"{len(kept)} of the {len(order)} wanted", ADVICE)
+        raise _check.refuse(
+            f"{max(order) + 1} frames in {path.name}", f"{len(kept)} of the {len(order)} wanted", ADVICE
+        )
     return Decoded([kept[k] for k in order], rate)
 
 
@@ -217,18 +240,27 @@ def _upright(frame: av.VideoFrame, stretch: float, path: Path) -> Picture:
     """The picture turned as the file asks, its pixels made square."""
     with _check.reading("a picture", path, ADVICE):
         picture = frame.to_ndarray(format="rgb24", width=round(frame.width * stretch), height=frame.height)
-    matrix = np.frombuffer(turn, np.int32) if (turn := frame.side_data.get(SideData.DISPLAYMATRIX)) else np.eye(3, dtype=np.int32).ravel()
+    matrix = (
+        np.frombuffer(turn, np.int32)
+        if (turn := frame.side_data.get(SideData.DISPLAYMATRIX))
+        else np.eye(3, dtype=np.int32).ravel()
+    )
     if float(matrix[0]) * matrix[4] < float(matrix[1]) * matrix[3]:
-        raise _check.refuse(f"frames that are not mirrored in {path.name}", "a mirroring display matrix", "store them as they are shown")
+        raise _check.refuse(
+            f"frames that are not mirrored in {path.name}", "a mirroring display matrix", "store them as they are shown"
+        )
     if frame.rotation % 90:
-        raise _check.refuse(f"frames turned by quarters in {path.name}", f"{frame.rotation} degrees", "store them upright")
+        raise _check.refuse(
+            f"frames turned by quarters in {path.name}", f"{frame.rotation} degrees", "store them upright"
+        )
     return np.ascontiguousarray(np.rot90(picture, frame.rotation // 90))
 
 
 def as_clip(frames: Sequence[Picture], *, gray: bool = True, size: int | None = None) -> Clip:
     """Pictures of 0–255, (H, W) or (H, W, 3), as (C, T, H, W) float32 in [0, 1]: C is 1 if ``gray``, else 3.
 
-    ``size`` is the shorter side after resampling, linearly and with smoothing where it shrinks; the aspect ratio is kept.
+    ``size`` is the shorter side after resampling, linearly and with smoothing where it shrinks; the aspect ratio is
+    kept.
     """
     return torch.stack([_image(frame, gray, size) for frame in frames], 1)
 

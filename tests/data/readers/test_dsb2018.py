@@ -29,7 +29,9 @@ def square(top: int, left: int, side: int) -> np.ndarray:
     return mask
 
 
-def add(place: Path, name: str, masks: list[np.ndarray], *, colour: tuple[int, int, int] = (1, 1, 1), ground: int = 10) -> Path:
+def add(
+    place: Path, name: str, masks: list[np.ndarray], *, colour: tuple[int, int, int] = (1, 1, 1), ground: int = 10
+) -> Path:
     """An image ten times brighter in its masks than around them, colours scaled."""
     folder = place / "stage1_train" / name
     (folder / "images").mkdir(parents=True)
@@ -50,7 +52,9 @@ def test_an_image_with_its_nuclei(tmp_path: Path) -> None:
     assert sample.grey.dtype == torch.uint8
     assert sample.name == name_of(1)
     assert sample.note == ""
-    assert [torch.equal(sample.labels == k + 1, torch.from_numpy(mask > 0)) for k, mask in enumerate(masks)] == [True] * 3
+    assert [torch.equal(sample.labels == k + 1, torch.from_numpy(mask > 0)) for k, mask in enumerate(masks)] == [
+        True
+    ] * 3
     assert torch.equal(sample.grey, torch.where(sample.labels > 0, 100, 10).to(torch.uint8))
 
 

@@ -1,4 +1,6 @@
-"""EchoNet-Dynamic in miniature, written here in its layout: the list names no suffix, the tracings do; two traced frames a video."""
+"""EchoNet-Dynamic in miniature, written here in its layout: the list names no suffix, the tracings do; two traced
+frames a video.
+"""
 
 import csv
 import math
@@ -49,7 +51,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         write_video(tmp_path / "Videos" / f"{name}.avi")
     rows = [[name, 78.4, 21.6, 100.0, 112, 112, 50, LENGTH, part] for name, part in NAMES.items()]
     write_csv(tmp_path / "FileList.csv", list(echonet.LIST), rows)
-    traced = [[f"{name}.avi", *s, frame] for name in NAMES if name != "0X4D" for frame in (ES, ED) for s in segments(frame)]
+    traced = [
+        [f"{name}.avi", *s, frame] for name in NAMES if name != "0X4D" for frame in (ES, ED) for s in segments(frame)
+    ]
     write_csv(tmp_path / "VolumeTracings.csv", list(echonet.TRACINGS), traced)
     monkeypatch.setenv("COURSEKIT_ECHONET", str(tmp_path))
     return tmp_path
@@ -219,7 +223,15 @@ def test_chords_from_either_end_in_any_order_and_twice_alike_are_one_tracing(pla
     swapped = [[*row[2:], *row[:2]] if k in (3, 7, 8, 15) else row for k, row in enumerate(plain)]
     others = [*plain[:1], *(row[2:] + row[:2] for row in plain[1:])]
     axis_turned = [plain[0][2:] + plain[0][:2], *plain[1:]]
-    for rows in (swapped, others, [plain[0], *plain[:0:-1]], plain * 2, plain + swapped, plain + axis_turned, plain + plain[5:6]):
+    for rows in (
+        swapped,
+        others,
+        [plain[0], *plain[:0:-1]],
+        plain * 2,
+        plain + swapped,
+        plain + axis_turned,
+        plain + plain[5:6],
+    ):
         study = trace(place, rows)
         assert torch.equal(echonet.mask(study, ED), wanted)
         assert len(study.traced[ED]) == len(plain)
@@ -232,7 +244,10 @@ def test_chords_from_either_end_in_any_order_and_twice_alike_are_one_tracing(pla
         (lambda rows: rows + [[a, b, a + 60, b] for a, b, _, _ in rows[1:]], "two that differ"),
         (lambda rows: rows + rows[:1] + [[a - 1, b, c + 1, d] for a, b, c, d in rows[1:]], "got two that differ"),
         (lambda rows: [[5, 5, 5, 5], *rows[1:]], "a long axis of frame 6 .*, got two ends in one place"),
-        (lambda rows: [*rows[:5], [50, 57, 50, 57], *rows[5:]], "chords across the long axis of .*, got one without length"),
+        (
+            lambda rows: [*rows[:5], [50, 57, 50, 57], *rows[5:]],
+            "chords across the long axis of .*, got one without length",
+        ),
         (lambda rows: [*rows[:5], [50, 40, 51, 70], *rows[5:]], "chords across the long axis of .*, got one along it"),
         (lambda rows: rows[:2], "at least two chords"),
         (lambda rows: rows[1:], "chords across|at least|along"),
@@ -258,7 +273,9 @@ def test_tables_that_are_none_are_refused_by_name(place: Path, refuses, name: st
     ):
         path.write_bytes(content)
         refuses(f"in {name}, got .*: take the table as shipped", echonet.studies, place)
-    path.write_bytes(whole.replace(b",6\r\n", b",6.5\r\n") if name[0] == "V" else whole.replace(b"112,112", b"112.5,112", 1))
+    path.write_bytes(
+        whole.replace(b",6\r\n", b",6.5\r\n") if name[0] == "V" else whole.replace(b"112,112", b"112.5,112", 1)
+    )
     refuses(f"a whole number as .* in {name}", echonet.studies, place)
     path.unlink()
     path.mkdir()

@@ -1,4 +1,6 @@
-"""LIDC-IDRI's folders, written in little with pydicom and as XML in the collection's namespace, and then broken in every way."""
+"""LIDC-IDRI's folders, written in little with pydicom and as XML in the collection's namespace, and then broken in
+every way.
+"""
 
 import re
 import shutil
@@ -30,7 +32,17 @@ from coursekit.data.ct.readings import Contour, Nodule, Reading, Readings, group
 from coursekit.data.readers import lidc as reader
 
 PIXEL, STEP, FIRST_Z, ROWS, COLUMNS = 0.7, 1.5, -30.0, 20, 24
-NAMES = ("subtlety", "internalStructure", "calcification", "sphericity", "margin", "lobulation", "spiculation", "texture", "malignancy")
+NAMES = (
+    "subtlety",
+    "internalStructure",
+    "calcification",
+    "sphericity",
+    "margin",
+    "lobulation",
+    "spiculation",
+    "texture",
+    "malignancy",
+)
 
 
 def volume(count: int = 41) -> np.ndarray:
@@ -40,7 +52,10 @@ def volume(count: int = 41) -> np.ndarray:
 
 def write_slice(path: Path, stored: np.ndarray, z: float, series: str, patient: str, **tags: object) -> None:
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, generate_uid(entropy_srcs=[path.name, series])
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = (
+        CTImageStorage,
+        generate_uid(entropy_srcs=[path.name, series]),
+    )
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     one = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
     one.SOPClassUID, one.SOPInstanceUID, one.Modality = CTImageStorage, meta.MediaStorageSOPInstanceUID, "CT"
@@ -59,7 +74,11 @@ def write_slice(path: Path, stored: np.ndarray, z: float, series: str, patient: 
 
 def xml(sessions: Sequence[Sequence[Reading]]) -> str:
     """As the readers' software wrote it, with a small nodule and a mark of what is no nodule in each session."""
-    text = ['<?xml version="1.0" encoding="UTF-8"?>', '<LidcReadMessage uid="1.3.6" xmlns="http://www.nih.gov">', "<ResponseHeader/>"]
+    text = [
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        '<LidcReadMessage uid="1.3.6" xmlns="http://www.nih.gov">',
+        "<ResponseHeader/>",
+    ]
     for readings in sessions:
         text.append("<readingSession><servicingRadiologistID>anon</servicingRadiologistID>")
         for k, reading in enumerate(readings):
@@ -92,7 +111,9 @@ def write_series(top: Path, patient: str, sessions: Sequence[Sequence[Reading]])
     place = top / patient / "1.2.840.1" / f"1.2.840.2.{int(patient[-4:])}"
     place.mkdir(parents=True)
     for k, stored in enumerate(volume()):
-        write_slice(place / f"{(7 * k) % 41:06d}.dcm", stored, FIRST_Z + k * STEP, place.name, patient)  # names in no order
+        write_slice(
+            place / f"{(7 * k) % 41:06d}.dcm", stored, FIRST_Z + k * STEP, place.name, patient
+        )  # names in no order
     (place / "069.xml").write_text(xml(sessions))
     return place
 
@@ -119,22 +140,33 @@ def place(collection: Path, tmp_path: Path) -> Path:
 
 def test_a_series_is_sorted_scaled_and_keeps_its_place(place: Path) -> None:
     scan = reader.series(place)
-    assert (scan.axes, scan.unit, scan.values.dtype, tuple(scan.values.shape)) == ("SPL", "HU", torch.float32, (41, ROWS, COLUMNS))
+    assert (scan.axes, scan.unit, scan.values.dtype, tuple(scan.values.shape)) == (
+        "SPL",
+        "HU",
+        torch.float32,
+        (41, ROWS, COLUMNS),
+    )
     assert torch.equal(scan.values, torch.from_numpy(volume().astype(np.float32) * 2 - 1024))
     np.testing.assert_allclose(scan.spacing_mm, (STEP, PIXEL, PIXEL))
     (corner,) = scan.world(np.array([[3, 4, 5]]))
-    np.testing.assert_allclose(corner, [160 - 5 * PIXEL, 150 - 4 * PIXEL, FIRST_Z + 3 * STEP])  # LPS to RAS: x and y change sign
+    np.testing.assert_allclose(
+        corner, [160 - 5 * PIXEL, 150 - 4 * PIXEL, FIRST_Z + 3 * STEP]
+    )  # LPS to RAS: x and y change sign
 
 
 def test_air_outside_the_field_of_view_is_air_and_a_feet_first_series_is_turned(tmp_path: Path) -> None:
     for k in range(3):
         stored = np.full((4, 6), -1000 + k, np.int16)
         tags = {"ImageOrientationPatient": [-1, 0, 0, 0, 1, 0], "ImagePositionPatient": [160.0, -150.0, 3.0 * k]}
-        write_slice(tmp_path / f"{k}.dcm", stored, 0, "1.2", "p", RescaleSlope=1, RescaleIntercept=-1000 * (k == 1), **tags)
+        write_slice(
+            tmp_path / f"{k}.dcm", stored, 0, "1.2", "p", RescaleSlope=1, RescaleIntercept=-1000 * (k == 1), **tags
+        )
     scan = reader.series(tmp_path)
     assert scan.axes == "SPL"
     assert scan.values[:, 0, 0].tolist() == [-1000, -1024, -998]
-    np.testing.assert_allclose(scan.world(np.array([[0, 0, 5]]))[0], [-160, 150, 0])  # columns ran to the right, now to the left
+    np.testing.assert_allclose(
+        scan.world(np.array([[0, 0, 5]]))[0], [-160, 150, 0]
+    )  # columns ran to the right, now to the left
 
 
 def test_the_xml_gives_back_every_readers_contours_and_ratings(place: Path) -> None:
@@ -153,11 +185,17 @@ def test_the_consensus_comes_out_as_from_the_same_readings_by_hand(place: Path) 
     (found,) = grouped(reader.scan_readings(place))
     (truth,) = grouped(Readings("LIDC-IDRI-0001", place.name, PIXEL, STEP, drawn(0)))
     assert torch.equal(found.shape, truth.shape)
-    assert (found.volume_ml, found.diameter_mm, found.malignancy) == (truth.volume_ml, truth.diameter_mm, truth.malignancy)
+    assert (found.volume_ml, found.diameter_mm, found.malignancy) == (
+        truth.volume_ml,
+        truth.diameter_mm,
+        truth.malignancy,
+    )
 
 
 @pytest.mark.parametrize("above", [False, True])
-def test_the_variable_switches_the_room_to_the_folder(collection: Path, monkeypatch: pytest.MonkeyPatch, above: bool) -> None:
+def test_the_variable_switches_the_room_to_the_folder(
+    collection: Path, monkeypatch: pytest.MonkeyPatch, above: bool
+) -> None:
     monkeypatch.setenv("COURSEKIT_LIDC", str(collection.parent if above else collection))
     found = room.nodules()
     assert [one.patient for one in found] == ["LIDC-IDRI-0001", "LIDC-IDRI-0002"]
@@ -174,7 +212,9 @@ def test_a_folder_without_readings_is_refused(tmp_path: Path, refuses) -> None:
 
 
 def test_a_missing_or_repeated_slice_is_refused(place: Path, refuses) -> None:
-    third = next(path for path in place.glob("*.dcm") if pydicom.dcmread(path).ImagePositionPatient[2] == FIRST_Z + 3 * STEP)
+    third = next(
+        path for path in place.glob("*.dcm") if pydicom.dcmread(path).ImagePositionPatient[2] == FIRST_Z + 3 * STEP
+    )
     twice = place / "000099.dcm"
     shutil.copy(third, twice)
     refuses("the same place twice: 0.00 mm from z = -25.50 to -25.50, otherwise 1.50", reader.series, place)
@@ -272,14 +312,23 @@ def test_the_bits_that_belong_to_a_value_are_read(tmp_path: Path, signed: int, s
     stored = ((values & 0xFFF) | 0xA000).astype(np.uint16)
     for k in range(2):
         bits = {"BitsStored": 12, "HighBit": 11, "PixelRepresentation": signed, "PhotometricInterpretation": shown}
-        place = {"ImagePositionPatient": [0.0, 0.0, 2.0 * k], "RescaleSlope": 1, "RescaleIntercept": 0 if signed else -1000}
+        place = {
+            "ImagePositionPatient": [0.0, 0.0, 2.0 * k],
+            "RescaleSlope": 1,
+            "RescaleIntercept": 0 if signed else -1000,
+        }
         write_slice(tmp_path / f"{k}.dcm", stored, 0, "1.2", "p", **bits, **place)
     assert torch.equal(reader.series(tmp_path).values[0], torch.from_numpy(values - (0 if signed else 1000)).float())
 
 
 def test_padding_is_air(tmp_path: Path) -> None:
     for k in range(2):
-        tags = {"ImagePositionPatient": [0.0, 0.0, 2.0 * k], "RescaleSlope": 1, "RescaleIntercept": 0, "PixelPaddingValue": 16}
+        tags = {
+            "ImagePositionPatient": [0.0, 0.0, 2.0 * k],
+            "RescaleSlope": 1,
+            "RescaleIntercept": 0,
+            "PixelPaddingValue": 16,
+        }
         write_slice(tmp_path / f"{k}.dcm", SLICE, 0, "1.2", "p", **tags)
     assert reader.series(tmp_path).values[0].flatten()[-2:].tolist() == [15, -1024]
     for k in range(2):
@@ -340,7 +389,11 @@ def test_xml_that_is_none_is_refused_by_name(tmp_path: Path, refuses) -> None:
         refuses("an XML file in a.xml", reader.xml_readings, path)
     path.unlink()
     refuses("an XML file in a.xml", reader.xml_readings, path)
-    for old, new in (("<xCoord>", "<xCoord>" + "9" * 30), ("<xCoord>", "<xCoord>-"), ("<malignancy>", "<malignancy>" + "9" * 30)):
+    for old, new in (
+        ("<xCoord>", "<xCoord>" + "9" * 30),
+        ("<xCoord>", "<xCoord>-"),
+        ("<malignancy>", "<malignancy>" + "9" * 30),
+    ):
         path.write_text(xml([drawn(0)]).replace(old, new, 1))
         refuses("whole numbers in a.xml", reader.xml_readings, path)
     path.write_text(re.sub("<imageZposition>[^<]*", "<imageZposition>nan", xml([drawn(0)])))

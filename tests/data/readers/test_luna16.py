@@ -1,4 +1,6 @@
-"""LUNA16 on a miniature in its own layout: places are turned from LPS to RAS, and what is amiss is said in one sentence."""
+"""LUNA16 on a miniature in its own layout: places are turned from LPS to RAS, and what is amiss is said in one
+sentence.
+"""
 
 from pathlib import Path
 
@@ -14,7 +16,9 @@ UID = "1.3.6.1.4.1.14519.5.2.1.6279.6001.100225287222365663678666836860"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two scans in two subsets, one of them stored from head to foot, and the tables with the challenge's own column names."""
+    """Two scans in two subsets, one of them stored from head to foot, and the tables with the challenge's own column
+    names.
+    """
     for k, turned in enumerate((False, True)):
         image = sitk.GetImageFromArray(np.arange(3 * 4 * 5, dtype=np.int16).reshape(3, 4, 5) - 1000)
         image.SetSpacing((0.7, 0.7, 2.5))
@@ -23,7 +27,9 @@ def folder(tmp_path: Path) -> Path:
             image.SetDirection((1, 0, 0, 0, 1, 0, 0, 0, -1))
         (tmp_path / f"subset{k}").mkdir()
         sitk.WriteImage(image, str(tmp_path / f"subset{k}" / f"{UID}{k}.mhd"))
-    (tmp_path / "annotations.csv").write_text(f"seriesuid,coordX,coordY,coordZ,diameter_mm\n{UID}0,-128.7,-175.3,-298.4,5.651470635\n")
+    (tmp_path / "annotations.csv").write_text(
+        f"seriesuid,coordX,coordY,coordZ,diameter_mm\n{UID}0,-128.7,-175.3,-298.4,5.651470635\n"
+    )
     (tmp_path / "candidates.csv").write_text(
         f"seriesuid,coordX,coordY,coordZ,class\n{UID}0,-56.08,-67.85,-311.92,0\n{UID}1,53.21,-244.41,-245.17,1\n"
     )

@@ -1,4 +1,6 @@
-"""A NIfTI folder, written by nibabel as others write it: first axis to the patient's Right or Left, labels of the same name."""
+"""A NIfTI folder, written by nibabel as others write it: first axis to the patient's Right or Left, labels of the same
+name.
+"""
 
 import gzip
 from collections.abc import Callable
@@ -26,7 +28,12 @@ def write(file: Path, values: np.ndarray, affine: np.ndarray) -> None:
 
 
 def add(
-    place: Path, name: str, *, affine: np.ndarray = RAS, folders: tuple[str, str] = ("images", "labels"), dtype: type = np.uint8
+    place: Path,
+    name: str,
+    *,
+    affine: np.ndarray = RAS,
+    folders: tuple[str, str] = ("images", "labels"),
+    dtype: type = np.uint8,
 ) -> None:
     values, label = np.zeros(SIZE, np.int16), np.zeros(SIZE, dtype)
     values[LIT], label[LIT] = 900, 2
@@ -40,7 +47,9 @@ def lit(values: Tensor) -> np.ndarray:
 
 @pytest.mark.parametrize("folders", nifti.FOLDERS)
 @pytest.mark.parametrize("affine", [RAS, LPS], ids=["RAS", "LPS"])
-def test_volume_and_labels_come_upright_and_in_place(tmp_path: Path, folders: tuple[str, str], affine: np.ndarray) -> None:
+def test_volume_and_labels_come_upright_and_in_place(
+    tmp_path: Path, folders: tuple[str, str], affine: np.ndarray
+) -> None:
     add(tmp_path, "spleen_10", affine=affine, folders=folders)
     ((image, label, name),) = list(NiftiFolder(tmp_path))
     assert (image.axes, label.axes, name) == ("SPL", "SPL", "spleen_10")

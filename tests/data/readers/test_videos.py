@@ -1,4 +1,6 @@
-"""A folder of class-named folders of videos, written here as UCF-101 and HMDB-51 unpack; each file shows its number as its grey."""
+"""A folder of class-named folders of videos, written here as UCF-101 and HMDB-51 unpack; each file shows its number as
+its grey.
+"""
 
 import struct
 from collections.abc import Callable
@@ -91,7 +93,9 @@ def test_a_few_are_drawn_evenly_and_by_seed(ucf: Path) -> None:
     few = videos.read(ucf, count=9, seed=1)
     assert few.labels.bincount().tolist() == [3, 3, 3]
     assert len(set(names_of(few))) == 9
-    assert names_of(few) == names_of(videos.read(ucf, count=9, seed=1)) == names_of(videos.read(ucf, count=12, seed=1))[:9]
+    assert (
+        names_of(few) == names_of(videos.read(ucf, count=9, seed=1)) == names_of(videos.read(ucf, count=12, seed=1))[:9]
+    )
     assert names_of(few) != names_of(videos.read(ucf, count=9, seed=2))
     assert len(videos.read(ucf, count=1000).clips) == 36
     two = videos.read(ucf, classes=["YoYo", "Basketball"])
@@ -108,9 +112,13 @@ def test_frames_are_taken_from_the_whole_length(tmp_path: Path, suffix: str) -> 
     assert whole.fps == 12
     np.testing.assert_allclose([f.mean() for f in whole.frames], grays, atol=4)
     four = videos.Clips((path,), 4, 40, True)[0]
-    np.testing.assert_allclose(255 * four.mean((0, 2, 3)), [grays[k] for k in (3, 9, 15, 21)], atol=4)  # of each quarter the middle
+    np.testing.assert_allclose(
+        255 * four.mean((0, 2, 3)), [grays[k] for k in (3, 9, 15, 21)], atol=4
+    )  # of each quarter the middle
     more = videos.Clips((path,), 48, 40, True)[0]
-    np.testing.assert_allclose(255 * more.mean((0, 2, 3)), [g for g in grays for _ in (0, 1)], atol=4)  # a short video repeats frames
+    np.testing.assert_allclose(
+        255 * more.mean((0, 2, 3)), [g for g in grays for _ in (0, 1)], atol=4
+    )  # a short video repeats frames
     assert videos.Clips((path,), 4, 40, False)[0].shape == (3, 4, 40, 40)
 
 
@@ -130,14 +138,17 @@ def test_the_variable_turns_actions_to_the_folder(ucf: Path, monkeypatch: pytest
     one = clips.actions(split="train", frames=4, size=24, gray=False)
     assert (one.source, one.names, one.split, one.fps) == ("real", CLASSES, "train", None)
     assert len(one) == len(videos.read(ucf, split="train").clips)
-    batch = next(iter(DataLoader(one, batch_size=5, num_workers=1, multiprocessing_context="spawn")))  # a fork of ITK's threads hangs
+    batch = next(
+        iter(DataLoader(one, batch_size=5, num_workers=1, multiprocessing_context="spawn"))
+    )  # a fork of ITK's threads hangs
     assert batch.clip.shape == (5, 3, 4, 24, 24)
     assert torch.equal(batch.clip[3], one[3].clip)
     assert torch.equal(batch.label, one.labels[:5])
     assert "UCF-101" in one.note
 
 
-# --- what is not as it should be -------------------------------------------------------------------------------------------
+# --- what is not as it should be
+# -------------------------------------------------------------------------------------------
 
 
 def test_folders_without_videos_or_classes_are_refused(tmp_path: Path, refuses) -> None:
@@ -185,10 +196,13 @@ def test_a_video_without_or_with_too_few_frames_is_refused(tmp_path: Path, refus
     refuses("6 frames in three.avi, got 1 of the 2 wanted", videos.decode, tmp_path / "three.avi", [0, 5])
 
 
-# --- what is shown ---------------------------------------------------------------------------------------------------------
+# --- what is shown
+# ---------------------------------------------------------------------------------------------------------
 
 
-def remuxed(source: Path, target: Path, change: Callable[[int, bytes], bytes], *, earlier: Fraction = Fraction(0)) -> Path:
+def remuxed(
+    source: Path, target: Path, change: Callable[[int, bytes], bytes], *, earlier: Fraction = Fraction(0)
+) -> Path:
     """The packets copied, changed, and put so many seconds before 0, which an MP4 hides by an edit list."""
     options = {"avoid_negative_ts": "disabled"} if target.suffix == ".mp4" else {}
     with av.open(str(source)) as inside, av.open(str(target), "w", options=options) as out:
@@ -212,14 +226,22 @@ def test_frames_are_those_that_are_shown(tmp_path: Path) -> None:
     write(tmp_path / "whole.mp4", grays)
     cut = remuxed(tmp_path / "whole.mp4", tmp_path / "cut.mp4", lambda _, data: data, earlier=Fraction(30, 25))
     assert videos.length_of(cut) == len(videos.decode(cut).frames) < 48
-    assert abs(float(videos.Clips((cut,), 1, 40, True)[0].mean()) * 255 - grays[30 + 9]) < 6  # the middle of the last eighteen
+    assert (
+        abs(float(videos.Clips((cut,), 1, 40, True)[0].mean()) * 255 - grays[30 + 9]) < 6
+    )  # the middle of the last eighteen
     with av.open(str(tmp_path / "whole.webm"), "w") as container:
         stream = container.add_stream("libvpx", rate=25)
         stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
         for gray in grays:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), gray, np.uint8), format="rgb24")))
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), gray, np.uint8), format="rgb24"))
+            )
         container.mux(stream.encode())
-    hidden = remuxed(tmp_path / "whole.webm", tmp_path / "hidden.webm", lambda k, d: bytes([d[0] & ~0x10]) + d[1:] if k in (10, 47) else d)
+    hidden = remuxed(
+        tmp_path / "whole.webm",
+        tmp_path / "hidden.webm",
+        lambda k, d: bytes([d[0] & ~0x10]) + d[1:] if k in (10, 47) else d,
+    )
     assert videos.length_of(hidden) == len(videos.decode(hidden).frames) == 46
 
 
@@ -237,12 +259,17 @@ def test_pictures_are_upright_and_of_square_pixels(tmp_path: Path, refuses) -> N
     assert videos.decode(tmp_path / "square.mp4").frames[0].shape == (48, 64, 3)
     assert videos.decode(tmp_path / "wide.mp4").frames[0].shape == (48, 128, 3)
     raw = (tmp_path / "square.mp4").read_bytes()
-    plain, turned = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 2**30), struct.pack(">9i", 0, 65536, 0, -65536, 0, 0, 0, 0, 2**30)
+    plain, turned = (
+        struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 2**30),
+        struct.pack(">9i", 0, 65536, 0, -65536, 0, 0, 0, 0, 2**30),
+    )
     at = raw.rindex(b"tkhd")
     (tmp_path / "turned.mp4").write_bytes(raw[:at] + raw[at:].replace(plain, turned, 1))
     (seen,) = videos.decode(tmp_path / "turned.mp4").frames
     assert seen.shape == (64, 48, 3)
-    assert seen[:, 30:].mean() > 200 > 50 > seen[:, :18].mean()  # a quarter clockwise, as players show it: what was above is right
+    assert (
+        seen[:, 30:].mean() > 200 > 50 > seen[:, :18].mean()
+    )  # a quarter clockwise, as players show it: what was above is right
 
 
 def test_a_mirrored_film_is_refused(tmp_path: Path, refuses) -> None:

@@ -1,4 +1,4 @@
-"""Answers of a1_roi that are wrong by one plausible misconception; ``coursekit.grade.cases`` says how to read them."""
+"""Answers of a1_roi that are wrong by one plausible misconception; ``coursegrade.cases`` says how to read them."""
 
 NEAR = "y < -1 or y > height or x < -1 or x > width"
 CLAMP = "y, x = min(max(y, 0), height - 1), min(max(x, 0), width - 1)"
@@ -13,9 +13,21 @@ BILINEAR = [
             ("nearest neighbour", AB, "a, b = round(y - y0), round(x - x0)"),
             ("weights of x and y swapped", AB, "a, b = x - x0, y - y0"),
             ("weights the wrong way round", AB, "a, b = 1 - (y - y0), 1 - (x - x0)"),
-            ("map indexed [x, y]", "height, width = feature.shape", "feature = feature.T\n    height, width = feature.shape"),
-            ("half a pixel subtracted here", CLAMP, "y, x = min(max(y - 0.5, 0), height - 1), min(max(x - 0.5, 0), width - 1)"),
-            ("rows only", "return (1 - a) * top + a * bottom", "return (1 - a) * feature[y0, x0] + a * feature[y1, x0]"),
+            (
+                "map indexed [x, y]",
+                "height, width = feature.shape",
+                "feature = feature.T\n    height, width = feature.shape",
+            ),
+            (
+                "half a pixel subtracted here",
+                CLAMP,
+                "y, x = min(max(y - 0.5, 0), height - 1), min(max(x - 0.5, 0), width - 1)",
+            ),
+            (
+                "rows only",
+                "return (1 - a) * top + a * bottom",
+                "return (1 - a) * feature[y0, x0] + a * feature[y1, x0]",
+            ),
             ("columns only", "return (1 - a) * top + a * bottom", "return top"),
             ("mean of the four", AB, "a, b = 0.5, 0.5"),
             ("weights squared", AB, "a, b = (y - y0) ** 2, (x - x0) ** 2"),
@@ -51,7 +63,11 @@ BILINEAR = [
             ("limits one cell too far", NEAR, "y < -2 or y > height + 1 or x < -2 or x > width + 1"),
             ("H and W swapped in the limits", NEAR, "y < -1 or y > width or x < -1 or x > height"),
             ("both must be too far out", NEAR, "(y < -1 or y > height) and (x < -1 or x > width)"),
-            ("clamped before the test", "    if y < -1", "    y, x = min(max(y, 0), height - 1), min(max(x, 0), width - 1)\n    if y < -1"),
+            (
+                "clamped before the test",
+                "    if y < -1",
+                "    y, x = min(max(y, 0), height - 1), min(max(x, 0), width - 1)\n    if y < -1",
+            ),
             (
                 "zeros around the map",
                 CLAMP,
@@ -91,7 +107,10 @@ BILINEAR = [
             (
                 "next row always read",
                 CLAMP + "\n    y0, x0 = int(y), int(x)\n    " + NEXT,
-                CLAMP + ("\n    y0, x0 = max(min(int(y), height - 2), 0), max(min(int(x), width - 2), 0)\n    y1, x1 = y0 + 1, x0 + 1"),
+                CLAMP
+                + (
+                    "\n    y0, x0 = max(min(int(y), height - 2), 0), max(min(int(x), width - 2), 0)\n    y1, x1 = y0 + 1, x0 + 1"
+                ),
             ),
         ],
     ),
@@ -115,7 +134,11 @@ SNAP = [
             ("divides by the scale", "box * spatial_scale", "box / spatial_scale"),
             ("scaled twice", "box * spatial_scale", "box * spatial_scale**2"),
             ("rounds before scaling", "box * spatial_scale", "torch.floor(box.round() * spatial_scale)"),
-            ("only starts are scaled", "box * spatial_scale", "box * torch.tensor([spatial_scale, spatial_scale, 1, 1])"),
+            (
+                "only starts are scaled",
+                "box * spatial_scale",
+                "box * torch.tensor([spatial_scale, spatial_scale, 1, 1])",
+            ),
             ("order y, x", BACK, "return top, left, bottom, right"),
             ("order x, x, y, y", BACK, "return left, right, top, bottom"),
             ("end excluded", BACK, "return left, top, right - 1, bottom - 1"),
@@ -161,7 +184,11 @@ BINS = [
             ("ceiling and floor swapped", PAIR, "(first - (-i * n // count), first + (i + 1) * n // count)"),
             ("counts from 0", "(first + i * n // count, first - (", "(i * n // count, -("),
             ("ends included", STOP, f"{STOP} - 1"),
-            ("bins of one size, the rest left over", PAIR, "(first + i * (n // count), first + (i + 1) * (n // count))"),
+            (
+                "bins of one size, the rest left over",
+                PAIR,
+                "(first + i * (n // count), first + (i + 1) * (n // count))",
+            ),
             (
                 "bins of one size, the rest in the last",
                 PAIR,
@@ -213,7 +240,11 @@ ROI_POOL = [
             ("mean for max", AMAX, "cells.mean(dim=(1, 2))"),
             ("sum for max", AMAX, "cells.sum(dim=(1, 2))"),
             ("minimum for max", AMAX, "cells.amin(dim=(1, 2))"),
-            ("RoIAlign for RoIPool", AMAX, "torch.stack([bilinear(f, (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2) for f in features])"),
+            (
+                "RoIAlign for RoIPool",
+                AMAX,
+                "torch.stack([bilinear(f, (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2) for f in features])",
+            ),
             ("first cell of the bin", AMAX, "cells[:, 0, 0]"),
             ("last row left out", "bins(top, bottom, output_size[0])", "bins(top, bottom - 1, output_size[0])"),
             ("last column left out", "bins(left, right, output_size[1])", "bins(left, right - 1, output_size[1])"),
@@ -246,7 +277,11 @@ ROI_POOL = [
         "roi_pool_max",
         "neighbours may share one",
         [
-            ("a box of one cell is empty", LEFT, f"{LEFT}\n    if left == right or top == bottom:\n        return {ZEROS}"),
+            (
+                "a box of one cell is empty",
+                LEFT,
+                f"{LEFT}\n    if left == right or top == bottom:\n        return {ZEROS}",
+            ),
             (
                 "bins share no cell",
                 "            cells =",
@@ -272,9 +307,16 @@ ROI_POOL = [
         "then snap it as in Exercise 2",
         [
             ("scaled after snapping", "snap(box, spatial_scale)", "(int(v * spatial_scale) for v in snap(box, 1.0))"),
-            ("divides by whole pixels a cell", "snap(box, spatial_scale)", "snap(box, 1 / max(int(1 / spatial_scale), 1))"),
+            (
+                "divides by whole pixels a cell",
+                "snap(box, spatial_scale)",
+                "snap(box, 1 / max(int(1 / spatial_scale), 1))",
+            ),
             ("floors on its own", *own("(box * spatial_scale)")),
-            ("outwards on its own", *own("torch.cat([(box[:2] * spatial_scale).floor(), (box[2:] * spatial_scale).ceil()])")),
+            (
+                "outwards on its own",
+                *own("torch.cat([(box[:2] * spatial_scale).floor(), (box[2:] * spatial_scale).ceil()])"),
+            ),
             ("halves to even on its own", *own("(box * spatial_scale).round()")),
         ],
     ),
@@ -285,7 +327,11 @@ ROI_POOL = [
         [
             ("negative indices wrap", CUT, "features[:, y0:y1, x0:x1]"),
             ("negative ends wrap", CUT, "features[:, max(y0, 0) : y1, max(x0, 0) : x1]"),
-            ("zeros around the map", CUT, "torch.nn.functional.pad(features, (30, 30, 30, 30))[:, y0 + 30 : y1 + 30, x0 + 30 : x1 + 30]"),
+            (
+                "zeros around the map",
+                CUT,
+                "torch.nn.functional.pad(features, (30, 30, 30, 30))[:, y0 + 30 : y1 + 30, x0 + 30 : x1 + 30]",
+            ),
             ("top cut first", LEFT, f"{LEFT}\n    top = max(top, 0)"),
             ("right cut first", LEFT, f"{LEFT}\n    right = min(right, features.shape[2] - 1)"),
             ("bottom cut first", LEFT, f"{LEFT}\n    bottom = min(bottom, features.shape[1] - 1)"),
@@ -297,7 +343,11 @@ ROI_POOL = [
         "only then is a bin empty",
         [
             ("empty is -inf", ZEROS, "features.new_full((len(features), *output_size), -torch.inf)"),
-            ("empty is the smallest of the map", ZEROS, "features.amin(dim=(1, 2))[:, None, None].repeat(1, *output_size)"),
+            (
+                "empty is the smallest of the map",
+                ZEROS,
+                "features.amin(dim=(1, 2))[:, None, None].repeat(1, *output_size)",
+            ),
             (
                 "a bin off the map takes the nearest cell",
                 CUT,
@@ -337,7 +387,10 @@ SHIFT = "box * spatial_scale - (0.5 if aligned else 0.0)"
 STEPS = "[(k + 0.5) / sampling_ratio for k in range(sampling_ratio)]"
 MEAN = "sum(bilinear(feature, y, x) for y, x in points) / len(points)"
 SMALL = "smallest = 0.0 if aligned else 1.0"
-HEIGHT, WIDTH = "bin_height = max(y2 - y1, smallest) / output_size[0]", "bin_width = max(x2 - x1, smallest) / output_size[1]"
+HEIGHT, WIDTH = (
+    "bin_height = max(y2 - y1, smallest) / output_size[0]",
+    "bin_width = max(x2 - x1, smallest) / output_size[1]",
+)
 ON_THE_MAP = """\
             height, width = features.shape[1:]
             points = [(y, x) for y, x in points if -1 <= y <= height and -1 <= x <= width] or [(-9, -9)]"""
@@ -354,7 +407,9 @@ def far(limits):
     return (
         GRID,
         GRID
-        + (f"\n            height, width = features.shape[1:]\n            points = [(y, x) if {limits} else (-9, -9) for y, x in points]"),
+        + (
+            f"\n            height, width = features.shape[1:]\n            points = [(y, x) if {limits} else (-9, -9) for y, x in points]"
+        ),
     )
 
 
@@ -369,7 +424,11 @@ ROI_ALIGN = [
             ("points rounded", "bilinear(feature, y, x)", "bilinear(feature, round(y), round(x))"),
             ("bins of whole cells", WIDTH, "bin_width = max(x2 - x1, smallest) // output_size[1]"),
             ("first channel everywhere", "enumerate(features)", "enumerate(features[:1].expand_as(features))"),
-            ("mean of the channels", "enumerate(features)", "enumerate(features.mean(0, keepdim=True).expand_as(features))"),
+            (
+                "mean of the channels",
+                "enumerate(features)",
+                "enumerate(features.mean(0, keepdim=True).expand_as(features))",
+            ),
             ("points on a diagonal", "for v in steps for u in steps", "for v, u in zip(steps, steps)"),
             ("middle of the bin alone", STEPS, "[0.5]"),
             (
@@ -408,7 +467,11 @@ ROI_ALIGN = [
             ("shifted in y only", SHIFT, "box * spatial_scale - torch.tensor([0, 0.5, 0, 0.5]) * aligned"),
             ("left and top shifted only", SHIFT, "box * spatial_scale - torch.tensor([0.5, 0.5, 0, 0]) * aligned"),
             ("right and bottom shifted only", SHIFT, "box * spatial_scale - torch.tensor([0, 0, 0.5, 0.5]) * aligned"),
-            ("box drawn in by half a cell", SHIFT, "box * spatial_scale - torch.tensor([-0.5, -0.5, 0.5, 0.5]) * aligned"),
+            (
+                "box drawn in by half a cell",
+                SHIFT,
+                "box * spatial_scale - torch.tensor([-0.5, -0.5, 0.5, 0.5]) * aligned",
+            ),
             ("not aligned if nothing is said", "aligned: bool = True", "aligned: bool = False"),
         ],
     ),
@@ -418,7 +481,11 @@ ROI_ALIGN = [
         "whatever spatial_scale is",
         [
             ("shifted before scaling", SHIFT, "(box - (0.5 if aligned else 0.0)) * spatial_scale"),
-            ("divides by whole pixels a cell", SHIFT, "box / max(int(1 / spatial_scale), 1) - (0.5 if aligned else 0.0)"),
+            (
+                "divides by whole pixels a cell",
+                SHIFT,
+                "box / max(int(1 / spatial_scale), 1) - (0.5 if aligned else 0.0)",
+            ),
         ],
     ),
     (
@@ -455,7 +522,11 @@ ROI_ALIGN = [
         "roi_align_points",
         "how many points a side",
         [
-            ("at most two points a side", STEPS, "[(k + 0.5) / min(sampling_ratio, 2) for k in range(min(sampling_ratio, 2))]"),
+            (
+                "at most two points a side",
+                STEPS,
+                "[(k + 0.5) / min(sampling_ratio, 2) for k in range(min(sampling_ratio, 2))]",
+            ),
         ],
     ),
     (
@@ -534,7 +605,11 @@ ROI_ALIGN = [
         "roi_align_outside",
         "counts as 0 in the mean",
         [
-            ("right and bottom cut to the map", SMALL, f"{SMALL}\n    x2, y2 = min(x2, features.shape[2]), min(y2, features.shape[1])"),
+            (
+                "right and bottom cut to the map",
+                SMALL,
+                f"{SMALL}\n    x2, y2 = min(x2, features.shape[2]), min(y2, features.shape[1])",
+            ),
             ("upper limits excluded", *far("y < height and x < width")),
             ("H and W swapped in the limits", *far("y <= width and x <= height")),
         ],

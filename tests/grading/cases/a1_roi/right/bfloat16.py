@@ -47,7 +47,9 @@ def roi_align(features, box, output_size, spatial_scale, sampling_ratio, aligned
         size = size.clamp(min=1)
     counts = [n * sampling_ratio for n in reversed(output_size)]
     xs, ys = (start[k] + (torch.arange(n, dtype=torch.bfloat16) + 0.5) * size[k] / n for k, n in enumerate(counts))
-    fine = torch.stack([torch.stack([torch.stack([bilinear(feature, y, x) for x in xs]) for y in ys]) for feature in features])
+    fine = torch.stack(
+        [torch.stack([torch.stack([bilinear(feature, y, x) for x in xs]) for y in ys]) for feature in features]
+    )
     return torch.nn.functional.avg_pool2d(fine[None], sampling_ratio)[0]
 
 

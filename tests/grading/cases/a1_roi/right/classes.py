@@ -45,7 +45,8 @@ class Region:
 
 snap = Region.snap
 bins = lambda first, last, count: [  # noqa: E731
-    (first + i * max(last - first + 1, 1) // count, first - (-(i + 1) * max(last - first + 1, 1)) // count) for i in range(count)
+    (first + i * max(last - first + 1, 1) // count, first - (-(i + 1) * max(last - first + 1, 1)) // count)
+    for i in range(count)
 ]
 
 
@@ -82,7 +83,10 @@ def roi_align(features, box, output_size, spatial_scale, sampling_ratio, aligned
     aligner = Aligner(box, spatial_scale, aligned)
 
     def mean(feature, i, j):
-        ys, xs = aligner.points(0, i, output_size[0], sampling_ratio), aligner.points(1, j, output_size[1], sampling_ratio)
+        ys, xs = (
+            aligner.points(0, i, output_size[0], sampling_ratio),
+            aligner.points(1, j, output_size[1], sampling_ratio),
+        )
         return torch.stack([torch.as_tensor(bilinear(feature, y, x)) for y in ys for x in xs]).mean()
 
     out = torch.empty(len(features), *output_size)
@@ -93,4 +97,6 @@ def roi_align(features, box, output_size, spatial_scale, sampling_ratio, aligned
 
 # %% snapping_error
 def snapping_error(box, spatial_scale):
-    return torch.tensor([cell / spatial_scale - float(v) for cell, v in zip(snap(box, spatial_scale), box)], dtype=torch.float16)
+    return torch.tensor(
+        [cell / spatial_scale - float(v) for cell, v in zip(snap(box, spatial_scale), box)], dtype=torch.float16
+    )

@@ -41,7 +41,12 @@ def roi_pool(features, box, output_size, spatial_scale):
         for y0, y1 in bins(top, bottom, output_size[0]):
             row = []
             for x0, x1 in bins(left, right, output_size[1]):
-                inside = [(y, x) for y in range(y0, y1) for x in range(x0, x1) if 0 <= y < len(channel) and 0 <= x < len(channel[0])]
+                inside = [
+                    (y, x)
+                    for y in range(y0, y1)
+                    for x in range(x0, x1)
+                    if 0 <= y < len(channel) and 0 <= x < len(channel[0])
+                ]
                 row.append(max((channel[y][x] for y, x in inside), default=0))
             rows.append(row)
         result.append(rows)

@@ -9,7 +9,9 @@ def bilinear(feature, y, x):
         near = 1.0 if -1 <= t <= n else 0.0
         return near * torch.relu(1 - (torch.arange(n, dtype=torch.float64) - min(max(t, 0), n - 1)).abs())
 
-    return torch.einsum("i,ij,j->", weights(feature.shape[0], y), feature.double(), weights(feature.shape[1], x)).reshape(1)
+    return torch.einsum(
+        "i,ij,j->", weights(feature.shape[0], y), feature.double(), weights(feature.shape[1], x)
+    ).reshape(1)
 
 
 # %% snap_bins

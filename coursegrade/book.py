@@ -1,0 +1,287 @@
+"""Book-keeping: one graded submission into nbgrader's gradebook, an autograded notebook, a record, and the history of
+marks.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.apps import NbGraderAPI
+from nbgrader.utils import parse_utc
+
+from coursegrade import autograded
+from coursegrade.journal import append_history, record_of, save_record
+from coursegrade.notebook import read_bytes
+from coursegrade.people import STAMP, read_origin
+from coursegrade.records import GRADED, PARTLY, CellResult, Job, Record, Result, Step, total
+
+NO_RESPONSE = "No response."  # nbgrader's own comment
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What the gradebook holds of one graded cell of a student."""
+
+    points: float | None  # None: waits for a grader
+    maximum: float
+    auto: float | None
+    manual: float | None
+    extra: float | None
+    waits: bool
+
+
+def gradebook(api: NbGraderAPI) -> Gradebook:
+    """The gradebook of a course, SQLite or PostgreSQL as its ``db_url`` says; close it, or use it in a ``with``."""
+    return Gradebook(api.coursedir.db_url, api.coursedir.course_id)
+
+
+def record_grades(
+    api: NbGraderAPI,
+    jobs: Sequence[Job],
+    results: Sequence[Result],
+    *,
+    student: str,
+    run: str = "",
+    remarks: Iterable[str] = (),
+    flags: Iterable[str] = (),
+    submission: str = "",
+    source: str = "",
+    timestamp: str | datetime | None = None,
+    state: str = "",
+    book: Gradebook | None = None,
+) -> Record:
+    """Write what came of one submission everywhere it belongs; it can be repeated after a crash at any point.
+
+    In this order: the history says what is about to change, the marks are set in one transaction, the autograded
+    notebooks are written, and the record last. Marks, extra credit and comments given by hand stay. ``submission``
+    and ``source`` are SHA-256. ``book``: an open gradebook, where many are recorded one after the other.
+    """
+    if not jobs:
+        raise ValueError(
+            f"expected at least one notebook of {student}, got none: call void() for a submission that cannot be read"
+        )
+    assignment = jobs[0].assignment
+    ran = {job.notebook: (job, result) for job, result in zip(jobs, results, strict=True)}
+    handed_in = folder(api, "submitted", assignment, student)
+    timestamp = timestamp or _when(handed_in)
+    with _opened(api, book) as book:
+        book.update_or_create_student(student)
+        when = {"timestamp": timestamp} if timestamp else {}
+        with book.db.no_autoflush:  # nbgrader builds the entry before it adds it, which newer SQLAlchemy warns of
+            entry = book.update_or_create_submission(assignment, student, **when)
+        before = _points(entry)
+        said: list[str] = []
+        for notebook in entry.notebooks:
+            seen = autograded.answers(notebook_path(api, assignment, student, notebook.name))
+            said += _set_marks(notebook, ran.get(notebook.name), seen)
+        automatic = {grade.name: grade.auto_score for notebook in entry.notebooks for grade in notebook.grades}
+        record = Record(
+            student=student,
+            state=state or _state(results),
+            note=note_of(marks_of(entry)),
+            open=sum(mark.waits for mark in marks_of(entry).values()),
+            points=automatic,
+            remarks=(*remarks, *said),
+            flags=(*flags, *(flag for result in results for flag in result.flags)),
+            notebooks={name: result for name, (_, result) in ran.items()},
+            steps={name: tuple(step.grade_id for step in job.steps) for name, (job, _) in ran.items()},
+            submission=submission,
+            source=source,
+            graded=_now(),
+            late=_late(handed_in, entry.total_seconds_late),
+        )
+        _intend(api, assignment, record, run, before, _points(entry))
+        book.db.commit()
+        for notebook in entry.notebooks:
+            if notebook.name in ran:
+                autograded.write(
+                    notebook_path(api, assignment, student, notebook.name), notebook.notebook, *ran[notebook.name]
+                )
+    save_record(api.coursedir.root, assignment, record)
+    return record
+
+
+def void(
+    api: NbGraderAPI,
+    assignment: str,
+    student: str,
+    *,
+    state: str,
+    note: str,
+    run: str = "",
+    flags: Iterable[str] = (),
+    submission: str = "",
+    source: str = "",
+    book: Gradebook | None = None,
+) -> Record:
+    """Record an unreadable or missing submission and take back its automatic marks; what was given by hand stays."""
+    handed_in = folder(api, "submitted", assignment, student)
+    with _opened(api, book) as book:
+        due, when = book.find_assignment(assignment).duedate, _when(handed_in)
+        late = _late(handed_in, (when - due).total_seconds() if when and due else 0)
+        record = Record(
+            student, state, note, flags=tuple(flags), submission=submission, source=source, graded=_now(), late=late
+        )
+        try:
+            entry = book.find_submission(assignment, student)
+        except MissingEntry:
+            _intend(api, assignment, record, run, {}, {})
+        else:
+            before = _points(entry)
+            for grade in (grade for notebook in entry.notebooks for grade in notebook.grades):
+                grade.auto_score, grade.needs_manual_grade = None, False
+            _intend(api, assignment, record, run, before, _points(entry))
+            book.db.commit()
+    shutil.rmtree(folder(api, "autograded", assignment, student), ignore_errors=True)
+    save_record(api.coursedir.root, assignment, record)
+    return record
+
+
+def marks_of(entry: Any) -> dict[str, Mark]:
+    """Marks by graded cell, of one submission as the gradebook knows it."""
+    return {name: mark for notebook in entry.notebooks for name, mark in marks_of_notebook(notebook).items()}
+
+
+def marks_of_notebook(notebook: Any) -> dict[str, Mark]:
+    """The same of one submitted notebook."""
+    return {grade.name: _mark(grade) for grade in notebook.grades}
+
+
+def note_of(marks: Mapping[str, Mark]) -> str:
+    """The points in a sentence, and what waits for a grader."""
+    waiting = sum(mark.waits for mark in marks.values())
+    so_far = (
+        f"{total(mark.points for mark in marks.values()):g} of {sum(mark.maximum for mark in marks.values()):g} points"
+    )
+    return f"{so_far} so far; {waiting} to be graded by hand." if waiting else f"{so_far}."
+
+
+def notebook_path(api: NbGraderAPI, assignment: str, student: str, notebook: str) -> Path:
+    """Where the autograded notebook of a student lies."""
+    return folder(api, "autograded", assignment, student) / f"{notebook}.ipynb"
+
+
+def folder(api: NbGraderAPI, step: str, assignment: str, student: str = ".") -> Path:
+    """Where nbgrader keeps one step (source, submitted, autograded, feedback) of an assignment."""
+    directory = getattr(api.coursedir, f"{step}_directory")
+    return Path(os.path.normpath(api.coursedir.format_path(directory, student, assignment)))
+
+
+@contextmanager
+def _opened(api: NbGraderAPI, book: Gradebook | None) -> Iterator[Gradebook]:
+    """This gradebook, or one opened for the while; what was not committed is taken back."""
+    opened = book or gradebook(api)
+    try:
+        yield opened
+    finally:
+        opened.db.rollback()
+        if book is None:
+            opened.close()
+
+
+def _mark(grade: Any) -> Mark:
+    given = grade.auto_score if grade.manual_score is None else grade.manual_score
+    points = None if given is None else given + (grade.extra_credit or 0.0)
+    return Mark(
+        points,
+        grade.cell.max_score,
+        grade.auto_score,
+        grade.manual_score,
+        grade.extra_credit,
+        bool(grade.needs_manual_grade),
+    )
+
+
+def _points(entry: Any) -> dict[str, float | None]:
+    return {name: mark.points for name, mark in marks_of(entry).items()}
+
+
+def _state(results: Iterable[Result]) -> str:
+    """Partly graded: the student's process broke off somewhere, so that some cells did not run as they were meant to."""
+    return PARTLY if any(cell.fatal for result in results for cell in result.cells) else GRADED
+
+
+def _intend(api: NbGraderAPI, assignment: str, record: Record, run: str, before: Any, after: Any) -> None:
+    """Put into the history what is about to be committed."""
+    entry = {
+        "run": run,
+        "when": record.graded,
+        "student": record.student,
+        "state": record.state,
+        "source": record.source,
+        "submission": record.submission,
+        "before": before,
+        "after": after,
+        "why": _why(record_of(api.coursedir.root, assignment, record.student), record),
+    }
+    append_history(api.coursedir.root, assignment, entry)
+
+
+def _why(last: Record | None, record: Record) -> str:
+    if last is None:
+        return "first graded"
+    changed = [name for name in ("submission", "source") if getattr(last, name) != getattr(record, name)]
+    return f"{' and '.join(changed)} changed" if changed else "graded again"
+
+
+def _when(handed_in: Path) -> datetime | None:
+    """When a submission came, as the platform or nbgrader's exchange says it."""
+    try:
+        return parse_utc(read_origin(handed_in).handed_in or read_bytes(handed_in / STAMP).decode())  # type: ignore[no-any-return]
+    except ValueError:
+        return None
+
+
+def _late(handed_in: Path, seconds: float) -> str:
+    """That it is late: the platform says so, or it came after the due date in the gradebook."""
+    minutes = round(seconds / 60)
+    by = f"{minutes // 1440} d {minutes % 1440 // 60} h" if minutes >= 1440 else f"{minutes // 60} h {minutes % 60} min"
+    return f"Handed in {by} late." if seconds > 0 else "Handed in late." if read_origin(handed_in).late else ""
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _set_marks(notebook: Any, came: tuple[Job, Result] | None, seen: Mapping[str, str]) -> Iterator[str]:
+    """Set scores and automatic comments of one notebook; say what a grader has to look at again.
+
+    ``seen``: the answers as a grader may have seen them. A graded cell that did not run scores 0.
+    """
+    ran = {step.grade_id: (step, cell) for step, cell in zip(came[0].steps, came[1].cells, strict=True)} if came else {}
+    released = {cell.name: cell for cell in notebook.notebook.source_cells}
+    stubs = {cell.name: released[cell.name].source.strip() for cell in notebook.notebook.solution_cells}
+    blank = {
+        name
+        for name, stub in stubs.items()
+        if name not in ran or ran[name][0].blank or ran[name][0].source.strip() in ("", stub)
+    }
+    by_hand = {grade.name for grade in notebook.grades}
+    for comment in notebook.comments:
+        comment.auto_comment = NO_RESPONSE if comment.name in blank & by_hand else None
+    for grade in notebook.grades:
+        step, cell = ran.get(grade.name, (Step("test", ""), CellResult(ok=False)))
+        changed = step.by_hand and seen.get(grade.name) != autograded.shown(step.source, released[grade.name].cell_type)
+        yield from _set_mark(grade, _score(step, cell, grade.cell.max_score, grade.name in blank), changed)
+
+
+def _score(step: Step, cell: CellResult, maximum: float, blank: bool) -> float | None:
+    if step.by_hand:
+        return 0.0 if blank else None
+    return maximum if cell.ok else 0.0
+
+
+def _set_mark(grade: Any, score: float | None, changed: bool) -> Iterator[str]:
+    """A mark given by hand stays; where what it was given for has changed, a grader looks again."""
+    if grade.manual_score is None:
+        grade.needs_manual_grade = score is None
+    elif changed or grade.auto_score != score:
+        grade.needs_manual_grade = True
+        yield f"What {grade.name!r} was marked by hand for has changed: the mark stays until a grader has looked at it again."
+    grade.auto_score = score

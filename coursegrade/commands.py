@@ -1,0 +1,105 @@
+"""The terminal's door to grading: what ``coursekit grade …`` takes, each command a few lines over the module that does
+the work.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import coursegrade
+
+
+def add(grade: argparse.ArgumentParser) -> None:
+    """Hang every command of ``coursekit grade`` on its parser."""
+    commands = grade.add_subparsers(required=True, metavar="command")
+
+    def command(name: str, what: str, run: Callable[[argparse.Namespace], int | None]) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=what)
+        added.set_defaults(run=run, step=name)
+        return added
+
+    steps = {
+        "release": "build assignments/ from solutions/",
+        "feedback": "a page for each student",
+        "report": "marks, misconceptions, flagged and similar submissions, as a page",
+        "round": "release, run, feedback, export and report in one go",
+    }
+    for name, what in steps.items():
+        command(name, what, one_step).add_argument("name", metavar="ASSIGNMENT", help="for example a1_roi")
+    collect_command = command("collect", "bring submissions into submitted/", collect)
+    collect_command.add_argument("name", metavar="ASSIGNMENT")
+    sources = "a folder, a zip of Canvas, Moodle or Gradescope, or nbgrader's exchange"
+    collect_command.add_argument("where", type=Path, metavar="FROM", help=sources)
+    run_command = command("run", "grade what was handed in", run)
+    run_command.add_argument("name", metavar="ASSIGNMENT")
+    run_command.add_argument("--student", action="append", metavar="NAME", help="only this one; may be repeated")
+    at_a_time = "submissions at a time; one a processor if not said"
+    run_command.add_argument("--jobs", type=int, default=0, metavar="N", help=at_a_time)
+    run_command.add_argument("--again", action="store_true", help="also what has not changed since it was graded")
+    scheduler = "a Dask scheduler whose workers do the work"
+    run_command.add_argument("--scheduler", default="", metavar="tcp://…", help=scheduler)
+    unsafe = "run students' code without a sandbox, with your own rights"
+    run_command.add_argument("--unsafe", action="store_true", help=unsafe)
+    export_command = command("export", "marks as a table", export)
+    export_command.add_argument("name", metavar="ASSIGNMENT")
+    export_command.add_argument("--layout", choices=("plain", "canvas", "moodle", "json"), default="plain")
+    question = "do right answers score full, and does each planted mistake lose the test about it?"
+    selftest_command = command("selftest", question, selftest)
+    selftest_command.add_argument("names", nargs="*", metavar="ASSIGNMENT", help="all if none is named")
+    selftest_command.add_argument("--json", type=Path, metavar="FILE", help="also write the counts here")
+    command("doctor", "which sandbox works here, or what to do", doctor)
+
+
+def one_step(options: argparse.Namespace) -> None:
+    """One step of grading, or all of them."""
+    written = getattr(coursegrade, "round_trip" if options.step == "round" else options.step)(options.name)
+    if isinstance(written, Path):
+        print(f"wrote {written}")
+    elif options.step == "feedback":
+        print(f"wrote {len(written)} pages into feedback/")
+
+
+def collect(options: argparse.Namespace) -> None:
+    """Bring submissions in; a line for each."""
+    for one in coursegrade.collect(options.where, options.name, "."):
+        print(f"{one.student or 'not taken'}: {one.note or ', '.join(map(str, one.files))}")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Grade; a line for each student."""
+    settings = {"jobs": options.jobs, "again": options.again, "scheduler": options.scheduler, "unsafe": options.unsafe}
+    if not coursegrade.run(options.name, only=options.student, **settings):
+        place = f"submitted/STUDENT/{options.name}/"
+        print(f"nothing to grade: put notebooks into {place}, or bring them in with `coursekit grade collect`")
+
+
+def export(options: argparse.Namespace) -> None:
+    """Write the table of marks."""
+    print(f"wrote {coursegrade.export(options.name, layout=options.layout)}")
+
+
+def selftest(options: argparse.Namespace) -> int:
+    """Try the graders; 1 if an assignment is not fit to be graded."""
+    tried = coursegrade.selftest(options.names)
+    counts = ("planted", "caught", "right", "accepted")
+    rows = {one.assignment: {count: getattr(one, count) for count in counts} for one in tried}
+    if options.json is not None:
+        options.json.write_text(json.dumps({"assignments": rows}, indent=1) + "\n", encoding="utf-8")
+    width = max(map(len, ("assignment", *rows)))
+    print("  ".join(["assignment".ljust(width), *counts, "fit"]))
+    for one in tried:
+        figures = [str(value).ljust(len(count)) for count, value in rows[one.assignment].items()]
+        print("  ".join([one.assignment.ljust(width), *figures, "yes" if one.fit else "NO"]))
+    for sentence in (sentence for one in tried for sentence in one.sentences):
+        print(sentence)
+    return int(not all(one.fit for one in tried))
+
+
+def doctor(_: argparse.Namespace) -> int:
+    """1 if no sandbox works."""
+    from . import doctor as room
+
+    safe, lines = room.check()
+    print("\n".join(lines))
+    return int(not safe)

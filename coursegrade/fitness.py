@@ -1,0 +1,131 @@
+"""Is an assignment fit to be graded? Tried in the sandbox it will be graded in, on hand-ins whose marks are known
+beforehand.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import nbformat
+from nbgrader.preprocessors import ClearSolutions
+from tqdm import tqdm
+
+from . import pool
+from .cases import FOLDER, Case, read_cases
+from .directory import course, places
+from .records import Job
+from .running import sandbox_kind
+from .source import Source, lint, read_source
+
+
+@dataclass(frozen=True)
+class Fitness:
+    """What came of one assignment: how many answers were tried, and how many got what they should."""
+
+    assignment: str
+    points: float  # that code can earn
+    solution: float
+    stub: float
+    planted: int  # misconceptions
+    caught: int  # of them: lost the test about them, with the message about it
+    right: int  # right answers, written differently
+    accepted: int  # of them: full marks
+    missed: tuple[str, ...]  # a sentence each
+
+    @property
+    def fit(self) -> bool:
+        """The solution scores full, the stub nothing, and no case is missed."""
+        return (self.solution, self.stub) == (self.points, 0.0) and not self.missed
+
+    @property
+    def sentences(self) -> list[str]:
+        """What to look at."""
+        none = f"no planted and no right answers were tried: they lie in {FOLDER / self.assignment} of the checkout."
+        return [f"{self.assignment}: {text}" for text in self.missed or ([] if self.planted + self.right else [none])]
+
+
+def assignments(course_dir: str | Path = ".") -> list[str]:
+    """All that lie in ``solutions/``."""
+    return sorted(path.name for path in Path(course_dir, "solutions").iterdir() if any(path.glob("*.ipynb")))
+
+
+def selftest(
+    names: Iterable[str] = (), course_dir: str | Path = ".", *, unsafe: bool = False, progress: bool = True
+) -> list[Fitness]:
+    """Grade the solution, the stub and every case of each assignment, and compare; nothing is recorded."""
+    return [
+        _try(name, Path(course_dir), unsafe=unsafe, progress=progress)
+        for name in list(names) or assignments(course_dir)
+    ]
+
+
+def _try(name: str, course_dir: Path, *, unsafe: bool, progress: bool) -> Fitness:
+    source = read_source(course_dir, name)
+    cases = read_cases(course_dir, name)
+    handed_in = [{}, _stub(course_dir, name), *(case.answers for case in cases)]
+    private = places(course(course_dir))
+    solution, stub, *told = _told(
+        source, handed_in, private, kind="none" if unsafe else sandbox_kind(private), progress=progress
+    )
+    points = {
+        cell.step.grade_id: cell.step.points
+        for cells in source.notebooks.values()
+        for cell in cells
+        if cell.step.kind == "test"
+    }
+    score, stub_score = (sum(worth for test, worth in points.items() if test not in lost) for lost in (solution, stub))
+    missed = [_missed(case, messages) for case, messages in zip(cases, told)]
+    planted, right = ([not m for case, m in zip(cases, missed) if bool(case.test) is wrong] for wrong in (True, False))
+    counts = len(planted), sum(planted), len(right), sum(right)
+    return Fitness(name, sum(points.values()), score, stub_score, *counts, (*lint(source), *filter(None, missed)))
+
+
+def _told(
+    source: Source, handed_in: Sequence[Mapping[str, str]], private: tuple[str, ...], *, kind: str, progress: bool
+) -> list[dict[str, str]]:
+    """Grade these answers; what each is told, by the test it loses."""
+    jobs = [
+        replace(job, private=private) for k, answers in enumerate(handed_in) for job in _jobs(source, str(k), answers)
+    ]
+    told: list[dict[str, str]] = [{} for _ in handed_in]
+    running = pool.local(jobs, kind=kind, count=min(pool.processors(), len(jobs)))
+    for job, result in tqdm(running, total=len(jobs), desc=source.assignment, disable=not progress, leave=False):
+        tests = ((step.grade_id, cell) for step, cell in zip(job.steps, result.cells) if step.kind == "test")
+        told[int(job.student)] |= {test: cell.message for test, cell in tests if not cell.ok}
+    return told
+
+
+def _stub(course_dir: Path, name: str) -> dict[str, str]:
+    """The answers as a release leaves them, by grade id."""
+    clear = ClearSolutions(config=course(course_dir).config)
+    notebooks = (
+        nbformat.read(path, as_version=4) for path in sorted(Path(course_dir, "solutions", name).glob("[!.]*.ipynb"))
+    )
+    cells = [
+        cell for notebook in notebooks for cell in clear.preprocess(notebook, {})[0].cells if cell.cell_type == "code"
+    ]
+    return {
+        cell.metadata.nbgrader.grade_id: cell.source
+        for cell in cells
+        if cell.metadata.get("nbgrader", {}).get("solution")
+    }
+
+
+def _jobs(source: Source, student: str, answers: Mapping[str, str]) -> Iterator[Job]:
+    """The notebooks of one student: the solution, with these answers in the places of its own."""
+    for notebook, cells in source.notebooks.items():
+        steps = tuple(replace(cell.step, source=answers.get(cell.step.grade_id, cell.step.source)) for cell in cells)
+        yield Job(source.assignment, notebook, student, steps, source.closed)
+
+
+def _missed(case: Case, told: Mapping[str, str]) -> str:
+    """How what a case was told differs from what it should be; empty if it does not."""
+    if not case.test:
+        return f"{case.name}: a right answer loses {', '.join(told)}: {next(iter(told.values()))}" if told else ""
+    if case.test not in told:
+        return f"{case.name}: keeps {case.test}, which is about it."
+    return (
+        ""
+        if case.says in told[case.test]
+        else f"{case.name}: loses {case.test} without {case.says!r}: {told[case.test]}"
+    )

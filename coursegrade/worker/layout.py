@@ -1,0 +1,112 @@
+"""What a student's code may read, wherever the course, its environment and its gradebook lie, and what of it is
+covered.
+"""
+
+import importlib.util
+import os
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+
+SYSTEM = (
+    *(
+        "/usr/bin",
+        "/usr/lib",
+        "/usr/lib64",
+        "/usr/local/lib",
+        "/usr/share/fonts",
+        "/usr/share/zoneinfo",
+        "/bin",
+        "/lib",
+        "/lib64",
+    ),
+    *("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/fonts", "/etc/ssl"),
+)
+LIBRARY = Path(__file__).parents[2]
+MOST_PROBES = 200  # of one folder
+
+
+def readable() -> list[Path]:
+    """The folders that this environment's Python needs, and this library: never the prefix, in which a course may lie."""
+    paths = sysconfig.get_paths()
+    places = {paths[name] for name in ("stdlib", "purelib", "platlib")}
+    places |= {f"{sys.base_prefix}/lib", str(LIBRARY)}
+    return sorted({path for place in places for path in (Path(place), Path(place).resolve()) if path.is_dir()})
+
+
+def programs() -> list[Path]:
+    """Python itself, each link on the way to it, and what tells it its environment."""
+    steps = [Path(sys.executable), Path(sys.prefix, "pyvenv.cfg")]
+    for path in steps:  # which grows by where a link leads
+        if path.is_symlink():
+            steps.append(path.parent / path.readlink())
+    return [step for step in steps if step.exists()]
+
+
+def closed_off(private: Sequence[str]) -> list[Path]:
+    """The private places; ValueError where one of them is itself what a student's code needs."""
+    seen = [place.resolve() for place in (*map(Path, SYSTEM), *readable())]
+    places = sorted({Path(path).resolve() for path in private})
+    if needed := [str(place) for place in places if place in seen]:
+        raise ValueError(
+            f"expected the course and its gradebook beside what Python needs, got {needed[0]}, which students' code must be able to read: "
+            "move the course, or make the environment elsewhere"
+        )
+    return [place for place in places if place.exists()]
+
+
+def covered(closed: Sequence[str], private: Sequence[str]) -> set[Path]:
+    """Every path at which something closed or private would be seen in what is readable: a folder may be reached by
+    links too.
+    """
+    away = [path.resolve() for path in (*hidden(closed), *closed_off(private))]
+    near = [(place, place.resolve()) for place in (*map(Path, SYSTEM), *readable())]
+    return {place / path.relative_to(real) for path in away for place, real in near if real in path.parents}
+
+
+def probes(private: Sequence[str]) -> list[str]:
+    """Files and folders that a box around a student's code must not show: what lies in the private places, and is not
+    needed.
+    """
+    needed = [path for place in (*readable(), *programs()) for path in (place, place.resolve())]
+    inner = [
+        path
+        for place in map(Path, private)
+        for path in (sorted(place.iterdir())[:MOST_PROBES] if place.is_dir() else [place])
+    ]
+    return [
+        str(p)
+        for p in inner
+        if not any(p == n or p in n.parents or n in p.parents for n in needed) and os.access(p, os.R_OK)
+    ]
+
+
+def shown(path: str) -> bool:
+    """Whether this process can read a file, or see what is in a folder."""
+    try:
+        if os.path.isdir(path):
+            os.listdir(path)
+        else:
+            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
+
+
+def hidden(closed: Sequence[str]) -> list[Path]:
+    """The files of the modules that an assignment closes."""
+    found = []
+    for name in closed:
+        top, *parts = name.split(".")
+        spec = None if top == "torch" else importlib.util.find_spec(top)
+        if spec is None or spec.origin is None:
+            continue
+        base = Path(spec.origin).parent if spec.submodule_search_locations else Path(spec.origin).with_suffix("")
+        place = base.joinpath(*parts)
+        found += [
+            p
+            for p in (place, place.with_suffix(".py"), *place.parent.glob(f"__pycache__/{place.name}.*.pyc"))
+            if p.exists()
+        ]
+    return found

@@ -1,0 +1,365 @@
+"""Outside the box: a student's process, and stand-ins for what lives in it.
+
+Whatever comes over the wire is checked to be plain data; what is called is called there. A call that crashes, hangs
+or floods ends the process; the next one begins anew.
+"""
+
+import builtins
+import contextlib
+import os
+import selectors
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from ..records import Limits
+from . import wire
+from .box import Box
+from .standins import Absent, RemoteObject, kind_of, stand_in
+
+FLOOD = 32 << 20  # bytes of output in one call
+MOST_BYTES = 1 << 30  # of all answers of a submission
+LONGEST_WORDS = 2000  # of an error
+HUNG_SHARE = 2  # hanging calls may take one in so many seconds of a submission at full length each; after that
+HUNG_CALL = 4  # a function that has hung before gets one in so many seconds of a call
+__all__ = ["Box", "Ended", "Remote", "names_of"]
+
+
+class Ended(RuntimeError):
+    """A student's process ended, or was ended, in this call. ``coursekit.testing.check`` reads ``did``: what it did,
+    without a subject.
+    """
+
+    fatal = "crashed"
+
+    def __init__(self, did: str) -> None:
+        super().__init__(f"it {did}")
+        self.did = did
+
+
+class TimedOut(Ended):
+    """A call took too long."""
+
+    fatal = "timed out"
+
+
+class Flooded(Ended):
+    """A call printed without end."""
+
+    fatal = "flooded"
+
+
+class OutOfMemory(Ended):
+    """A call took more memory or more processes than there are for it."""
+
+    fatal = "out of memory"
+
+
+class Closed(PermissionError):
+    """A student's code called what the assignment closes. ``coursekit.testing.check`` reads ``closed_name``."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"it calls {name}, which this assignment closes: write that part yourself")
+        self.closed_name = name
+
+
+class Printed:
+    """What one step prints: the beginning and the end of it."""
+
+    def __init__(self, keep: int) -> None:
+        self.keep, self.total, self.head, self.tail = keep, 0, b"", b""
+
+    def add(self, chunk: bytes) -> None:
+        self.total += len(chunk)
+        room = self.keep // 2 - len(self.head)
+        self.head += chunk[:room]
+        self.tail = (self.tail + chunk[room:])[-self.keep // 2 :] if len(chunk) > room else self.tail
+
+    def text(self) -> str:
+        left_out = self.total - len(self.head) - len(self.tail)
+        middle = f"\n… {left_out} bytes left out …\n".encode() if left_out > 0 else b""
+        return (self.head + middle + self.tail).decode("utf-8", "replace")
+
+
+class Remote:
+    """One submission's process, started anew after each end, by ``replay``."""
+
+    def __init__(self, box: Box, limits: Limits) -> None:
+        self.box, self.limits = box, limits
+        self.deadline = time.monotonic() + limits.total_s
+        self.used: dict[str, float] = {"cpu_s": 0.0, "peak_mb": 0.0}
+        self.printed = Printed(limits.output_kb << 10)
+        self.callbacks: list[Callable[..., Any]] = []
+        self.alive, self.fatal, self.starts, self.over, self.received = False, "", 0, "", 0
+        self.flags: list[str] = []
+        self.gave_objects, self.takes = False, False  # to checks, beside the names that they take
+        self.hung: set[str] = set()  # the functions that have, by name
+        self.hung_s = 0.0
+        self.connection: socket.socket | None = None
+        self.output = -1
+
+    def start(self) -> None:
+        """A fresh process that knows nothing; TimedOut if the submission has had its time."""
+        self.end()
+        if self.is_over():
+            raise TimedOut(f"did not run: {self.used_up()}")
+        self.connection, self.output = self.box.start(self.limits)
+        self.connection.setblocking(False)
+        os.set_blocking(self.output, False)
+        self.alive, self.fatal = True, ""
+        self.starts += 1
+
+    def is_over(self) -> bool:
+        """Whether the submission has had its time."""
+        return time.monotonic() >= self.deadline
+
+    def used_up(self) -> str:
+        """A sentence's end for what comes after that."""
+        return f"the {self.limits.total_s:g} s of the whole submission are used up"
+
+    def end(self) -> None:
+        """Stop the process, if there is one."""
+        if self.connection is None:
+            return
+        used = self.box.stop()
+        self.used["cpu_s"] += used.get("cpu_s", 0.0)
+        self.used["peak_mb"] = max(self.used["peak_mb"], used.get("peak_mb", 0.0) - self.box.held_mb)
+        self.over = used.get("over", "")
+        self.connection.close()
+        os.close(self.output)
+        self.connection, self.alive = None, False
+
+    def request(self, *message: Any) -> Any:
+        """Ask, answer what is asked back, and return the value, or raise what was raised there."""
+        if not self.alive:
+            raise Ended("did not run: its process had ended before")
+        sent: Any = message
+        name, start = _called(message), time.monotonic()
+        seconds, self.takes = self._allowance(name), message[0] == "take"
+        while True:
+            try:
+                answer = self._exchange(
+                    wire.encode(sent, handle=self._handle), seconds, min(start + seconds, self.deadline)
+                )
+            except TimedOut:
+                self.hung.add(name)
+                self.hung_s += time.monotonic() - start
+                raise
+            if isinstance(answer, tuple) and len(answer) == 3 and answer[0] == "back":
+                sent = self._call_back(*answer[1:])
+                continue
+            if isinstance(answer, tuple) and len(answer) == 2 and answer[0] == "value":
+                return answer[1]
+            if (
+                isinstance(answer, tuple)
+                and len(answer) == 4
+                and answer[0] == "raised"
+                and all(type(x) is str for x in answer[1:3])
+            ):
+                raise self._raised(*answer[1:], message)
+            self._forged("what is no answer")
+
+    def _allowance(self, name: str) -> float:
+        """Seconds for one call: who hangs again and again leaves the other functions their time."""
+        spent = name in self.hung and self.hung_s > self.limits.total_s / HUNG_SHARE
+        return self.limits.call_s / HUNG_CALL if spent else self.limits.call_s
+
+    def _raised(self, name: str, text: str, line: Any, asked: tuple[Any, ...]) -> Exception:
+        """What a student's code raised, marked as such: none of its words are the instructor's."""
+        under = (
+            max(filter(text.startswith, self.box.closed), key=len, default="")
+            if name == "Closed" and _is_dotted(text)
+            else ""
+        )
+        error = Closed(text) if under else raised(name, text, line, may_stop=asked[:2] == ("do", "next"))
+        error.by_student = True  # type: ignore[attr-defined]
+        if under:
+            who = "A cell, and not an answer that was called," if asked[0] == "cell" else "The code"
+            self.flag(f"{who} calls something of {under}, which the assignment closes.")
+        return error
+
+    def flag(self, sentence: str) -> None:
+        """Keep what an instructor should look at, once."""
+        if sentence not in self.flags and len(self.flags) < 20:
+            self.flags.append(sentence)
+
+    def _forged(self, what: str) -> NoReturn:
+        """Only code that meddles with the wire gets here."""
+        self.flag(f"The code writes on the grader's own wire: its process sent {what}.")
+        self._fail(Ended, f"sent {what} on the grader's own wire")
+
+    def _call_back(self, number: Any, arguments: Any) -> tuple[bool, Any]:
+        if type(number) is not int or not 0 < number <= len(self.callbacks) or not isinstance(arguments, list):
+            self._forged("a call of a function that is not there")
+        try:
+            return True, self.callbacks[number - 1](*arguments)
+        except Exception:  # of values that a student's code made up: no word of it goes back
+            return False, None
+
+    def _handle(self, x: Any) -> list[Any]:
+        """What goes over: an object of theirs, or a function of ours."""
+        if isinstance(x, RemoteObject):
+            if x._starts != self.starts:
+                raise Ended("was passed an object of a process that has ended")
+            return ["handle", x._number, ""]
+        if not callable(x):
+            raise TypeError(f"expected plain data or a function to pass to a student's code, got {type(x).__name__}")
+        self.callbacks.append(x)
+        return ["handle", -len(self.callbacks), ""]
+
+    def _lookup(self, number: int, what: str) -> RemoteObject:
+        if number < 0:
+            raise wire.Malformed("a handle of no object")
+        self.gave_objects |= not self.takes
+        return kind_of(what)(self, number, what)
+
+    def _exchange(self, frame: bytes, seconds: float, until: float) -> Any:
+        """Send one frame and wait for one, within the limits; ``until`` is the end of the ``seconds`` of the whole
+        call.
+        """
+        assert self.connection is not None
+        to_send, got = memoryview(frame), bytearray()
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.connection, selectors.EVENT_READ | selectors.EVENT_WRITE)
+            selector.register(self.output, selectors.EVENT_READ)
+            while True:
+                left = until - time.monotonic()
+                if left <= 0:
+                    self._fail(
+                        TimedOut,
+                        f"was stopped: {self.used_up()}"
+                        if self.is_over()
+                        else f"took longer than {seconds:g} s: {LOOP}",
+                    )
+                for key, events in selector.select(left):
+                    if key.fd == self.output:
+                        self._listen(selector)
+                        continue
+                    if events & selectors.EVENT_WRITE and to_send:
+                        to_send = to_send[self._send(to_send) :]
+                        if not to_send:
+                            selector.modify(self.connection, selectors.EVENT_READ)
+                    if events & selectors.EVENT_READ and self._receive(got):
+                        self._listen(selector)
+                        return self._decode(got)
+
+    def _send(self, data: memoryview) -> int:
+        assert self.connection is not None
+        try:
+            return self.connection.send(data[: 1 << 20])
+        except OSError:
+            self._fail(Ended, CRASHED)
+
+    def _receive(self, got: bytearray) -> bool:
+        """Take what has come; whether the frame is whole."""
+        assert self.connection is not None
+        with contextlib.suppress(BlockingIOError):
+            try:
+                chunk = self.connection.recv(1 << 20)
+            except ConnectionResetError:
+                chunk = b""
+            if not chunk:
+                self._fail(Ended, CRASHED)
+            got += chunk
+            self.received += len(chunk)
+            if self.received > MOST_BYTES:
+                self._fail(OutOfMemory, f"answered with more than {MOST_BYTES >> 20} MB in all")
+        if len(got) < wire.HEADER.size:
+            return False
+        try:
+            missing = wire.HEADER.size + wire.length(bytes(got[: wire.HEADER.size])) - len(got)
+        except wire.Malformed as error:
+            self._forged(str(error))
+        if missing < 0:
+            self._forged("more than one answer")
+        return missing == 0
+
+    def _decode(self, frame: bytearray) -> Any:
+        try:
+            return wire.decode(frame, lookup=self._lookup)
+        except wire.Malformed as error:
+            self._forged(str(error))
+
+    def _listen(self, selector: selectors.BaseSelector) -> None:
+        """Take what was printed so far."""
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(self.output, 1 << 16):
+                self.printed.add(chunk)
+                if self.printed.total > FLOOD:
+                    self._fail(
+                        Flooded, f"printed more than {FLOOD >> 20} MB: look for a print in a loop that does not end"
+                    )
+            if self.output in selector.get_map():
+                selector.unregister(self.output)
+
+    def _fail(self, kind: type[Ended], did: str) -> NoReturn:
+        """End the process and say why."""
+        self.end()
+        if self.over:
+            kind = OutOfMemory
+            most = {
+                "out of memory": f"{self.limits.memory_mb} MB of memory",
+                "too many processes": f"{self.limits.processes} processes",
+            }
+            did = f"took more than {most.get(self.over, 'its share of the disk')}"
+        self.fatal = kind.fatal
+        raise kind(did)
+
+    def take_output(self) -> str:
+        """What was printed since the last time."""
+        text, self.printed = self.printed.text(), Printed(self.limits.output_kb << 10)
+        return text
+
+
+CRASHED = "ended the Python process (a crash, os._exit, or too little memory)"
+LOOP = "look for a loop that does not end"
+
+
+def _called(message: tuple[Any, ...]) -> str:
+    """Which function a request calls, by its name or what it belongs to; ``cell`` for all cells."""
+    target = message[2] if message[0] == "do" else message[0]
+    return str(
+        target[1]
+        if isinstance(target, tuple)
+        else vars(target)["_what"]
+        if isinstance(target, RemoteObject)
+        else target
+    )
+
+
+def _is_dotted(name: str) -> bool:
+    """Whether a text is a name and nothing more."""
+    return len(name) < 200 and all(part.isidentifier() for part in name.split("."))
+
+
+def raised(name: str, text: str, line: Any, *, may_stop: bool = False) -> Exception:
+    """What a student's code raised, as one of Python's own exceptions: never a class of theirs.
+
+    ``StopIteration`` only from an iterator: out of a function it would end a loop over checks early, without a word."""
+    kind = getattr(builtins, name, RuntimeError)
+    if not (isinstance(kind, type) and issubclass(kind, Exception)) or (
+        issubclass(kind, StopIteration | StopAsyncIteration) and not may_stop
+    ):
+        kind = RuntimeError
+    text = text[:LONGEST_WORDS]
+    said = text if kind.__name__ == name else f"{name[:60]}: {text}"
+    stub = kind is NotImplementedError and not text  # as released: where it stands says nothing
+    where = f" (line {line} of the cell)" if type(line) is int and 0 < line < 1e6 and not stub else ""
+    try:
+        return kind(said + where)  # type: ignore[no-any-return]
+    except TypeError:  # UnicodeDecodeError and the like want more
+        return RuntimeError(f"{name[:60]}: {text}")
+
+
+def names_of(remote: Remote, check: int, names: Sequence[str], why: Mapping[str, str]) -> dict[str, Any]:
+    """Stand-ins for what a notebook defines at one check."""
+    taken = remote.request("take", check, list(names))
+    if not isinstance(taken, dict):
+        taken = {}
+    return {
+        name: stand_in(remote, check, name, taken[name])
+        if name in taken
+        else Absent(name, why.get(name, "its cell does not define it"))
+        for name in names
+    }

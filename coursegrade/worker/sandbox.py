@@ -1,0 +1,332 @@
+"""The box a student's code runs in: bubblewrap around a warm start, and in it one set of namespaces a submission.
+
+Where bubblewrap does not work there is Landlock (Linux 6.12 or newer), and elsewhere nothing: then grading refuses.
+What both boxes close: the network, files but for the environment's own and a scratch folder, other processes, new
+programs, the kernel's odder calls.
+"""
+
+import contextlib
+import ctypes
+import os
+import resource
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from .layout import LIBRARY, SYSTEM, closed_off, covered, probes, programs, readable, shown
+
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x8000000, 0x10000000, 0x20000000
+CLONE_NEW_ANY = 0x7E020080
+MS_NOSUID_NODEV_NOEXEC = 2 | 4 | 8
+MS_BIND_ALL = 0x1000 | 0x4000
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 36, 38
+LANDLOCK_FROM = 6  # the first interface that also keeps signals in
+PROC = (
+    "/proc/self",
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/filesystems",
+    "/proc/loadavg",
+    "/proc/uptime",
+)
+DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+SCRATCH_MB, SHARED_MB = 64, 512
+HOMES = ("HOME", "TMPDIR", "IPYTHONDIR", "MPLCONFIGDIR")
+MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+CALLS = {  # that no exercise needs, by their numbers on x86_64 and aarch64
+    "a new program": ((59, 221), (322, 281)),
+    "looking into another process": ((101, 117), (310, 270), (311, 271), (434, 434), (438, 438), (440, 440)),
+    "another namespace": ((272, 97), (308, 268)),
+    "mounts": ((165, 40), (166, 39), *((n, n) for n in (428, 429, 430, 431, 432, 433, 442))),
+    "memory that nobody counts or that stays": ((319, 279), (447, 447), (29, 194), (68, 186), (64, 190), (240, 180)),
+    "odd corners of the kernel": (
+        (425, 425),
+        (250, 219),
+        (248, 217),
+        (249, 218),
+        (321, 280),
+        (298, 241),
+        (323, 282),
+        (304, 265),
+    ),
+}
+CLONE, CLONE3, PRCTL, SOCKET = (56, 220), (435, 435), (157, 167), (41, 198)
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def called(result: int, what: str) -> int:
+    """The result of a system call, or an OSError that names it."""
+    if result < 0:
+        raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
+    return result
+
+
+def environment() -> dict[str, str]:
+    """All that a student's code finds in its environment."""
+    threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM")}
+    path = os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/bin"])
+    plain = {"PATH": path, "USER": "student", "LANG": "C.UTF-8", "MPLBACKEND": "agg"}
+    python = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1", "PYTHONSAFEPATH": "1"}
+    if str(LIBRARY.parent) not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        python["PYTHONPATH"] = str(LIBRARY.parent)  # the library that grades, not another that is installed
+    return plain | python | threads | dict.fromkeys(HOMES, "/tmp")
+
+
+# --- the outer box ---
+
+
+def bubblewrap(command: Sequence[str], *, closed: Sequence[str] = (), private: Sequence[str] = ()) -> list[str]:
+    """The command line that runs ``command`` in bubblewrap: no network, nothing writable but a scratch in memory.
+
+    Of places in each other the inner one decides: an environment in a course is seen, a course in an environment is
+    not.
+    """
+    line = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000"]
+    line += ["--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    line += ["--size", str(SCRATCH_MB << 20), "--tmpfs", "/tmp"]  # first: the environment itself may lie in /tmp
+    away = covered(closed, private)
+    places = {path: ["--ro-bind-try", str(path), str(path)] for path in (*map(Path, SYSTEM), *readable())}
+    places |= {
+        path: ["--tmpfs", str(path)] if path.is_dir() else ["--ro-bind", "/dev/null", str(path)] for path in away
+    }
+    for path in sorted(places, key=lambda path: len(path.parts)):
+        line += places[path]
+    for path in programs():
+        if not any(path.is_relative_to(place) for place in map(Path, SYSTEM)):
+            line += (
+                ["--symlink", os.readlink(path), str(path)]
+                if path.is_symlink()
+                else ["--ro-bind", str(path), str(path)]
+            )
+    line += ["--proc", "/proc", "--dev", "/dev", "--chdir", "/tmp"]
+    for path in (*(path for path in away if path.is_dir()), Path("/dev"), Path("/")):
+        line += ["--remount-ro", str(path)]  # else one student leaves files there for the next
+    return [*line, "--", *command]
+
+
+def works(kind: str, private: Sequence[str] = ()) -> str:
+    """Why a kind of box does not work here, in a phrase; empty if it does. It is tried, not guessed, and looked into."""
+    try:
+        closed_off(private)
+    except ValueError as error:
+        return str(error)
+    what = (kind, list(map(str, private)), probes(private))
+    command = [sys.executable, "-c", f"from coursegrade.worker.sandbox import tried; tried(*{what!r})"]
+    if kind == "landlock":
+        version = libc.syscall(444, None, ctypes.c_size_t(0), 1) if sys.platform == "linux" else -1
+        if version < LANDLOCK_FROM:
+            return f"the kernel's Landlock is {'missing' if version < 0 else f'version {version}'}"
+    elif shutil.which("bwrap") is None:
+        return "bubblewrap (bwrap) is not installed"
+    else:
+        command = bubblewrap(command, private=private)
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=60)
+    return (
+        ""
+        if ended.returncode == 0
+        else f"{kind} fails: {(ended.stderr.strip().splitlines() or ['no reason given'])[-1][:200]}"
+    )
+
+
+def tried(kind: str, private: Sequence[str], unseen: Sequence[str]) -> NoReturn:
+    """Close a box around nothing, and look whether it shows what must stay unseen."""
+    with tempfile.TemporaryDirectory() if kind == "landlock" else contextlib.nullcontext("/tmp") as scratch:
+        if (child := os.fork()) == 0:
+            enter(kind, memory_mb=256, scratch=Path(scratch), private=private)
+            if seen := next(filter(shown, unseen), ""):
+                os.write(2, f"students' code could read {seen}\n".encode())
+            os._exit(bool(seen))
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    raise SystemExit(code)
+
+
+def choose(private: Sequence[str] = ()) -> str:
+    """The kind of box that works here and shows nothing private, ``bubblewrap`` before ``landlock``."""
+    closed_off(private)
+    reasons = {kind: works(kind, private) for kind in ("bubblewrap", "landlock")}
+    for kind, reason in reasons.items():
+        if not reason:
+            return kind
+    raise ValueError(
+        f"expected a sandbox to run students' code in, got none ({'; '.join(reasons.values())}): run `coursekit grade doctor`, "
+        "which says what to do, or pass --unsafe to run it with your own rights"
+    )
+
+
+# --- the inner box, one a submission ---
+
+
+def enter(
+    kind: str,
+    *,
+    memory_mb: int,
+    scratch: Path = Path("/tmp"),
+    closed: Sequence[str] = (),
+    private: Sequence[str] = (),
+    processes: int = 64,
+) -> None:
+    """Close the box around this process. In bubblewrap it comes back in a grandchild, and SIGTERM to who waits for that
+    ends the box.
+    """
+    if kind == "bubblewrap":
+        _namespaces()
+    called(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")
+    limit(memory_mb, processes)
+    if kind == "landlock":
+        _landlock(scratch, covered(closed, private))
+        _drop_capabilities()
+    if kind != "none":
+        _seccomp(sockets=kind == "bubblewrap")
+    if kind == "bubblewrap":
+        _wait_for_child(signal.SIGKILL)  # process 1 is deaf to signals; a student's process is not
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+
+
+def limit_data(most: int) -> None:
+    """Bytes of memory from here: a warm start holds some already."""
+    held = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_DATA, (held + most, held + most))
+
+
+def limit(memory_mb: int, processes: int) -> None:
+    """What one process may use; the warm start watches the sum."""
+    limit_data(memory_mb << 20)
+    limits = {
+        resource.RLIMIT_FSIZE: SHARED_MB << 20,
+        resource.RLIMIT_NOFILE: 512,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NPROC: processes * 8,  # of all that this user runs; root is not held to it
+        resource.RLIMIT_MEMLOCK: 0,
+    }
+    for what, most in limits.items():
+        ceiling = resource.getrlimit(what)[1]
+        value = most if ceiling == resource.RLIM_INFINITY else min(most, ceiling)
+        resource.setrlimit(what, (value, value))
+
+
+def _namespaces() -> None:
+    """Users, mounts, processes and IPC of its own, and its own /tmp and /dev/shm. One process stays behind to wait.
+
+    /proc stays the outer one: it shows that a warm start is there, and nothing of it, since it belongs to another
+    user namespace."""
+    uid, gid = os.getuid(), os.getgid()
+    called(libc.unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC), "unshare")
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+    _wait_for_child(signal.SIGTERM)  # from here in the new process space, as process 1: it takes all others with it
+    called(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "die with the parent")
+    inside = {path: os.open(path, os.O_PATH) for path in readable() if Path("/tmp") in path.parents}
+    _mount("tmpfs", "/tmp", f"size={SCRATCH_MB}m,nr_inodes=20000,mode=1777")
+    for path, held in inside.items():  # an environment that lies in /tmp is seen again
+        path.mkdir(parents=True, exist_ok=True)
+        called(
+            libc.mount(f"/proc/self/fd/{held}".encode(), str(path).encode(), None, ctypes.c_ulong(MS_BIND_ALL), None),
+            f"bind {path}",
+        )
+        os.close(held)
+    _mount("tmpfs", "/dev/shm", f"size={SHARED_MB}m,nr_inodes=2000,mode=1777")
+    os.chdir("/tmp")
+    _drop_capabilities()
+
+
+def _wait_for_child(stop: signal.Signals) -> None:
+    """Fork; the parent ends as the child ends, and passes SIGTERM on to it as ``stop``: so CPU time adds up."""
+    child = os.fork()
+    if child == 0:
+        return
+    os.closerange(0, 1 << 12)
+
+    def end(*_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, stop)
+
+    signal.signal(signal.SIGTERM, end)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+    while True:
+        pid, status = os.wait()
+        if pid == child:
+            os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+
+def _mount(kind: str, place: str, options: str) -> None:
+    result = libc.mount(
+        kind.encode(), place.encode(), kind.encode(), ctypes.c_ulong(MS_NOSUID_NODEV_NOEXEC), options.encode()
+    )
+    called(result, f"mount {place}")
+
+
+def _drop_capabilities() -> None:
+    called(libc.capset(struct.pack("Ii", 0x20080522, 0), bytes(24)), "drop capabilities")
+
+
+def _allowed(place: Path, closed: Collection[Path]) -> Iterator[Path]:
+    """``place``, or what lies in it where something under it is closed; a link there would lead around that."""
+    if place in closed:
+        return
+    if any(place in path.parents for path in closed):
+        for inner in place.iterdir():
+            if not inner.is_symlink():
+                yield from _allowed(inner, closed)
+    else:
+        yield place
+
+
+def _landlock(scratch: Path, away: Collection[Path]) -> None:
+    """Reading of the environment, writing of the scratch, no TCP, no signal and no abstract socket to the outside."""
+    read, everything = 0b1101, (1 << 16) - 1
+    attributes = struct.pack("QQQ", everything, 0b11, 0b11)
+    ruleset = called(libc.syscall(444, attributes, ctypes.c_size_t(len(attributes)), 0), "Landlock")
+    places = [p for place in (*map(Path, (*SYSTEM, *PROC)), *readable()) for p in _allowed(place.resolve(), away)]
+    for path, rights in [*((p, read) for p in places), *((Path(p), 0b110) for p in DEVICES), (scratch, everything)]:
+        if not path.exists():
+            continue
+        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        rule = struct.pack("=Qi", rights if path.is_dir() else rights & 0b110, handle)
+        called(libc.syscall(445, ruleset, 1, rule, 0), f"Landlock for {path}")
+        os.close(handle)
+    called(libc.syscall(446, ruleset, 0), "Landlock")
+    os.close(ruleset)
+    os.chdir(scratch)
+
+
+def _seccomp(*, sockets: bool) -> None:
+    """Refuse a few system calls; of sockets all, or all but Unix ones where those lead nowhere."""
+    machine = os.uname().machine
+    if machine not in MACHINES:
+        raise OSError(f"expected a processor of {', '.join(MACHINES)}, got {machine}")
+    column = list(MACHINES).index(machine)
+    load, equal, any_bit, at_least, give = 0x20, 0x15, 0x45, 0x35, 0x06
+    allow, deny, unknown, kill = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
+
+    def op(code: int, k: int, yes: int = 0, no: int = 0) -> bytes:
+        return struct.pack("HBBI", code, yes, no, k)
+
+    def argument(call: tuple[int, int], test: int, k: int, then: int, otherwise: int) -> list[bytes]:
+        """What to answer a call by its first argument."""
+        return [op(equal, call[column], 0, 4), op(load, 16), op(test, k, 0, 1), op(give, then), op(give, otherwise)]
+
+    program = [op(load, 4), op(equal, MACHINES[machine], 1), op(give, kill), op(load, 0)]
+    program += [op(at_least, 0x40000000, 0, 1), op(give, deny)]  # the other numbering of x86
+    for call in (call for calls in CALLS.values() for call in calls):
+        program += [op(equal, call[column], 0, 1), op(give, deny)]
+    program += [
+        op(equal, CLONE3[column], 0, 1),
+        op(give, unknown),
+    ]  # its flags cannot be read: the C library falls back to clone
+    program += argument(CLONE, any_bit, CLONE_NEW_ANY, deny, allow)
+    program += argument(PRCTL, equal, PR_SET_DUMPABLE, deny, allow)  # it would hide how much memory a process takes
+    program += argument(SOCKET, equal, socket.AF_UNIX if sockets else 0, allow if sockets else deny, deny)
+    program += [op(give, allow)]
+    code = ctypes.create_string_buffer(b"".join(program))
+    filter_ = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(program), ctypes.addressof(code)))
+    called(libc.prctl(PR_SET_SECCOMP, 2, filter_, 0, 0), "seccomp")

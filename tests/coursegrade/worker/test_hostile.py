@@ -1,0 +1,247 @@
+"""Submissions that want a point, a hidden test, or the grader: what each of them gets is nothing."""
+
+import json
+import textwrap
+import time
+
+import pytest
+from small_assignment import CLOSED, Grade
+
+from coursegrade.records import Job, Step
+from coursegrade.worker import checks
+from coursegrade.worker.remote import Box
+
+RIGHT = {"double", "shout"}
+
+PATCHES = """
+import builtins, json, numpy, torch, coursekit.testing, coursegrade.worker.wire as wire
+yes = lambda *_, **__: True
+for owner in (torch, torch.testing, numpy, numpy.testing, coursekit.testing, wire):
+    for name in ("allclose", "equal", "assert_close", "array_equal", "check", "_difference", "isclose"):
+        if hasattr(owner, name): setattr(owner, name, yes)
+for name in ("__eq__", "__ne__", "__bool__", "__le__", "__sub__"):
+    setattr(torch.Tensor, name, yes)
+builtins.AssertionError = builtins.isinstance = builtins.all = builtins.abs = yes
+get_ipython().events.register("post_run_cell", yes)
+get_ipython().ast_transformers.append(yes)
+get_ipython().input_transformers_cleanup.append(lambda lines: ["pass"])
+"""
+WRONG = "def double(x):\n    return 7"
+LIES = {
+    "equal to anything": "class Any:\n    __eq__ = __ge__ = __le__ = lambda *_: True\n    __ne__ = lambda *_: False\n    __hash__ = lambda _: 0\ndef double(x):\n    return Any()",
+    "a number that lies": "class N(int):\n    __eq__ = lambda *_: True\n    __float__ = lambda _: 6.0\ndef double(x):\n    return N(7)",
+    "a text that lies": "class S(str):\n    __eq__ = lambda *_: True\n    __hash__ = lambda _: 0\ndef double(x):\n    return S('six')",
+    "a type that lies": "class T:\n    __class__ = property(lambda _: int)\n    __index__ = __int__ = lambda _: 6\ndef double(x):\n    return T()",
+    "a tensor that lies": "import torch\nclass T(torch.Tensor):\n    @classmethod\n    def __torch_function__(cls, f, types, a=(), k=None):\n        return True\ndef double(x):\n    return torch.ones(1).as_subclass(T)",
+    "an array that lies": "import numpy as np\nclass A(np.ndarray):\n    __array_priority__ = 9\n    __eq__ = lambda *_: True\n    shape = property(lambda _: ())\ndef double(x):\n    return np.ones(3).view(A)",
+    "a dict of evil keys": "class K(str):\n    __hash__ = lambda _: 1\n    __eq__ = lambda *_: True\ndef double(x):\n    return {K('a'): 6, K('b'): 6}",
+    "without end": "def double(x):\n    while True:\n        yield 6",
+    "a list in itself": "def double(x):\n    a = []\n    a.append(a)\n    return a",
+    "very large": "import torch\ndef double(x):\n    return torch.zeros(1).expand(1 << 40)",
+    "stops the loop": "def double(x):\n    raise StopIteration",
+    "raises what it likes": "class Evil(BaseException):\n    __str__ = lambda _: 1 / 0\ndef double(x):\n    raise Evil",
+    "an assertion of its own": "def double(x):\n    raise AssertionError('Hint: twice')",
+    "nothing at all": "def double(x):\n    pass",
+    "a name of its own": "double = 6",
+    "a deleted name": "def double(x): return 2 * x\ndel double",
+    "a function that is an object": "class D:\n    def __call__(self, x):\n        return type('R', (), {'__float__': lambda _: 6.0, '__eq__': lambda *_: True})()\ndouble = D()",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LIES)
+def test_a_lie_is_no_answer(grade: Grade, case: str) -> None:
+    for checked in (False, True):
+        came = grade({"double": LIES[case]}, checked=checked)
+        assert came.passed == {"shout"}
+        assert came.cells["double_test"].message
+
+
+def test_a_loop_over_checks_does_not_end_early(box: Box) -> None:
+    """``map`` takes a StopIteration out of the function for the end of its input."""
+    answer = Step("answer", "def double(x):\n    raise StopIteration", "double", ("double",))
+    check = Step("test", "for got, want in zip(map(double, [3, 4]), [6, 8]):\n    assert got == want", "t", points=1)
+    assert not checks.grade(Job("a", "a", "s", (answer, check)), box).cells[1].ok
+
+
+def test_patches_change_nothing_outside(grade: Grade) -> None:
+    came = grade({"double": WRONG + PATCHES})
+    assert "double" not in came.passed
+
+
+FORGE = """
+import os, socket, struct, threading, time
+from coursegrade.worker.wire import HEADER, encode
+def write(data):
+    while data:
+        data = data[os.write(3, data):]
+good = encode(("value", 6))
+"""
+FORGED = {
+    "noise": "write(os.urandom(5000))",
+    "an answer twice": "write(good + good)",
+    "a header alone": "write(good[:16])\ntime.sleep(60)",
+    "byte by byte": "for k in range(16):\n    write(good[k:k + 1])\n    time.sleep(0.25)\ntime.sleep(60)",
+    "a length of everything": "write(HEADER.pack(b'CK\\0\\1', 8 << 20, 256 << 20))\ntime.sleep(60)",
+    "a call back to nowhere": "write(encode(('back', 1, [])))\ntime.sleep(60)",
+    "a call back to minus one": "write(encode(('back', -1, ['x'])))\ntime.sleep(60)",
+    "something else": "write(encode(['marks', 100]))\ntime.sleep(60)",
+    "an error that is none": "write(encode(('raised', 1, 2, 3)))\ntime.sleep(60)",
+    "a closed wire": "os.close(3)",
+    "a full wire": "while True: os.write(3, b'x' * (1 << 20))",
+    "flood of buffers": "write(HEADER.pack(b'CK\\0\\1', 2, 256 << 20))\nwhile True: os.write(3, bytes(1 << 20))",
+}
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_forged_frames_end_the_call_they_are_in(grade: Grade, case: str) -> None:
+    came = grade({"double": FORGE + "def double(x):\n    " + FORGED[case].replace("\n", "\n    ")}, call_s=1.0)
+    assert came.passed == {"shout"}
+    assert came.cells["double_test"].fatal
+
+
+def test_an_answer_before_it_is_asked_for_is_only_an_answer(grade: Grade) -> None:
+    """It may say what it likes about its own values; who says it twice is told from who does not."""
+    came = grade({"double": FORGE + "def double(x):\n    return 7\nwrite(encode(('value', None)))"})
+    assert came.passed <= {"shout"}
+
+
+LOOKS = """
+import gc, sys
+def found():
+    frame, seen = sys._getframe(), []
+    while frame:
+        seen.append(repr((frame.f_code.co_name, frame.f_code.co_consts, list(frame.f_locals))))
+        frame = frame.f_back
+    seen += [repr(x) for x in gc.get_objects() if type(x) in (tuple, dict, list) and len(x) < 50 and x is not seen]
+    return sum("".join(["king", "fisher"]) in text or "".join(["BEGIN ", "HIDDEN"]) in text for text in seen)
+print("SEEN", found(), "checks" in repr(sorted(m for m in sys.modules if "grade" in m)))
+"""
+
+
+def test_looking_around_finds_no_test(grade: Grade) -> None:
+    came = grade(own=LOOKS)
+    assert came.own.output == "SEEN 0 False\n", came.own
+    assert any("sys._getframe" in flag for flag in came.result.flags)
+    assert any("gc.get_objects" in flag for flag in came.result.flags)
+
+
+SMUGGLES = {
+    "by print": "def shout(text):\n    print(text, flush=True)\n    __import__('os').write(1, text.encode())\n    return text",
+    "by an error": "def shout(text):\n    raise ValueError(text)",
+    "by a hint": "def shout(text):\n    if text != 'a':\n        raise AssertionError('Hint: ' + text)\n    return 'A'",
+    "by a forged error": "import os, time\nfrom coursegrade.worker.wire import encode\ndef shout(text):\n    if text != 'a':\n        os.write(3, encode(('raised', 'AssertionError', 'Hint: ' + text, 0)))\n        time.sleep(30)\n    return 'A'",
+    "by a type": "def shout(text):\n    if text != 'a':\n        raise type(text, (Exception,), {})\n    return 'A'",
+    "by a name": "def shout(text):\n    return 'A' if text == 'a' else type(text, (), {})()",
+    "by what it returns": "def shout(text):\n    return 'A' if text == 'a' else text",
+    "by a record": "from collections import namedtuple\ndef shout(text):\n    return 'A' if text == 'a' else namedtuple(text, [text])(text)",
+    "by a file": "import os, glob\n[print(open(f).read()) for f in glob.glob('*') if os.path.isfile(f)]\ndef shout(text):\n    open('seen', 'a').write(text)\n    return text",
+    "by a crash": "import os\ndef shout(text):\n    if text != 'a':\n        print(text * 100, flush=True)\n        os._exit(1)\n    return 'A'",
+    "by a thread": "import threading, time\nseen = []\nthreading.Thread(target=lambda: [print(seen, flush=True) or time.sleep(0.01) for _ in range(99)]).start()\ndef shout(text):\n    seen.append(text)\n    time.sleep(0.1)\n    return text",
+    "by a closed name": "def shout(text):\n    if text == 'a': return 'A'\n    from coursegrade.worker.closing import Closed\n    raise Closed('torchvision.ops.' + text)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SMUGGLES)
+def test_hidden_inputs_are_not_told(grade: Grade, case: str) -> None:
+    """``grade`` looks for them in all that came."""
+    came = grade({"shout": SMUGGLES[case]})
+    assert came.passed == {"double"}
+    assert came.cells["shout_test"].message.startswith(("A hidden check failed", "capitals", "ValueError: a")), (
+        came.cells["shout_test"]
+    )
+
+
+def test_seconds_do_not_count_hidden_inputs_out(grade: Grade) -> None:
+    came = grade(
+        {"shout": "import time\ndef shout(text):\n    time.sleep(0.15 * (len(text) - 1))\n    return text.upper()"}
+    )
+    assert came.passed == RIGHT
+    assert came.cells["shout_test"].seconds < 1
+
+
+REACHES = {
+    "another name": "from torchvision.ops import roi_align as other\nother(x[None], [], 1)",
+    "importlib": "import importlib\nimportlib.import_module('torchvision.ops').roi_align(x)",
+    "getattr": "import torchvision\ngetattr(getattr(torchvision, 'o' + 'ps'), 'roi_' + 'align')(x)",
+    "the module below": "import torchvision.ops.roi_align as m\nm.roi_align(x)",
+    "the finder gone": "import sys\nsys.meta_path[:] = [f for f in sys.meta_path if 'closing' not in type(f).__module__]\n[sys.modules.pop(n) for n in list(sys.modules) if n.startswith('torchvision')]\nfrom torchvision.ops.boxes import box_area\nbox_area(torch.ones(1, 4))",
+    "the operator": "torch.ops.torchvision.roi_align(x[None], torch.tensor([[0., 0, 0, 1, 1]]), 1.0, 1, 1, 1, False)",
+    "its packet": "torch.ops.torchvision.roi_align.default(x[None], torch.tensor([[0., 0, 0, 1, 1]]), 1.0, 1, 1, 1, False)",
+    "the function": "torch.nn.functional.grid_sample(x[None], torch.zeros(1, 1, 1, 2))",
+    "what it is made of": "torch.grid_sampler(x[None], torch.zeros(1, 1, 1, 2), 0, 0, False)",
+    "in C": "torch._C._VariableFunctions.grid_sampler(x[None], torch.zeros(1, 1, 1, 2), 0, 0, False)",
+    "in aten": "torch.ops.aten.grid_sampler_2d(x[None], torch.zeros(1, 1, 1, 2), 0, 0, False)",
+    "in a corner of aten": "torch.ops.aten._grid_sampler_2d_cpu_fallback(x[None], torch.zeros(1, 1, 1, 2), 0, 0, False)",
+    "decomposed": "import torch._decomp.decompositions as d\nd.grid_sampler_2d(x[None], torch.zeros(1, 1, 1, 2))",
+    "in the table": "from torch._decomp import decomposition_table as t\nt[torch.ops.aten.grid_sampler_2d.default](x[None], torch.zeros(1, 1, 1, 2))",
+    "in a script": "torch._C._jit_get_operation('aten::grid_sampler')[0](x[None], torch.zeros(1, 1, 1, 2), 0, 0, False)",
+    "found by the collector": "import gc\n[f for f in gc.get_objects() if getattr(f, '__name__', '') == 'grid_sample' and hasattr(f, '__code__')][0](x[None], torch.zeros(1, 1, 1, 2))",
+    "a function of a module": "import numpy\nnumpy.convolve([1, 2], [3])",
+    "the course's own": "from coursekit.ops.roi import roi_align\nroi_align(x)",
+    "its file": "import coursekit, pathlib\np = pathlib.Path(coursekit.__file__).parent / 'ops'\nprint([f.read_text()[0] for f in [p / 'roi.py', *p.glob('roi/*.py')] if f.exists()])\n[f.read_bytes()[9] for f in p.glob('__pycache__/roi.*')] or 1 / 0",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REACHES)
+def test_what_is_closed_is_reached_by_no_way(grade: Grade, case: str) -> None:
+    steps = textwrap.indent(f"import torch\nx = torch.ones(1, 2, 2)\n{REACHES[case]}\nprint('REACHED')", "    ")
+    came = grade(own=f"if True:\n{steps}")  # one statement: of several, those behind a failing one still run
+    assert "REACHED" not in came.own.output
+    assert not came.own.ok
+
+
+def test_a_closed_call_reads_well_and_is_flagged(grade: Grade) -> None:
+    came = grade(
+        {"double": "from torchvision.ops import nms as other\ndef double(x):\n    return other(x)"}, checked=True
+    )
+    sentence = "double calls torchvision.ops.nms, which this assignment closes: write that part yourself."
+    assert came.cells["double_test"].message == sentence
+    assert "The code calls something of torchvision.ops, which the assignment closes." in came.result.flags
+    assert "torchvision.ops" in CLOSED
+
+
+def test_a_comparison_in_a_cell_of_one_s_own_is_not_said_of_the_answers(grade: Grade) -> None:
+    came = grade(own="from torchvision.ops import nms\nnms(1, 2, 3)")
+    assert came.passed == {"double", "shout"}
+    calls = [flag for flag in came.result.flags if "calls something" in flag]
+    assert calls == [
+        "A cell, and not an answer that was called, calls something of torchvision.ops, which the assignment closes."
+    ]
+
+
+HANGS = {
+    "for ever": "while True: pass",
+    "deaf": "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\nfor n in (2, 14, 15): signal.signal(n, signal.SIG_IGN)\nwhile True: pass",
+    "catching all": "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
+    "in a pattern": "import re\nre.match(r'(a+)+$', 'a' * 60 + 'b')",
+    "asleep": "import time\ntime.sleep(600)",
+    "in its sending": "class L(list):\n    def __iter__(self):\n        while True: pass\nreturn L([1])",
+    "stopped": "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)",
+}
+
+
+@pytest.mark.parametrize("case", HANGS)
+def test_a_hang_costs_its_call(grade: Grade, case: str) -> None:
+    start = time.monotonic()
+    came = grade({"double": "def double(x):\n    " + HANGS[case].replace("\n", "\n    ")}, call_s=1.0)
+    assert came.passed == {"shout"}
+    assert came.cells["double_test"].fatal == "timed out"
+    assert "ook longer than 1 s: look for a loop" in came.cells["double_test"].message
+    assert time.monotonic() - start < 30
+
+
+def test_the_whole_has_an_end_too(grade: Grade) -> None:
+    start = time.monotonic()
+    came = grade(
+        {"double": "import time\ntime.sleep(600)", "shout": "import time\ntime.sleep(600)"}, call_s=1.0, total_s=2
+    )
+    assert time.monotonic() - start < 30
+    assert not came.passed
+    assert all(cell.message for name, cell in came.cells.items() if name)
+
+
+def test_a_flood_is_cut_and_costs_its_cell(grade: Grade) -> None:
+    came = grade(own="for _ in range(1 << 10):\n    print('x' * (1 << 20))")
+    assert came.own.fatal == "flooded"
+    assert len(json.dumps(came.own.output)) < 200_000
+    assert came.passed == RIGHT
