@@ -1,4 +1,4 @@
-"""Figures with alt text, and figures with sliders."""
+"""What every figure shares: colours that all readers tell apart, alt text, and sliders."""
 
 import base64
 import html
@@ -17,21 +17,35 @@ from PIL.Image import fromarray
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, YELLOW, BLACK = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000",
 )  # fmt: skip
+# Colour is never the only mark: each has a line and a marker of its own.
+LINES = dict(zip((ORANGE, GREEN, SKY, VERMILLION, PURPLE, BLUE, YELLOW, BLACK), ("-", "--", ":", "-.") * 2))
+MARKERS = dict(zip((BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, YELLOW, BLACK), "os^Dv<>P"))
+
+
+class Picture(Image):  # type: ignore[misc]
+    """A finished figure as PNG with its alt text, shown by a notebook as the value of a cell.
+
+    ``figure`` is Matplotlib's, closed: it can still be looked at and saved, and is not drawn a second time.
+    Raises ValueError for an empty ``alt``, which is to say what a reader who cannot see it should know.
+    """
+
+    def __init__(self, figure: Figure, *, alt: str) -> None:
+        plt.close(figure)
+        if not alt.strip():
+            raise ValueError("expected alt text, got an empty one: say in a sentence what the figure shows")
+        png = io.BytesIO()
+        figure.savefig(png, format="png", dpi=110)
+        self.figure = figure
+        super().__init__(data=png.getvalue(), format="png", alt=alt)
 
 
 def show(figure: Figure, *, alt: str) -> None:
-    """Show a finished figure with its alt text, and close it. ``alt`` says what a reader who cannot see it should know."""
-    if not alt.strip():
-        raise ValueError("expected alt text, got an empty one: say in a sentence what the figure shows")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    display(Image(data=buffer.getvalue(), format="png", alt=alt))
-    plt.close(figure)
+    """Show a finished figure with its alt text, and close it."""
+    display(Picture(figure, alt=alt))
 
 
 def interactive(figure: Figure, update: Callable[..., str], **sliders: ipywidgets.Widget) -> ipywidgets.VBox:
-    """Sliders over one figure. ``update(**values)`` changes the figure's artists and returns the alt text of what is
-    seen now.
+    """Sliders over one figure. ``update(**values)`` changes its artists and returns the alt text of what is seen.
 
     Artists are changed rather than made anew, and drawn once: ``savefig`` would draw twice and compress harder, and
     take twice as long.

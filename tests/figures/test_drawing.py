@@ -4,7 +4,7 @@ import ipywidgets
 import matplotlib.pyplot as plt
 import pytest
 
-from coursekit.figures import figure
+from coursekit.figures import drawing as figure
 
 
 def test_show_puts_the_alt_text_beside_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:

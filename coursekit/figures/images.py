@@ -1,0 +1,179 @@
+"""Images in a row, each with what was found in it: areas of instances, outlines of masks, boxes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Integer, Shaped
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from torch import Tensor
+
+from .. import _check
+from .drawing import BLUE, GREEN, LINES, ORANGE, PURPLE, SKY, VERMILLION, YELLOW, Picture
+
+SCALE_BARS_MM = (1, 2, 5, 10, 20, 50, 100)
+
+
+@dataclass(frozen=True, eq=False)
+class Outlines:
+    """The outline of each mask (N, H, W), in a colour with a line of its own; (N, D, H, W) in ``planes``."""
+
+    masks: Shaped[Tensor, "N *D H W"]
+    label: str = ""
+    colour: str = ORANGE
+    width: float = 1.5
+
+    def draw(self, axes: Axes) -> None:
+        """One contour a mask, half way between inside and outside."""
+        for mask in self.masks:
+            inside = F.pad(mask.float(), (1, 1, 1, 1)).cpu().numpy()  # so that what touches the edge is closed
+            y, x = (np.arange(n) - 0.5 for n in inside.shape)
+            if 0 < inside.mean() < 1:
+                axes.contour(x, y, inside, [0.5], colors=self.colour, linewidths=self.width, linestyles=self._line())
+
+    def key(self) -> Artist:
+        """A piece of the line."""
+        return Line2D([], [], color=self.colour, lw=self.width, ls=self._line(), label=self.label)
+
+    def _line(self) -> str:
+        return LINES.get(self.colour, "-")
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """Boxes (N, 4) as x1, y1, x2, y2 in pixels, in a colour with a line of its own."""
+
+    boxes: Float[Tensor, "N 4"]
+    label: str = ""
+    colour: str = ORANGE
+    width: float = 1.5
+
+    def draw(self, axes: Axes) -> None:
+        """One rectangle a box."""
+        for x1, y1, x2, y2 in self.boxes.tolist():
+            line = {"color": self.colour, "lw": self.width, "ls": LINES.get(self.colour, "-")}
+            axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, **line))
+
+    def key(self) -> Artist:
+        """A small box."""
+        return Patch(fill=False, ec=self.colour, lw=self.width, ls=LINES.get(self.colour, "-"), label=self.label)
+
+
+@dataclass(frozen=True, eq=False)
+class Areas:
+    """A label map (H, W), 0 outside: every instance see-through in a colour, with an opaque rim that tells neighbours
+    apart where their colours do not."""
+
+    labels: Integer[Tensor, "H W"]
+    label: str = ""
+    opacity: float = 0.4
+    colours: Sequence[str] = (ORANGE, SKY, GREEN, YELLOW, PURPLE, VERMILLION, BLUE)
+
+    def draw(self, axes: Axes) -> None:
+        """As one image over the other."""
+        numbers = self.labels.cpu()
+        wide = numbers[None].float()
+        rim = F.max_pool2d(wide, 3, 1, 1)[0] != -F.max_pool2d(-wide, 3, 1, 1)[0]
+        palette = torch.tensor([to_rgba(colour) for colour in self.colours])
+        painted = palette[(numbers.long() - 1) % len(palette)]  # (H, W, 4)
+        painted[..., 3] = torch.where(rim, 1.0, self.opacity) * (numbers > 0)
+        axes.imshow(painted.numpy(), extent=(0, numbers.shape[1], numbers.shape[0], 0), interpolation="nearest")
+
+    def key(self) -> Artist:
+        """A patch of the first colour."""
+        return Patch(color=self.colours[0], alpha=max(self.opacity, 0.4), label=self.label)
+
+
+Mark = Outlines | Boxes | Areas  # its ``label`` is its line in the legend, none if empty
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One image with its marks. ``low`` is drawn black and ``high`` white; by default the least and greatest value.
+
+    ``image``: (H, W) or (1, H, W) grey, (3, H, W) RGB in [0, 1].
+    """
+
+    image: Shaped[Tensor, "*C H W"]
+    marks: Sequence[Mark] = ()
+    low: float | None = None
+    high: float | None = None
+
+
+def pictures(
+    panels: Mapping[str, Panel | Tensor] | Sequence[Panel | Tensor],
+    *,
+    alt: str,
+    title: str = "",
+    columns: int = 4,
+    width: float = 11.0,
+    spacing_mm: float | None = None,
+) -> Picture:
+    """Images beside each other, by title, at one scale; marks with a label are named in one legend below.
+
+    Axes count pixels; with ``spacing_mm`` (of a pixel, both ways) they give way to a scale bar. ``width`` in inches.
+    Raises ValueError without images, for another rank of image, or without ``alt``.
+    """
+    titles = list(panels) if isinstance(panels, Mapping) else [""] * len(panels)
+    images = [
+        p if isinstance(p, Panel) else Panel(p) for p in (panels.values() if isinstance(panels, Mapping) else panels)
+    ]
+    if not images:
+        raise _check.refuse("at least one image", "none", "pass them by title")
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    shapes = [panel.image.shape[-2:] for panel in images]
+    tall = max(height / wide for height, wide in shapes)
+    size = (width, rows * (width / columns * tall + 0.45) + 0.4 * bool(title) + 0.5)
+    figure, grid = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    for axes in grid.flat[len(images) :]:
+        axes.axis("off")
+    for axes, panel, name in zip(grid.flat, images, titles):
+        draw_panel(axes, panel, name, spacing_mm)
+    legend(figure, [mark for panel in images for mark in panel.marks])
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return Picture(figure, alt=alt)
+
+
+def draw_panel(axes: Axes, panel: Panel, title: str = "", spacing_mm: float | None = None) -> None:
+    """One panel onto axes of one's own, pixel j over [j, j + 1)."""
+    channels = _check.tensor("image", panel.image, "... H W")[:-2]
+    if channels not in ((), (1,), (3,)):
+        raise _check.refuse("an image (H, W), (1, H, W) or (3, H, W)", tuple(panel.image.shape), "pass one image")
+    height, wide = panel.image.shape[-2:]
+    seen = panel.image.detach().float().cpu().numpy()
+    seen = np.moveaxis(seen, 0, -1) if channels == (3,) else seen.reshape(height, wide)
+    look = {"cmap": "gray", "vmin": panel.low, "vmax": panel.high, "interpolation": "nearest"}
+    axes.imshow(seen, extent=(0, wide, height, 0), **look)
+    for mark in panel.marks:
+        mark.draw(axes)
+    axes.set(xlim=(0, wide), ylim=(height, 0))
+    axes.set_title(title, fontsize=10)
+    if spacing_mm is None:
+        axes.set(xlabel="x (pixels)", ylabel="y (pixels)")
+    else:
+        axes.set(xticks=[], yticks=[])
+        scale_bar(axes, wide * spacing_mm, 1 / spacing_mm)
+
+
+def scale_bar(axes: Axes, width_mm: float, pixels_per_mm: float) -> None:
+    """A bar of a round length, about a quarter of the width, below the picture and named there."""
+    length = max([mm for mm in SCALE_BARS_MM if mm <= width_mm / 4] or [SCALE_BARS_MM[0]])
+    share = length / width_mm
+    axes.plot([0, share], [-0.04, -0.04], transform=axes.transAxes, color="black", lw=3, clip_on=False)
+    axes.text(share + 0.02, -0.04, f"{length} mm", transform=axes.transAxes, va="center", fontsize=9)
+
+
+def legend(figure: plt.Figure, marks: Sequence[Mark]) -> None:
+    """One line for each label among the marks, below the figure."""
+    keys = {mark.label: mark.key() for mark in marks if mark.label}
+    if keys:
+        figure.legend(handles=list(keys.values()), loc="outside lower center", ncols=min(len(keys), 4), frameon=False)
