@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -58,7 +59,7 @@ class Boxes:
     def draw(self, axes: Axes) -> None:
         """One rectangle a box."""
         for x1, y1, x2, y2 in self.boxes.tolist():
-            line = {"color": self.colour, "lw": self.width, "ls": LINES.get(self.colour, "-")}
+            line: dict[str, Any] = {"color": self.colour, "lw": self.width, "ls": LINES.get(self.colour, "-")}
             axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, **line))
 
     def key(self) -> Artist:
@@ -151,7 +152,7 @@ def draw_panel(axes: Axes, panel: Panel, title: str = "", spacing_mm: float | No
     height, wide = panel.image.shape[-2:]
     seen = panel.image.detach().float().cpu().numpy()
     seen = np.moveaxis(seen, 0, -1) if channels == (3,) else seen.reshape(height, wide)
-    look = {"cmap": "gray", "vmin": panel.low, "vmax": panel.high, "interpolation": "nearest"}
+    look: dict[str, Any] = {"cmap": "gray", "vmin": panel.low, "vmax": panel.high, "interpolation": "nearest"}
     axes.imshow(seen, extent=(0, wide, height, 0), **look)
     for mark in panel.marks:
         mark.draw(axes)

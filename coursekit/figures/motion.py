@@ -1,6 +1,7 @@
 """What moves: a clip frame by frame, and a flow as colour and as its two components."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
@@ -69,7 +70,7 @@ def flow_field(
     wheel.imshow(colour_key(65).movedim(0, -1).numpy())
     wheel.axis("off")
     for place, component, name in zip(axes[1:], flow.cpu(), ("dy: down is positive", "dx: right is positive")):
-        scale = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest, "interpolation": "nearest"}
+        scale: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest, "interpolation": "nearest"}
         drawn = place.imshow(component.numpy(), extent=(0, width, height, 0), **scale)
         place.set(xlabel="x (pixels)", ylabel="y (pixels)")
         place.set_title(name, fontsize=10)

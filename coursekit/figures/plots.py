@@ -71,7 +71,7 @@ def effects(record: Mapping[str, Any], *, alt: str, measures: Sequence[str] | No
     figure, axes = plt.subplots(figsize=(9.5, 0.34 * len(rows) + 1.1), layout="constrained")
     for k, e in enumerate(rows):
         apart = e["low"] > 0 or e["high"] < 0
-        look = {"fmt": "o", "capsize": 4, "color": BLUE, "mfc": BLUE if apart else "white"}
+        look: dict[str, Any] = {"fmt": "o", "capsize": 4, "color": BLUE, "mfc": BLUE if apart else "white"}
         axes.errorbar(e["effect"], k, xerr=[[e["effect"] - e["low"]], [e["high"] - e["effect"]]], **look)
     axes.axvline(0, color="black", lw=0.8)
     axes.set(yticks=range(len(rows)), yticklabels=[f"{e['measure']}: {e['better']} minus {e['worse']}" for e in rows])
