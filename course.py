@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""The course in one command: ``python3 course.py lab`` to learn, ``test`` to check everything, ``check`` for what a
-change touches.
+"""The course in one command: ``python3 course.py lab`` to learn, ``test`` or ``check`` (what a change touches) to test.
 
 It needs Python and nothing else: it makes ``.venv`` beside this file, installs into it what the command needs,
 fetches the data, and starts. A second run finds all that in place. On Windows say ``py course.py lab``.
@@ -26,33 +25,23 @@ STAMP = VENV / "coursekit.json"  # what is installed; written last
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 FIRST_PAGE = "lectures/00_start_here.ipynb"
+UNREACHED = "NewConnection|name resolution|Max retries|timed out|getaddrinfo|ProxyError|unreachable|SSLError"
 ADVICE = {  # what pip prints when it gives up → what to do about it
-    r"No space left|Errno 28|not enough space": "The disk is full: free about 8 GB and run this again.",
-    r"NewConnection|name resolution|Max retries|timed out|getaddrinfo|ProxyError|unreachable|SSLError": "No package index can be "
-    "reached: connect to the network (or name a mirror in PIP_INDEX_URL) and run this again.",
-    r"No matching distribution": "A package has no version for this Python or computer: use a 64-bit Python, 3.11 to 3.13.",
-    r"": "pip failed: mend what it says above and run this again.",
+    "No space left|Errno 28|not enough space": "The disk is full: free about 8 GB and run this again.",
+    UNREACHED: "No package index can be reached: connect to the network (or set PIP_INDEX_URL) and run this again.",
+    "No matching distribution": "A package has no version for this Python or computer: take 64-bit Python 3.11–3.13.",
+    "": "pip failed: mend what it says above and run this again.",
 }
 MEGABYTES = {"bytes": 1e-6, "kB": 1e-3, "MB": 1.0, "GB": 1e3}
 say = functools.partial(print, "course:", flush=True)
 
 
 def environment() -> dict:
-    """The variables of a child: the environment's programs and kernels come first, and threads that wait for each other
-    soon sleep.
-    """
-    calm = {
-        "GOMP_SPINCOUNT": "10000"
-    }  # PyTorch's, on Linux: else two notebooks that train at once hold each other up tenfold
+    """The variables of a child: the environment's programs and kernels come first, and waiting threads soon sleep."""
+    calm = {"GOMP_SPINCOUNT": "10000"}  # PyTorch's on Linux: else two notebooks that train hold each other up tenfold
     path = os.pathsep.join([str(BIN), os.environ.get("PATH", "")])  # nbgrader calls alembic by name
-    return {
-        **calm,
-        **os.environ,
-        "PATH": path,
-        "VIRTUAL_ENV": str(VENV),
-        "JUPYTER_PREFER_ENV_PATH": "1",
-        "PYTHONUTF8": "1",
-    }
+    own = {"PATH": path, "VIRTUAL_ENV": str(VENV), "JUPYTER_PREFER_ENV_PATH": "1", "PYTHONUTF8": "1"}
+    return {**calm, **os.environ, **own}
 
 
 def run(*arguments: str) -> int:
@@ -62,38 +51,22 @@ def run(*arguments: str) -> int:
 
 def make_environment(*, anew: bool) -> None:
     """Make ``.venv`` unless a sound one is there."""
-    if (
-        not anew
-        and PYTHON.exists()
-        and subprocess.run([str(PYTHON), "-m", "pip", "-V"], capture_output=True).returncode == 0
-    ):
+    pip = [str(PYTHON), "-m", "pip", "-V"]
+    if not anew and PYTHON.exists() and subprocess.run(pip, capture_output=True).returncode == 0:
         return
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
-        sys.exit(
-            "This Python lacks its venv module: on Debian or Ubuntu run `sudo apt install python3-venv`, then this again."
-        )
+        sys.exit("This Python lacks its venv module: on Debian run `sudo apt install python3-venv`, then this again.")
     say("making .venv with Python " + sys.version.split()[0])
     made = subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], capture_output=True, text=True)
     if made.returncode:
-        sys.exit(
-            made.stdout
-            + made.stderr
-            + "The folder .venv could not be made: see that it can be written to and the disk is not full."
-        )
+        advice = "The folder .venv could not be made: see that it can be written to and the disk is not full."
+        sys.exit(made.stdout + made.stderr + advice)
 
 
 def pip_install(extras: list) -> None:
     """Install the course with these extras, with one line of progress; explain a failure in one sentence."""
-    command = [
-        str(PYTHON),
-        "-m",
-        "pip",
-        "install",
-        "--progress-bar=off",
-        "--retries=2",
-        "-e",
-        ".[{}]".format(",".join(extras)),
-    ]
+    wanted = ".[{}]".format(",".join(extras))
+    command = [str(PYTHON), "-m", "pip", "install", "--progress-bar=off", "--retries=2", "-e", wanted]
     options = {"cwd": str(ROOT), "env": environment(), "encoding": "utf-8", "errors": "replace"}
     lines, start = [], time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options) as pip:
@@ -104,20 +77,17 @@ def pip_install(extras: list) -> None:
             if sys.stdout.isatty():
                 print(f"\r  {time.monotonic() - start:4.0f} s  {progress(lines):100.100}", end="\r", flush=True)
     if pip.returncode:
-        sys.exit(
-            "".join(lines[-8:])
-            + next(advice for pattern, advice in ADVICE.items() if re.search(pattern, "".join(lines)))
-        )
+        advice = next(advice for pattern, advice in ADVICE.items() if re.search(pattern, "".join(lines)))
+        sys.exit("".join(lines[-8:]) + advice)
     say(f"installed in {time.monotonic() - start:.0f} s; {progress(lines).split(';')[0]}")
 
 
 def progress(lines: list) -> str:
     """What pip has downloaded so far, and what it does now, read from its output."""
     sizes = re.findall(r"Downloading \S+ \(([\d.]+) (\w+)\)", "".join(lines))
-    now = [line for line in lines if line.startswith(("Collecting", "  Downloading", "Installing", "Successfully"))][
-        -1:
-    ]
-    return f"{sum(float(size) * MEGABYTES[unit] for size, unit in sizes):.0f} MB downloaded; {''.join(now).strip():.70}"
+    megabytes = sum(float(size) * MEGABYTES[unit] for size, unit in sizes)
+    steps = [line for line in lines if line.startswith(("Collecting", "  Downloading", "Installing", "Successfully"))]
+    return f"{megabytes:.0f} MB downloaded; {''.join(steps[-1:]).strip():.70}"
 
 
 def state() -> dict:
@@ -146,12 +116,8 @@ def lab(options: list) -> None:
     install("lab", "grade")
     if run("-m", "coursekit", "data", "fetch"):
         say("going on without: a page fetches what it reads, and where it cannot, shows a phantom, labelled as such")
-    options = [
-        f"--ServerApp.root_dir={ROOT}",
-        f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}",
-        "--log-level=WARN",
-        *options,
-    ]
+    places = [f"--ServerApp.root_dir={ROOT}", f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}"]
+    options = [*places, "--log-level=WARN", *options]
     if getattr(os, "geteuid", lambda: 1)() == 0:
         options.append("--allow-root")
     if sys.platform not in ("win32", "darwin") and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
@@ -177,15 +143,10 @@ def grade(options: list) -> None:
 
 def main() -> None:
     if sys.version_info[:2] < MINIMUM:
-        sys.exit(
-            f"This course needs Python 3.{MINIMUM[1]} or newer, this is {sys.version.split()[0]}: install one from python.org."
-        )
-    commands = {
-        "lab": lab,
-        "test": functools.partial(test, "everything"),
-        "check": functools.partial(test, "check"),
-        "grade": grade,
-    }
+        version = sys.version.split()[0]
+        sys.exit(f"This course needs Python 3.{MINIMUM[1]} or newer, this is {version}: install one from python.org.")
+    tests = {"test": functools.partial(test, "everything"), "check": functools.partial(test, "check")}
+    commands = {"lab": lab, **tests, "grade": grade}
     if "".join(sys.argv[1:2]) not in commands:
         sys.exit("Say what to do: python3 course.py lab · python3 course.py test · … check · … grade a1_roi")
     commands[sys.argv[1]]([option for option in sys.argv[2:] if option != "--"])

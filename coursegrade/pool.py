@@ -11,10 +11,10 @@ import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from .records import Job, Result, result_from
+from .worker.layout import TOP
 
 TRIES = 2  # of a job whose worker ends under it
 
@@ -40,8 +40,8 @@ class Worker:
 
     def _start(self) -> Any:
         command = [sys.executable, "-m", "coursegrade.worker", self.kind]
-        library = str(Path(__file__).parents[2])  # the one that runs here, whatever is installed or lies in this folder
-        path = os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH", "")]))
+        # the library that runs here, whatever is installed or lies in this folder
+        path = os.pathsep.join(filter(None, [str(TOP), os.environ.get("PYTHONPATH", "")]))
         environment = os.environ | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
         return subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"

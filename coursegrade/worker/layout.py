@@ -23,15 +23,18 @@ SYSTEM = (
     ),
     *("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/fonts", "/etc/ssl"),
 )
-LIBRARY = Path(__file__).parents[2]
+TOP = Path(__file__).parents[2]  # where both packages lie, often beside solutions/ and the gradebook
+LIBRARY = (TOP / "coursegrade", TOP / "coursekit")  # all that is shown of it
 MOST_PROBES = 200  # of one folder
 
 
 def readable() -> list[Path]:
-    """The folders that this environment's Python needs, and this library: never the prefix, in which a course may lie."""
+    """The folders that this environment's Python needs, and the two packages: never the prefix, in which a course may
+    lie, and never what is beside the packages.
+    """
     paths = sysconfig.get_paths()
     places = {paths[name] for name in ("stdlib", "purelib", "platlib")}
-    places |= {f"{sys.base_prefix}/lib", str(LIBRARY)}
+    places |= {f"{sys.base_prefix}/lib", *map(str, LIBRARY)}
     return sorted({path for place in places for path in (Path(place), Path(place).resolve()) if path.is_dir()})
 
 
@@ -95,18 +98,15 @@ def shown(path: str) -> bool:
 
 
 def hidden(closed: Sequence[str]) -> list[Path]:
-    """The files of the modules that an assignment closes."""
-    found = []
+    """The files of the modules that an assignment closes: of coursekit those that the box shows, not others."""
+    files = list[Path]()
     for name in closed:
         top, *parts = name.split(".")
         spec = None if top == "torch" else importlib.util.find_spec(top)
         if spec is None or spec.origin is None:
             continue
         base = Path(spec.origin).parent if spec.submodule_search_locations else Path(spec.origin).with_suffix("")
-        place = base.joinpath(*parts)
-        found += [
-            p
-            for p in (place, place.with_suffix(".py"), *place.parent.glob(f"__pycache__/{place.name}.*.pyc"))
-            if p.exists()
-        ]
-    return found
+        place = (TOP / top if top == "coursekit" else base).joinpath(*parts)
+        compiled = place.parent.glob(f"__pycache__/{place.name}.*.pyc")
+        files += [path for path in (place, place.with_suffix(".py"), *compiled) if path.exists()]
+    return files

@@ -4,7 +4,6 @@ Whatever comes over the wire is checked to be plain data; what is called is call
 or floods ends the process; the next one begins anew.
 """
 
-import builtins
 import contextlib
 import os
 import selectors
@@ -16,52 +15,14 @@ from typing import Any, NoReturn
 from ..records import Limits
 from . import wire
 from .box import Box
+from .endings import Closed, Ended, Flooded, OutOfMemory, TimedOut, is_dotted, raised
 from .standins import Absent, RemoteObject, kind_of, stand_in
 
 FLOOD = 32 << 20  # bytes of output in one call
 MOST_BYTES = 1 << 30  # of all answers of a submission
-LONGEST_WORDS = 2000  # of an error
 HUNG_SHARE = 2  # hanging calls may take one in so many seconds of a submission at full length each; after that
 HUNG_CALL = 4  # a function that has hung before gets one in so many seconds of a call
 __all__ = ["Box", "Ended", "Remote", "names_of"]
-
-
-class Ended(RuntimeError):
-    """A student's process ended, or was ended, in this call. ``coursekit.testing.check`` reads ``did``: what it did,
-    without a subject.
-    """
-
-    fatal = "crashed"
-
-    def __init__(self, did: str) -> None:
-        super().__init__(f"it {did}")
-        self.did = did
-
-
-class TimedOut(Ended):
-    """A call took too long."""
-
-    fatal = "timed out"
-
-
-class Flooded(Ended):
-    """A call printed without end."""
-
-    fatal = "flooded"
-
-
-class OutOfMemory(Ended):
-    """A call took more memory or more processes than there are for it."""
-
-    fatal = "out of memory"
-
-
-class Closed(PermissionError):
-    """A student's code called what the assignment closes. ``coursekit.testing.check`` reads ``closed_name``."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"it calls {name}, which this assignment closes: write that part yourself")
-        self.closed_name = name
 
 
 class Printed:
@@ -169,7 +130,7 @@ class Remote:
         """What a student's code raised, marked as such: none of its words are the instructor's."""
         under = (
             max(filter(text.startswith, self.box.closed), key=len, default="")
-            if name == "Closed" and _is_dotted(text)
+            if name == "Closed" and is_dotted(text)
             else ""
         )
         error = Closed(text) if under else raised(name, text, line, may_stop=asked[:2] == ("do", "next"))
@@ -326,30 +287,6 @@ def _called(message: tuple[Any, ...]) -> str:
         if isinstance(target, RemoteObject)
         else target
     )
-
-
-def _is_dotted(name: str) -> bool:
-    """Whether a text is a name and nothing more."""
-    return len(name) < 200 and all(part.isidentifier() for part in name.split("."))
-
-
-def raised(name: str, text: str, line: Any, *, may_stop: bool = False) -> Exception:
-    """What a student's code raised, as one of Python's own exceptions: never a class of theirs.
-
-    ``StopIteration`` only from an iterator: out of a function it would end a loop over checks early, without a word."""
-    kind = getattr(builtins, name, RuntimeError)
-    if not (isinstance(kind, type) and issubclass(kind, Exception)) or (
-        issubclass(kind, StopIteration | StopAsyncIteration) and not may_stop
-    ):
-        kind = RuntimeError
-    text = text[:LONGEST_WORDS]
-    said = text if kind.__name__ == name else f"{name[:60]}: {text}"
-    stub = kind is NotImplementedError and not text  # as released: where it stands says nothing
-    where = f" (line {line} of the cell)" if type(line) is int and 0 < line < 1e6 and not stub else ""
-    try:
-        return kind(said + where)  # type: ignore[no-any-return]
-    except TypeError:  # UnicodeDecodeError and the like want more
-        return RuntimeError(f"{name[:60]}: {text}")
 
 
 def names_of(remote: Remote, check: int, names: Sequence[str], why: Mapping[str, str]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from .layout import LIBRARY, SYSTEM, closed_off, covered, probes, programs, readable, shown
+from .layout import SYSTEM, TOP, closed_off, covered, probes, programs, readable, shown
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x8000000, 0x10000000, 0x20000000
 CLONE_NEW_ANY = 0x7E020080
@@ -76,8 +76,8 @@ def environment() -> dict[str, str]:
     path = os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/bin"])
     plain = {"PATH": path, "USER": "student", "LANG": "C.UTF-8", "MPLBACKEND": "agg"}
     python = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1", "PYTHONSAFEPATH": "1"}
-    if str(LIBRARY.parent) not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
-        python["PYTHONPATH"] = str(LIBRARY.parent)  # the library that grades, not another that is installed
+    if str(TOP) not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        python["PYTHONPATH"] = str(TOP)  # the library that grades, not another that is installed
     return plain | python | threads | dict.fromkeys(HOMES, "/tmp")
 
 

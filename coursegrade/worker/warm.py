@@ -8,6 +8,7 @@ stop is answered with what it used.
 
 import contextlib
 import gc
+import importlib
 import json
 import os
 import resource
@@ -56,6 +57,9 @@ def prepare(closed: Sequence[str]) -> None:
     """Import, close, and look that one thread is left to fork."""
     import torch
 
+    importlib.import_module(
+        "coursekit"
+    )  # found while the folder above it can be listed; its rooms are found through it
     torch.set_num_threads(1)
     student.shell().run_cell("1", store_history=False)
     closing.close(closed)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+import coursegrade
 from coursegrade import doctor
 from coursegrade.cases import FOLDER
 from coursegrade.fitness import Fitness
 from coursegrade.worker import sandbox
-from coursekit import cli, grade
+from coursekit import cli
 from tests.bench import grade as bench
 
 ROOT = Path(__file__).parents[2]
@@ -79,7 +80,7 @@ def test_without_cases_solution_and_stub_are_tried(released: Path, tmp_path: Pat
     root = Path(shutil.copytree(released, tmp_path / "course"))
     path = root / "solutions" / "a1" / "a1.ipynb"
     path.write_text(path.read_text().replace("area(0, 3) == 0", "area(0, 3) == 1"))
-    (one,) = grade.selftest(course_dir=root, progress=False)
+    (one,) = coursegrade.selftest(course_dir=root, progress=False)
     assert one == Fitness("a1", points=70, solution=60, stub=0, planted=0, caught=0, right=0, accepted=0, missed=())
     assert not one.fit
     assert dataclasses.replace(one, solution=70).fit
@@ -117,9 +118,9 @@ def test_what_cannot_be_graded_is_not_released(released: Path, tmp_path: Path, r
     root = Path(shutil.copytree(released, tmp_path / "course"))
     path = root / "solutions" / "a1" / "a1.ipynb"
     path.write_text(path.read_text().replace("assert area(0, 3) == 0", "area(0, 3) == 0"))
-    refuses("expected an assignment that can be graded, got 2 problems", grade.release, "a1", root)
-    refuses("expected a folder 'a9' in solutions/", grade.release, "a9", root)
-    refuses("expected nbgrader_config.py in the course directory", grade.course, tmp_path)
+    refuses("expected an assignment that can be graded, got 2 problems", coursegrade.release, "a1", root)
+    refuses("expected a folder 'a9' in solutions/", coursegrade.release, "a9", root)
+    refuses("expected nbgrader_config.py in the course directory", coursegrade.course, tmp_path)
 
 
 def test_the_bench_compares_the_same_submissions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

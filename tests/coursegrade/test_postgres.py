@@ -16,11 +16,11 @@ PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [
 ]
 NAME = "a1"
 ROUND = f"""
-from coursekit import grade
-grade.release("{NAME}")
+import coursegrade
+coursegrade.release("{NAME}")
 for again in (False, True):
-    grade.run("{NAME}", again=again, jobs=1)
-print(grade.export("{NAME}").read_text())
+    coursegrade.run("{NAME}", again=again, jobs=1)
+print(coursegrade.export("{NAME}").read_text())
 """
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+import coursegrade
 from coursegrade import pool, running
 from coursegrade.journal import history, records
 from coursegrade.records import Limits, Record, total
@@ -56,7 +57,7 @@ def test_everyone_gets_the_marks_they_should(root: Path) -> None:
     (root / "submitted" / "torn" / NAME).mkdir(parents=True)
     (root / "submitted" / "torn" / NAME / f"{NAME}.ipynb").write_text("{")
     said: list[str] = []
-    graded = {record.student: record for record in grade.run(NAME, root, jobs=2, report=said.append)}
+    graded = {record.student: record for record in coursegrade.run(NAME, root, jobs=2, report=said.append)}
     assert {student: points(record) for student, record in graded.items()} == POINTS | {"torn": 0}
     assert {s: r.state for s, r in graded.items()} == dict.fromkeys(POINTS, "graded") | {
         "ends": "partly graded",
@@ -70,15 +71,15 @@ def test_everyone_gets_the_marks_they_should(root: Path) -> None:
 def test_what_has_not_changed_is_left_and_the_rest_is_graded_again(root: Path) -> None:
     for student in ("ada", "emmy"):
         submit(root, student, "whole")
-    first = {record.student: record for record in grade.run(NAME, root, **QUIET)}
+    first = {record.student: record for record in coursegrade.run(NAME, root, **QUIET)}
     submit(root, "emmy", "right")
     said: list[str] = []
-    second = {record.student: record for record in grade.run(NAME, root, report=said.append)}
+    second = {record.student: record for record in coursegrade.run(NAME, root, report=said.append)}
     assert second["ada"] == first["ada"]
     assert "unchanged" in said[0]
     assert (points(first["emmy"]), points(second["emmy"])) == (10, 70)
     assert history(root, NAME)[-1]["why"] == "submission changed"
-    grade.run(NAME, root, only=["ada"], again=True, **QUIET)
+    coursegrade.run(NAME, root, only=["ada"], again=True, **QUIET)
     assert history(root, NAME)[-1]["why"] == "graded again"
 
 
@@ -86,14 +87,17 @@ def test_other_solutions_are_released_first(root: Path, refuses: Callable[..., N
     submit(root, "ada", "right")
     path = root / "solutions" / NAME / f"{NAME}.ipynb"
     path.write_text(path.read_text().replace('"points": 10', '"points": 5', 1))
-    refuses("got other cells or points: run `coursekit grade release a1` first", lambda: grade.run(NAME, root, **QUIET))
+    refuses(
+        "got other cells or points: run `coursekit grade release a1` first",
+        lambda: coursegrade.run(NAME, root, **QUIET),
+    )
 
 
 def test_who_hands_in_nothing_is_recorded_as_missing(root: Path) -> None:
     submit(root, "ada", "right")
-    grade.run(NAME, root, **QUIET)
+    coursegrade.run(NAME, root, **QUIET)
     shutil.rmtree(root / "submitted" / "ada")
-    (record,) = grade.run(NAME, root, **QUIET)
+    (record,) = coursegrade.run(NAME, root, **QUIET)
     assert (record.state, record.points) == ("missing", {})
     assert history(root, NAME)[-1]["after"]["area_zero"] is None
 
@@ -101,7 +105,7 @@ def test_who_hands_in_nothing_is_recorded_as_missing(root: Path) -> None:
 def test_two_runs_do_not_mix(root: Path, refuses: Callable[..., None]) -> None:
     submit(root, "ada", "right")
     with running._alone(root):
-        refuses("expected no other grading run", lambda: grade.run(NAME, root, **QUIET))
+        refuses("expected no other grading run", lambda: coursegrade.run(NAME, root, **QUIET))
 
 
 def test_without_a_sandbox_nothing_runs_unless_told(
@@ -111,9 +115,9 @@ def test_without_a_sandbox_nothing_runs_unless_told(
 
     submit(root, "ada", "right")
     monkeypatch.setattr(sandbox, "works", lambda kind, _: f"{kind} is not there")
-    refuses("expected a sandbox to run students' code in, got none", lambda: grade.run(NAME, root, **QUIET))
+    refuses("expected a sandbox to run students' code in, got none", lambda: coursegrade.run(NAME, root, **QUIET))
     assert records(root, NAME) == {}
-    (record,) = grade.run(NAME, root, unsafe=True, **QUIET)
+    (record,) = coursegrade.run(NAME, root, unsafe=True, **QUIET)
     assert points(record) == 70
 
 
@@ -133,7 +137,7 @@ def test_killed_and_started_again_gives_the_same_marks(root: Path, after: int) -
         process.send_signal(signal.SIGKILL)
     before = records(root, NAME)
     assert len(before) >= after
-    graded = {record.student: record for record in grade.run(NAME, root, **QUIET)}
+    graded = {record.student: record for record in coursegrade.run(NAME, root, **QUIET)}
     assert {s: points(r) for s, r in graded.items()} == {s: POINTS[answer] for s, answer in students.items()}
     assert all(graded[student] == record for student, record in before.items())
     assert {entry["student"] for entry in history(root, NAME)} == set(students)
@@ -206,7 +210,7 @@ def test_dask_workers_grade_all_once_also_when_one_dies(
         if len(said) == 4:
             workers[0].kill()
 
-    graded = {record.student: record for record in grade.run(NAME, root, scheduler=address, report=report)}
+    graded = {record.student: record for record in coursegrade.run(NAME, root, scheduler=address, report=report)}
     assert workers[0].wait(5) != 0
     assert {s: points(r) for s, r in graded.items()} == {s: POINTS[answer] for s, answer in students.items()}
     assert len(said) == len(history(root, NAME)) == len(students)

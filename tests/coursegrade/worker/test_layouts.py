@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from coursegrade.worker import sandbox
+from coursegrade.worker.layout import LIBRARY, TOP
 
 TOKEN = "CANARY-5077"
 KINDS = ("bubblewrap", "landlock")
@@ -49,13 +50,16 @@ def course(root: Path) -> list[str]:
     return [str(root / name) for name in names] + [str(root / "solutions"), str(root / "submitted")]
 
 
+def copy_packages(to: Path) -> None:
+    for package in LIBRARY:
+        shutil.copytree(package, to / package.name, ignore=shutil.ignore_patterns("__pycache__", "records"))
+
+
 def environment(at: Path, *, library: Path | None = None) -> tuple[Path, Path]:
-    """An environment made at a place, with a library in it or in ``library``; its Python, and its site-packages."""
+    """An environment made at a place, both packages in it or in ``library``; its Python, and its site-packages."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--symlinks", str(at)], check=True)
     (packages,) = at.glob("lib/python*/site-packages")
-    shutil.copytree(
-        sandbox.LIBRARY, (library or packages) / "coursekit", ignore=shutil.ignore_patterns("__pycache__", "records")
-    )
+    copy_packages(library or packages)
     if library:
         (packages / "library.pth").write_text(f"{library}\n")
     return at / "bin" / "python", packages
@@ -110,7 +114,12 @@ def course_in_packages(tmp: Path) -> tuple[Path, Path]:
 
 def course_in_the_library(tmp: Path) -> tuple[Path, Path]:
     python, packages = environment(tmp / "env")
-    return python, packages / "coursekit" / "grade" / "course"
+    return python, packages / "coursekit" / "data" / "course"
+
+
+def course_in_the_grader(tmp: Path) -> tuple[Path, Path]:
+    python, packages = environment(tmp / "env")
+    return python, packages / "coursegrade" / "worker" / "course"
 
 
 def editable(tmp: Path) -> tuple[Path, Path]:
@@ -137,6 +146,7 @@ LAYOUTS: list[Layout] = [
         venv_above_course,
         course_in_packages,
         course_in_the_library,
+        course_in_the_grader,
         editable,
         by_a_link,
     ),
@@ -150,7 +160,7 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     if request.param == "tmp":
         yield tmp_path
         return
-    place = Path(sandbox.LIBRARY.parent, ".pytest_cache", tmp_path.name)
+    place = Path(TOP, ".pytest_cache", tmp_path.name)
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     yield place
@@ -197,8 +207,6 @@ def test_what_a_box_shows_all_the_same_is_found(kind: str, tmp_path: Path, monke
 def test_the_box_imports_the_library_that_grades(tmp_path: Path, kind: str) -> None:
     """Not another that is installed in its environment."""
     python, _ = environment(tmp_path / "env")
-    shutil.copytree(
-        sandbox.LIBRARY, tmp_path / "mine" / "coursekit", ignore=shutil.ignore_patterns("__pycache__", "records")
-    )
+    copy_packages(tmp_path / "mine")
     _, _, library = look(python, kind, [], [], tmp_path, PYTHONPATH=str(tmp_path / "mine"))
     assert Path(library).is_relative_to(tmp_path / "mine")

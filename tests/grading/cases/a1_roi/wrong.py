@@ -111,7 +111,7 @@ BILINEAR = [
                 + (
                     "\n    y0, x0 = max(min(int(y), height - 2), 0), max(min(int(x), width - 2), 0)\n    y1, x1 = y0 + 1, x0 + 1"
                 ),
-            ),
+            )
         ],
     ),
 ]
@@ -162,9 +162,7 @@ SNAP = [
         "snap_bins",
         "snap_rounds",
         "need not be a whole number of pixels wide",
-        [
-            ("divides by whole pixels a cell", "box * spatial_scale", "box / max(int(1 / spatial_scale), 1)"),
-        ],
+        [("divides by whole pixels a cell", "box * spatial_scale", "box / max(int(1 / spatial_scale), 1)")],
     ),
 ]
 
@@ -526,7 +524,7 @@ ROI_ALIGN = [
                 "at most two points a side",
                 STEPS,
                 "[(k + 0.5) / min(sampling_ratio, 2) for k in range(min(sampling_ratio, 2))]",
-            ),
+            )
         ],
     ),
     (
