@@ -12,10 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from coursekit import _check
-from coursekit.ops.nms import batched_nms, nms
 from coursekit.types import Boxes
-
-__all__ = ["anchors", "area", "batched_nms", "clip", "convert", "decode", "encode", "generalized_iou", "iou", "nms"]
 
 FORMATS = ("xyxy", "xywh", "cxcywh")
 Weights = tuple[float, float, float, float]
@@ -33,25 +30,6 @@ def _area(boxes: Tensor) -> Tensor:
 
 def iou(boxes: Boxes, others: Float[Tensor, "M 4"]) -> Float[Tensor, "N M"]:
     """Intersection over union of every box with every other; 0 where both are empty. Differentiable."""
-    _, _, shared, union = _shared_and_union(boxes, others)
-    return shared / _nonzero(union)
-
-
-def generalized_iou(boxes: Boxes, others: Float[Tensor, "M 4"]) -> Float[Tensor, "N M"]:
-    """IoU less the share of the smallest enclosing box that neither covers: in [−1, 1], and it still has a slope
-    where boxes do not meet.
-
-    Rezatofighi et al. 2019, "Generalized intersection over union", algorithm 1.
-    """
-    boxes, others, shared, union = _shared_and_union(boxes, others)
-    low = torch.minimum(boxes[:, None, :2], others[None, :, :2])
-    high = torch.maximum(boxes[:, None, 2:], others[None, :, 2:])
-    hull = (high - low).prod(-1)  # (N, M)
-    return shared / _nonzero(union) - (hull - union) / _nonzero(hull)
-
-
-def _shared_and_union(boxes: Tensor, others: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Both sets of boxes in the dtype to compute in, and the area that each pair shares and covers, (N, M)."""
     _check.boxes("boxes", boxes)
     _check.boxes("others", others)
     _check.same_device(boxes=boxes, others=others)
@@ -60,17 +38,12 @@ def _shared_and_union(boxes: Tensor, others: Tensor) -> tuple[Tensor, Tensor, Te
     low = torch.maximum(boxes[:, None, :2], others[None, :, :2])  # (N, M, 2)
     high = torch.minimum(boxes[:, None, 2:], others[None, :, 2:])
     shared = (high - low).clamp(min=0).prod(-1)  # (N, M)
-    return boxes, others, shared, _area(boxes)[:, None] + _area(others)[None] - shared
-
-
-def _nonzero(x: Tensor) -> Tensor:
-    return torch.where(x > 0, x, 1)
+    union = _area(boxes)[:, None] + _area(others)[None] - shared
+    return shared / torch.where(union > 0, union, 1)
 
 
 def convert(boxes: Boxes, *, source: str = "xyxy", target: str = "xyxy") -> Boxes:
-    """Rewrite boxes between ``"xyxy"`` (corners), ``"xywh"`` (first corner and size: COCO) and ``"cxcywh"`` (centre and
-    size).
-    """
+    """Rewrite boxes: ``"xyxy"`` (corners), ``"xywh"`` (first corner and size: COCO), ``"cxcywh"`` (centre and size)."""
     _check.tensor("boxes", boxes, "N 4", "pass one row of four numbers a box")
     _check.floating("boxes", boxes)
     _check.finite("boxes", boxes)
@@ -81,16 +54,12 @@ def convert(boxes: Boxes, *, source: str = "xyxy", target: str = "xyxy") -> Boxe
         return boxes.clone()
     size = second - first if source == "xyxy" else second
     if _check.has_values(size) and bool((size < 0).any()):
-        raise _check.refuse(
-            "boxes of width and height >= 0",
-            f"a size of {float(size.min()):g}",
-            f"check that they are written as {source}",
-        )
+        got = f"a size of {float(size.min()):g}"
+        raise _check.refuse("boxes of width and height >= 0", got, f"check that they are written as {source}")
     low = first - size / 2 if source == "cxcywh" else first
     high = second if source == "xyxy" else low + size
-    return torch.cat({"xyxy": (low, high), "xywh": (low, size), "cxcywh": (low + size / 2, size)}[target], 1).to(
-        boxes.dtype
-    )
+    halves = {"xyxy": (low, high), "xywh": (low, size), "cxcywh": (low + size / 2, size)}[target]
+    return torch.cat(halves, 1).to(boxes.dtype)
 
 
 def clip(boxes: Boxes, size: tuple[int, int]) -> Boxes:
@@ -145,18 +114,16 @@ def decode(
 def _same_count(rows: Tensor, anchors: Tensor, name: str) -> None:
     _check.same_device(**{name: rows, "anchors": anchors})
     if len(rows) != len(anchors):
-        raise _check.refuse(
-            f"as many {name} as anchors", f"{len(rows)} and {len(anchors)}", "pair them first, row by row"
-        )
+        got = f"{len(rows)} and {len(anchors)}"
+        raise _check.refuse(f"as many {name} as anchors", got, "pair them first, row by row")
 
 
 def _centre_and_size(name: str, boxes: Tensor) -> tuple[Tensor, Tensor]:
     _check.boxes(name, boxes)
     low, high = boxes.split(2, 1)
     if _check.has_values(boxes) and bool((low == high).any()):
-        raise _check.refuse(
-            f"{name} of positive width and height", "an empty box", "drop empty boxes: they have no logarithm"
-        )
+        expected = f"{name} of positive width and height"
+        raise _check.refuse(expected, "an empty box", "drop empty boxes: they have no logarithm")
     return (low + high) / 2, high - low
 
 
@@ -169,8 +136,7 @@ def anchors(
     device: torch.device | str | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "A 4"]:
-    """The boxes a region proposal network starts from: every size with every ratio, at the centre of every feature
-    cell.
+    """The boxes a region proposal network starts from: every size with every ratio, at every feature cell's centre.
 
     ``sizes`` are √area in input pixels, ``ratios`` height over width, ``stride`` input pixels a cell. Row order: cell
     by cell in reading order, then size, then ratio. Faster R-CNN, section 3.1.1. Neither clipped nor rounded

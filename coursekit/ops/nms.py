@@ -1,36 +1,37 @@
 """Non-maximum suppression: of boxes that overlap too much, keep the one with the highest score.
 
-By definition: take the boxes from the highest score to the lowest, and keep one if it overlaps no kept box by more
-than the threshold. Only pairs that overlap can matter, so the pairs are found first (a sweep along x), and then
-decided in rounds: a box with no undecided better neighbour is kept, and its neighbours go.
+Girshick et al. 2014, "Rich feature hierarchies", section 2.3. Lecture 02.
 """
-
-from collections.abc import Iterator
-from itertools import pairwise
 
 import torch
 from jaxtyping import Integer
 from torch import Tensor
 
 from coursekit import _check
+from coursekit.fast.suppression import survivors, survivors_by_label
+from coursekit.ops.boxes import iou
 from coursekit.types import Boxes, Labels, Scores
 
-BLOCK = 128  # boxes decided at once, best first
-CROWD = 0.05  # share of the others that a block must clear for the next block to pay
-MANY = 512  # boxes a label from which each label is worth a pass of its own
-PAIRS = 1 << 16  # pairs looked at in one go: they stay in the cache
-SLACK = 1e-6  # widens the sweep by more than its rounding
+
+def nms_by_definition(boxes: Boxes, scores: Scores, iou_threshold: float) -> Integer[Tensor, "M"]:
+    """From the highest score to the lowest: keep a box if it overlaps no kept box by more than the threshold."""
+    overlap = iou(boxes, boxes).tolist()
+    kept: list[int] = []
+    for i in scores.argsort(descending=True, stable=True).tolist():
+        if all(overlap[i][j] <= iou_threshold for j in kept):
+            kept.append(i)
+    return torch.tensor(kept, dtype=torch.int64)
 
 
 def nms(boxes: Boxes, scores: Scores, iou_threshold: float) -> Integer[Tensor, "M"]:
-    """The numbers of the boxes to keep, highest score first, of equals the first.
+    """The numbers of the boxes to keep, highest score first, of equals the first: ``nms_by_definition``, quickly.
 
     A box goes if its IoU with a kept one is above (not at) the threshold. Equal to ``torchvision.ops.nms``, ties
     included. How many stay depends on the values, so there is no result for a FakeTensor.
     """
     boxes = _door(boxes, iou_threshold, scores=scores)
     order = scores.argsort(descending=True, stable=True)
-    return order[_survivors(boxes[order], iou_threshold).sort().values]
+    return order[survivors(boxes[order], iou_threshold).sort().values]
 
 
 def batched_nms(boxes: Boxes, scores: Scores, labels: Labels, iou_threshold: float) -> Integer[Tensor, "M"]:
@@ -42,7 +43,7 @@ def batched_nms(boxes: Boxes, scores: Scores, labels: Labels, iou_threshold: flo
     boxes = _door(boxes, iou_threshold, scores=scores, labels=labels)
     _check.integer("labels", labels)
     order = scores.argsort(descending=True, stable=True)
-    return order[_by_label(boxes[order], labels[order], iou_threshold).sort().values]
+    return order[survivors_by_label(boxes[order], labels[order], iou_threshold).sort().values]
 
 
 def _door(boxes: Tensor, threshold: float, **per_box: Tensor) -> Tensor:
@@ -57,102 +58,3 @@ def _door(boxes: Tensor, threshold: float, **per_box: Tensor) -> Tensor:
     if not 0 <= threshold <= 1:
         raise _check.refuse("iou_threshold in [0, 1]", threshold, "0.5 and 0.7 are common")
     return boxes.to(_check.wide_dtype(boxes))
-
-
-def _by_label(boxes: Tensor, labels: Tensor, threshold: float) -> Tensor:
-    """Which rows stay, of boxes sorted by score: label by label where labels are few, one sweep for all where they are
-    many.
-    """
-    names, number = labels.unique(return_inverse=True)
-    if len(names) * MANY >= len(boxes):
-        return _sweep(boxes, number, threshold)
-    own = [(number == i).nonzero()[:, 0] for i in range(len(names))]
-    return torch.cat([rows[_survivors(boxes[rows], threshold)] for rows in own])
-
-
-def _survivors(boxes: Tensor, threshold: float) -> Tensor:
-    """One label: decide the best boxes and clear away all they overlap, again while that clears a crowd; a sweep does
-    the rest.
-    """
-    rows = torch.arange(len(boxes), device=boxes.device)
-    kept, crowded = [rows[:0]], True
-    while crowded and len(rows):
-        block, rest = boxes[rows[:BLOCK]].T, rows[BLOCK:]
-        pairs = _overlap(block[:, :, None], block[:, None], threshold).triu_(1).nonzero()
-        best = _decide(pairs[:, 0], pairs[:, 1], block.shape[1])
-        kept.append(rows[:BLOCK][best])
-        rows = rest[~_meets_any(boxes[rest].T.contiguous(), block[:, best], threshold)]
-        crowded = len(rows) < (1 - CROWD) * len(rest)
-    if len(rows):
-        kept.append(rows[_sweep(boxes[rows], torch.zeros_like(rows), threshold)])
-    return torch.cat(kept)
-
-
-def _meets_any(boxes: Tensor, best: Tensor, threshold: float) -> Tensor:
-    """Which of the boxes (4, N) overlap any of the best (4, M)."""
-    step = max(1, PAIRS // max(1, best.shape[1]))
-    return torch.cat([_overlap(best[:, :, None], part[:, None], threshold).any(0) for part in boxes.split(step, 1)])
-
-
-def _sweep(boxes: Tensor, number: Tensor, threshold: float) -> Tensor:
-    """Which rows stay, by looking only at pairs that can meet.
-
-    Sorted by (label, x1), the partners of a box are a run: those whose x1 lies before its x2. Less, even: the IoU is
-    at most the shared width over the box's width, so x1 lies within the first 1 − threshold of the box.
-    """
-    x1, x2 = boxes[:, 0].double(), boxes[:, 2].double()
-    span = (x2.max() - x1.min() if len(boxes) else 0) + 1
-    floor = number * (2 * span)  # the labels side by side along x, with a gap
-    key, sweep = (floor + x1).sort()
-    reach = floor + x1 + (x2 - x1) * (1 - threshold) + SLACK * span
-    first = torch.arange(1, len(boxes) + 1, device=boxes.device)
-    count = torch.searchsorted(key, reach[sweep], right=True) - first
-    meeting = [sweep[pair] for pair in _meeting_pairs(boxes[sweep].T.contiguous(), first, count, threshold)]
-    pairs = torch.cat([sweep.new_zeros(2, 0), *meeting], 1)
-    return _decide(pairs.amin(0), pairs.amax(0), len(boxes))
-
-
-def _meeting_pairs(boxes: Tensor, first: Tensor, count: Tensor, threshold: float) -> Iterator[Tensor]:
-    """Of the pairs (i, first[i]), (i, first[i] + 1) …, ``count[i]`` for each box i, those that overlap: (2, P), a part
-    at a time.
-    """
-    ends = count.cumsum(0)
-    shift = first - (ends - count)  # from a pair's place in the list to the second box's
-    cuts = torch.searchsorted(ends, torch.arange(0, int(count.sum()), PAIRS, device=ends.device)).tolist()
-    for start, stop in pairwise([*cuts, len(count)]):
-        one = torch.repeat_interleave(count[start:stop]) + start
-        place = torch.arange(len(one), device=one.device) + (ends[start] - count[start])
-        other = place + shift[one]
-        near = (boxes[1][one] < boxes[3][other]) & (
-            boxes[1][other] < boxes[3][one]
-        )  # they share rows: a quick first look
-        one, other = one[near], other[near]
-        meet = _overlap(boxes[:, one], boxes[:, other], threshold)
-        yield torch.stack([one[meet], other[meet]])
-
-
-def _overlap(one: Tensor, other: Tensor, threshold: float) -> Tensor:
-    """Whether the IoU is above the threshold: the float arithmetic of torchvision's kernel, which compares in double."""
-    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = one, other
-    width = torch.minimum(ax2, bx2).sub_(torch.maximum(ax1, bx1)).clamp_(min=0)
-    shared = torch.minimum(ay2, by2).sub_(torch.maximum(ay1, by1)).clamp_(min=0).mul_(width)
-    union = ((ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1)).sub_(shared)
-    return shared.div_(union) > _floor(threshold, shared.dtype)
-
-
-def _floor(threshold: float, dtype: torch.dtype) -> float:
-    """The largest number of the dtype that is not above the threshold."""
-    nearest = torch.tensor(threshold, dtype=dtype)
-    return float(nearest if float(nearest) <= threshold else nearest.nextafter(torch.tensor(-1.0, dtype=dtype)))
-
-
-def _decide(better: Tensor, worse: Tensor, count: int) -> Tensor:
-    """The rows that stay: in each round a box with no better neighbour left is kept, and its neighbours go."""
-    stays = torch.ones(count, dtype=torch.bool, device=better.device)
-    while len(better):
-        waits = torch.zeros_like(stays)
-        waits[worse] = True
-        stays[worse[~waits[better]]] = False
-        left = stays[better] & stays[worse]
-        better, worse = better[left], worse[left]
-    return stays.nonzero()[:, 0]

@@ -32,9 +32,8 @@ def paste(masks: Float[Tensor, "K R S"], boxes: Boxes, size: tuple[int, int]) ->
 def _stretch(first: Tensor, last: Tensor, cells: int, pixels: int) -> Tensor:
     """How much each cell of the mask counts for each pixel, along one axis: (K, pixels, cells)."""
     centre = torch.arange(pixels, device=first.device) + 0.5
-    part = (centre - first[:, None]) / (last - first).clamp(min=torch.finfo(first.dtype).tiny)[
-        :, None
-    ]  # 0 … 1 within the box
+    length = (last - first).clamp(min=torch.finfo(first.dtype).tiny)
+    part = (centre - first[:, None]) / length[:, None]  # 0 … 1 within the box
     inside = (centre >= first[:, None]) & (centre < last[:, None])
     positions = torch.where(inside, part, -torch.inf) * cells - 0.5
     return hat_weights(positions[..., None], cells)

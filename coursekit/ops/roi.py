@@ -2,32 +2,31 @@
 
 RoIPool snaps the box to the cells of the feature map and takes the largest value of each bin (Girshick 2015, "Fast
 R-CNN", section 2.1). RoIAlign snaps nothing: it reads the map between the cells and averages (He et al. 2017, "Mask
-R-CNN", section 3).
+R-CNN", section 3). Each is here once as its definition, for one box, and once for all boxes, by ``coursekit.fast``.
 
 One sentence holds all of RoIAlign: every output value is a weighted sum of cells, and the weights do not depend on
-the features. For one box and one channel F that is ``W_y F W_xᵀ`` (``roi_align_dense``); for all boxes it is one
-sparse matrix times the map, and the gradient is its transpose times the gradient (``roi_align``).
+the features.
 
 Positions are in cells of the feature map, and cell h sits at position h.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Integer
-from torch import Tensor, nn
+from torch import Tensor
 
 from coursekit import _check
-from coursekit.ops.range_maximum import range_maximum
-from coursekit.ops.sparse import sparse_product
+from coursekit.fast.maxima import range_maximum
+from coursekit.fast.sparse import AxisWeights, dense_product, sparse_product
 from coursekit.types import Boxes, FeatureMaps, Image
 
+Size = int | tuple[int, int]
 Regions = Tensor | Sequence[Tensor]  # (K, 5) with the image's number in front, or one (L, 4) an image
 CHUNK = 64  # boxes worked on at a time: what they need stays in the cache
 
 
-# --- reading between the cells
-# -------------------------------------------------------------------------------------------
+# --- reading between the cells ---
 
 
 def bilinear(features: Image, y: Float[Tensor, "..."], x: Float[Tensor, "..."]) -> Float[Tensor, "C ..."]:
@@ -38,9 +37,8 @@ def bilinear(features: Image, y: Float[Tensor, "..."], x: Float[Tensor, "..."]) 
     """
     _, height, width = _check.tensor("features", features, "C H W")
     if y.shape != x.shape:
-        raise _check.refuse(
-            "y and x of one shape", f"{tuple(y.shape)} and {tuple(x.shape)}", "pass one y and one x a point"
-        )
+        got = f"{tuple(y.shape)} and {tuple(x.shape)}"
+        raise _check.refuse("y and x of one shape", got, "pass one y and one x a point")
     for name, tensor in {"features": features, "y": y, "x": x}.items():
         _check.floating(name, tensor)
         _check.finite(name, tensor)
@@ -72,35 +70,50 @@ def hat_weights(positions: Float[Tensor, "*K P S"], size: int) -> Float[Tensor, 
     return weights.scatter_add(-1, low, (1 - part) * counts).scatter_add(-1, high, part * counts)
 
 
-# --- RoIAlign
-# ------------------------------------------------------------------------------------------------------------
+# --- RoIAlign ---
 
 
-def roi_align_dense(
+def roi_align_by_definition(
     features: Image,
     box: Float[Tensor, "4"],
-    output_size: int | tuple[int, int],
+    output_size: Size,
     *,
     spatial_scale: float = 1.0,
     sampling_ratio: int = 0,
     aligned: bool = True,
 ) -> Float[Tensor, "C PH PW"]:
-    """RoIAlign of one box as it is defined: two small matrices, W_y F W_xᵀ. See ``roi_align``; this one is
-    differentiable in the box.
-    """
-    _check.tensor("box", box, "4")
-    _, size = _door(features[None], [box[None]], output_size, spatial_scale)
+    """RoIAlign of one box: two small matrices, W_y F W_xᵀ. Differentiable in the features and the box."""
+    _, (bins_y, bins_x) = _door(features[None], [box[None]], output_size, spatial_scale)
     dtype = _check.wide_dtype(features, box)
-    weights_y, weights_x = _weights(
-        box[None].to(dtype), size, features.shape[1:], spatial_scale, sampling_ratio, aligned
-    )
-    return (weights_y[0] @ features.to(dtype) @ weights_x[0].mT).to(features.dtype)  # (C, PH, PW)
+    x1, y1, x2, y2 = box.to(dtype) * spatial_scale - (0.5 if aligned else 0.0)
+    height, width = y2 - y1, x2 - x1
+    if not aligned:
+        height, width = height.clamp(min=1), width.clamp(min=1)
+    w_y = bin_weights(y1, height, bins_y, features.shape[1], sampling_ratio)  # (PH, H)
+    w_x = bin_weights(x1, width, bins_x, features.shape[2], sampling_ratio)  # (PW, W)
+    return (w_y @ features.to(dtype) @ w_x.T).to(features.dtype)
+
+
+def bin_weights(start: Tensor, length: Tensor, bins: int, cells: int, points: int) -> Float[Tensor, "*K P H"]:
+    """How much each cell counts for each bin of a stretch of an axis: the mean of the hats of the bin's points.
+
+    ``points`` are spread evenly in a bin; 0: one per cell it is long, rounded up.
+    """
+    bin_length = (length / bins)[..., None]  # (*K, 1)
+    count = torch.full_like(bin_length, points) if points > 0 else bin_length.detach().ceil()
+    # no shape of the result depends on the largest count, so where there is no value to look at 1 will do
+    most = int(count.max()) if count.numel() and _check.has_values(count) else 1
+    point = torch.arange(most, device=start.device)  # (S,)
+    within = (point + 0.5) * bin_length / count.clamp(min=1)  # (*K, S)
+    within = torch.where(point < count, within, torch.inf)  # a shorter bin has fewer points
+    first = start[..., None] + torch.arange(bins, device=start.device) * bin_length  # (*K, P)
+    return hat_weights(within[..., None, :] + first[..., :, None], cells) / count.clamp(min=1)[..., None]
 
 
 def roi_align(
     features: FeatureMaps,
     boxes: Regions,
-    output_size: int | tuple[int, int],
+    output_size: Size,
     *,
     spatial_scale: float = 1.0,
     sampling_ratio: int = 0,
@@ -118,69 +131,42 @@ def roi_align(
     """
     regions, size = _door(features, boxes, output_size, spatial_scale)
     dtype = _check.wide_dtype(features)
+
+    def axis_weights(part: Tensor) -> AxisWeights:
+        x1, y1, x2, y2 = (part[:, 1:].to(dtype) * spatial_scale - (0.5 if aligned else 0.0)).unbind(1)
+        height, width = ((last - first).clamp(min=0 if aligned else 1) for first, last in ((y1, y2), (x1, x2)))
+        w_y = bin_weights(y1, height, size[0], features.shape[2], sampling_ratio)  # (K, PH, H)
+        w_x = bin_weights(x1, width, size[1], features.shape[3], sampling_ratio)  # (K, PW, W)
+        return part[:, 0].long(), w_y, w_x
+
     with torch.no_grad():
-        corners, image = regions[:, 1:].to(dtype), regions[:, 0].long()
-        knobs = (size, features.shape[2:], spatial_scale, sampling_ratio, aligned)
-        weights = [(image[k], *_weights(corners[k], *knobs)) for k in _chunks(len(regions))]
+        weights = [axis_weights(part) for part in regions.split(CHUNK) if len(part)]
     with torch.autocast(features.device.type, enabled=False):
-        multiply = sparse_product if features.device.type == "cpu" else _dense_product
-        return multiply(features.to(dtype), weights, size).to(features.dtype)
+        product = sparse_product if features.device.type == "cpu" else dense_product
+        return product(features.to(dtype), weights, size).to(features.dtype)
 
 
-def _weights(
-    corners: Tensor, bins: tuple[int, int], cells: Sequence[int], scale: float, ratio: int, aligned: bool
-) -> tuple[Tensor, Tensor]:
-    """W_y (K, PH, H) and W_x (K, PW, W) of each box: the mean of the hats of each bin's samples."""
-    x1, y1, x2, y2 = (corners * scale - (0.5 if aligned else 0.0)).unbind(1)
-    least = 0.0 if aligned else 1.0
-    return (
-        _axis_weights(y1, (y2 - y1).clamp(min=least), bins[0], cells[0], ratio),
-        _axis_weights(x1, (x2 - x1).clamp(min=least), bins[1], cells[1], ratio),
-    )
+# --- RoIPool ---
 
 
-def _axis_weights(start: Tensor, length: Tensor, bins: int, cells: int, ratio: int) -> Tensor:
-    width = (length / bins)[:, None]  # (K, 1)
-    count = torch.full_like(width, ratio) if ratio > 0 else width.detach().ceil()
-    sample = torch.arange(_most(count), device=start.device)  # (S,)
-    within = (sample + 0.5) * width / count.clamp(min=1)  # (K, S)
-    edges = start[:, None] + torch.arange(bins, device=start.device) * width  # (K, P)
-    positions = torch.where(sample < count, within, torch.inf)[:, None, :] + edges[:, :, None]  # (K, P, S)
-    return hat_weights(positions, cells) / count.clamp(min=1)[:, :, None]
-
-
-def _most(count: Tensor) -> int:
-    """The largest of the counts; 1 where there is no value to look at, as no shape of the result depends on it."""
-    return int(count.max()) if len(count) and _check.has_values(count) else 1
-
-
-def _chunks(count: int) -> Iterator[slice]:
-    return (slice(first, first + CHUNK) for first in range(0, count, CHUNK))
-
-
-def _dense_product(features: Tensor, weights: list[tuple[Tensor, Tensor, Tensor]], size: tuple[int, int]) -> Tensor:
-    """All boxes by two matrix products a chunk: what a GPU likes, and no shape depends on a value."""
-    n, c, h, w = features.shape
-    rows = features.transpose(1, 2).reshape(n * h, c * w)
-    pooled = [features.new_zeros(0, c, *size)]
-    for image, wy, wx in weights:
-        k = len(image)
-        own = torch.arange(n, device=image.device) == image[:, None]  # (K, N)
-        wide = (own[:, None, :, None] * wy[:, :, None, :]).reshape(-1, n * h)  # (K·PH, N·H)
-        lines = (wide @ rows).reshape(k, -1, w)  # (K, PH·C, W)
-        pooled.append((lines @ wx.mT).reshape(k, size[0], c, size[1]).transpose(1, 2))
-    return torch.cat(pooled)
-
-
-# --- RoIPool
-# -------------------------------------------------------------------------------------------------------------
+def roi_pool_by_definition(
+    features: Image, box: Float[Tensor, "4"], output_size: Size, *, spatial_scale: float = 1.0
+) -> Float[Tensor, "C PH PW"]:
+    """RoIPool of one box: the largest value of each bin of whole cells, 0 for a bin outside the map."""
+    channels, height, width = features.shape
+    rows, columns = snapped_bins(box[None], output_size, spatial_scale=spatial_scale)
+    pooled = features.new_zeros(channels, rows.shape[1], columns.shape[1])
+    for p, (top, bottom) in enumerate(rows[0].clamp(0, height).tolist()):
+        for q, (left, right) in enumerate(columns[0].clamp(0, width).tolist()):
+            if top < bottom and left < right:
+                pooled[:, p, q] = features[:, top:bottom, left:right].amax((1, 2))
+    return pooled
 
 
 def snapped_bins(
-    boxes: Boxes, output_size: int | tuple[int, int], *, spatial_scale: float = 1.0
+    boxes: Boxes, output_size: Size, *, spatial_scale: float = 1.0
 ) -> tuple[Integer[Tensor, "N PH 2"], Integer[Tensor, "N PW 2"]]:
-    """RoIPool's bins as whole cells, half-open ``[first, last)``: rows of cells (N, PH, 2) and columns of cells (N,
-    PW, 2).
+    """RoIPool's bins as whole cells, half-open ``[first, last)``: of rows (N, PH, 2) and of columns (N, PW, 2).
 
     The corners are rounded to the nearest cell (halves away from 0) and both end cells belong to the box, so that it
     spans at least one cell; each bin is then widened to whole cells, so neighbouring bins may share one. Not clipped
@@ -188,11 +174,8 @@ def snapped_bins(
     """
     _check.boxes("boxes", boxes)
     _check.positive("spatial_scale", spatial_scale)
-    return _snapped_bins(boxes.to(_check.wide_dtype(boxes)), _pair(output_size), spatial_scale)
-
-
-def _snapped_bins(corners: Tensor, size: tuple[int, int], scale: float) -> tuple[Tensor, Tensor]:
-    x1, y1, x2, y2 = _rounded(corners * scale).unbind(1)
+    size = _pair(output_size)
+    x1, y1, x2, y2 = _rounded(boxes.to(_check.wide_dtype(boxes)) * spatial_scale).unbind(1)
     return _snapped_axis(y1, y2, size[0]), _snapped_axis(x1, x2, size[1])
 
 
@@ -203,9 +186,9 @@ def _rounded(x: Tensor) -> Tensor:
 
 
 def _snapped_axis(first: Tensor, last: Tensor, bins: int) -> Tensor:
-    width = ((last - first + 1) / bins)[:, None]  # (K, 1), in cells
+    bin_length = ((last - first + 1) / bins)[:, None]  # (K, 1), in cells
     edge = torch.arange(bins + 1, device=first.device)
-    edges = torch.stack([(edge[:-1] * width).floor(), (edge[1:] * width).ceil()], 2)  # (K, P, 2)
+    edges = torch.stack([(edge[:-1] * bin_length).floor(), (edge[1:] * bin_length).ceil()], 2)  # (K, P, 2)
     return (edges + first[:, None, None]).long()
 
 
@@ -223,38 +206,31 @@ def snapping_error(boxes: Boxes, *, spatial_scale: float = 1.0) -> Float[Tensor,
 
 
 def roi_pool(
-    features: FeatureMaps, boxes: Regions, output_size: int | tuple[int, int], *, spatial_scale: float = 1.0
+    features: FeatureMaps, boxes: Regions, output_size: Size, *, spatial_scale: float = 1.0
 ) -> Float[Tensor, "K C PH PW"]:
     """Snap each box to whole cells, divide it into PH × PW bins of whole cells, and take the largest value of each.
 
     Arguments as in ``roi_align``. A bin outside the map gives 0. Equal to ``torchvision.ops.roi_pool`` to the last
     bit. Differentiable once, in the features: the gradient of a bin goes to its largest cell, the first in reading
-    order of equals.
-
-    The result is laid out channels last. How the largest values are found: ``coursekit.ops.range_maximum``. The
-    backward pass sorts every channel and is slower than torchvision's, which keeps the position of each largest
-    value.
+    order of equals. The result is laid out channels last. The backward pass sorts every channel and is slower than
+    torchvision's, which keeps the position of each largest value.
     """
     regions, size = _door(features, boxes, output_size, spatial_scale)
-    dtype = _check.wide_dtype(features)
-    rows, columns = _snapped_bins(regions[:, 1:].to(dtype).detach(), size, spatial_scale)
-    image = regions[:, 0].long()
-    return range_maximum(features, image, rows, columns)
+    corners = regions[:, 1:].to(_check.wide_dtype(features)).detach()
+    rows, columns = snapped_bins(corners, size, spatial_scale=spatial_scale)
+    return range_maximum(features, regions[:, 0].long(), rows, columns)
 
 
-# --- the door, and the modules
-# -------------------------------------------------------------------------------------------
+# --- the door ---
 
 
-def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
+def _pair(size: Size) -> tuple[int, int]:
     height, width = (size, size) if isinstance(size, int) else size
     _check.positive("output_size", (height, width))
     return height, width
 
 
-def _door(
-    features: Tensor, boxes: Regions, output_size: int | tuple[int, int], scale: float
-) -> tuple[Tensor, tuple[int, int]]:
+def _door(features: Tensor, boxes: Regions, output_size: Size, scale: float) -> tuple[Tensor, tuple[int, int]]:
     """Check what both operations take; return the regions as (K, 5) and the output size as (PH, PW)."""
     n, _, h, w = _check.tensor("features", features, "N C H W")
     _check.floating("features", features)
@@ -262,64 +238,22 @@ def _door(
     _check.positive("the sides of the feature map", (h, w))
     _check.positive("spatial_scale", scale)
     regions = boxes if isinstance(boxes, Tensor) else _numbered(features, boxes)
-    _check.tensor(
-        "boxes", regions, "K 5", "put the image's number in front of each box, or pass a list with one (L, 4) an image"
-    )
+    advice = "put the image's number in front of each box, or pass a list with one (L, 4) an image"
+    _check.tensor("boxes", regions, "K 5", advice)
     _check.same_device(features=features, boxes=regions)
     _check.boxes("boxes", regions[:, 1:])
     _check.within("the image numbers of boxes", regions[:, 0], 0, n - 1, "number the images of the batch from 0")
     if _check.has_values(regions) and bool((regions[:, 0] % 1 != 0).any()):
-        raise _check.refuse(
-            "whole image numbers in front of boxes", "a fraction", "number the images of the batch from 0"
-        )
+        expected = "whole image numbers in front of boxes"
+        raise _check.refuse(expected, "a fraction", "number the images of the batch from 0")
     return regions, _pair(output_size)
 
 
 def _numbered(features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
     if len(boxes) != len(features):
-        raise _check.refuse(
-            f"one tensor of boxes an image, {len(features)} in all",
-            len(boxes),
-            "pass an empty (0, 4) where there are none",
-        )
+        expected = f"one tensor of boxes an image, {len(features)} in all"
+        raise _check.refuse(expected, len(boxes), "pass an empty (0, 4) where there are none")
     for b in boxes:
         _check.tensor("each tensor of boxes", b, "L 4", "pass one row (x1, y1, x2, y2) a box")
     wide = [b.to(_check.wide_dtype(b)) for b in boxes]  # in half, image 2049 is 2048
     return torch.cat([torch.cat([torch.full_like(b[:, :1], i), b], 1) for i, b in enumerate(wide)])
-
-
-class RoIPool(nn.Module):
-    """``roi_pool`` as a layer."""
-
-    def __init__(self, output_size: int | tuple[int, int], *, spatial_scale: float = 1.0) -> None:
-        super().__init__()
-        self.output_size, self.spatial_scale = output_size, spatial_scale
-
-    def forward(self, features: Tensor, boxes: Regions) -> Tensor:
-        return roi_pool(features, boxes, self.output_size, spatial_scale=self.spatial_scale)
-
-
-class RoIAlign(nn.Module):
-    """``roi_align`` as a layer."""
-
-    def __init__(
-        self,
-        output_size: int | tuple[int, int],
-        *,
-        spatial_scale: float = 1.0,
-        sampling_ratio: int = 0,
-        aligned: bool = True,
-    ) -> None:
-        super().__init__()
-        self.output_size, self.spatial_scale = output_size, spatial_scale
-        self.sampling_ratio, self.aligned = sampling_ratio, aligned
-
-    def forward(self, features: Tensor, boxes: Regions) -> Tensor:
-        return roi_align(
-            features,
-            boxes,
-            self.output_size,
-            spatial_scale=self.spatial_scale,
-            sampling_ratio=self.sampling_ratio,
-            aligned=self.aligned,
-        )

@@ -147,7 +147,7 @@ def affine(
 
 
 def affine_flow(matrix: Float[Tensor, "N ndim ndim+1"], size: Sequence[int]) -> Float[Tensor, "N ndim *size"]:
-    """The flow, in pixels, of a shift, rotation or zoom about the middle of the image: a motion whose truth is known."""
+    """The flow, in pixels, of a shift, rotation or zoom about the image's middle: a motion whose truth is known."""
     points = affine_points(matrix, size)
     return (points - grid(size, dtype=points.dtype, device=points.device)).to(matrix.dtype)
 

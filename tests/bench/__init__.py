@@ -1,1 +1,1 @@
-"""Speed against the named peers, as ratios taken in one run. Each module beside this one yields the rows of one room."""
+"""Speed against the named peers, as ratios taken in one run. Each module here yields the rows of one room."""

@@ -1,4 +1,4 @@
-"""Non-maximum suppression against torchvision, on one thread: boxes spread over an image, and crowded around objects."""
+"""Non-maximum suppression against torchvision, on one thread: boxes spread out, and crowded around objects."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -7,8 +7,8 @@ import torch
 import torchvision
 from torch import Tensor
 
-from ..ops.boxes import batched_nms
-from .timing import Row, compare, one_thread
+from coursekit.ops.nms import batched_nms
+from tests.bench.timing import Row, compare, one_thread
 
 SEED = 2024
 SIZE = torch.tensor([1333.0, 800.0])

@@ -28,7 +28,7 @@ Annotations = list[dict[str, object]]
 
 @dataclass(frozen=True)
 class Setting:
-    """A data set to draw: ``truths`` an image on average, each found about once, and ``extra`` detections of nothing."""
+    """A data set to draw: ``truths`` an image on average, each found about once, ``extra`` detections of nothing."""
 
     name: str
     images: int

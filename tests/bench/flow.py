@@ -123,7 +123,7 @@ def _grey(name: str) -> Tensor:
 
 
 def _moved(name: str, motion: str, flow_of: Callable[[tuple[int, int]], Tensor]) -> Pair:
-    """The photograph as second frame, and as first what it was before the motion: ``first(x) = second(x + flow(x))``."""
+    """The photograph as second frame, and as first what was before the motion: ``first(x) = second(x + flow(x))``."""
     second = _grey(name)
     height, width = second.shape[2:]
     truth = flow_of((height, width))  # (1, 2, H, W), float64

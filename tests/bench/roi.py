@@ -9,8 +9,8 @@ import torch
 import torchvision
 from torch import Tensor
 
-from ..ops import roi
-from .timing import Function, Row, compare, one_thread
+from coursekit.ops import roi
+from tests.bench.timing import Function, Row, compare, one_thread
 
 MAPS = ((50, 68), (100, 136))
 PEER = "torchvision"

@@ -14,9 +14,9 @@ import torch
 from monai.networks.nets import BasicUNet
 from torch import Tensor, nn
 
-from ..losses import cross_entropy
-from ..models.unet import UNet
-from .timing import Function, Row, compare, one_thread
+from coursekit.losses import cross_entropy
+from coursekit.models.unet import UNet
+from tests.bench.timing import Function, Row, compare, one_thread
 
 SETTINGS = [  # channels of the five levels, batch, side of the crop
     ((8, 8, 16, 32, 64), 2, 32),

@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision import ops as peer
 
 from coursekit import testing
-from coursekit.ops.boxes import batched_nms, nms
+from coursekit.ops.nms import batched_nms, nms
 
 
 def crowd(seed: int, count: int, *, objects: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:

@@ -10,16 +10,18 @@ from torch import Tensor
 from torchvision import ops as peer
 
 from coursekit import testing
+from coursekit.fast.maxima import _RangeMaximum
 from coursekit.ops import roi
-from coursekit.ops.range_maximum import _RangeMaximum
 
+SIDES, BINS = (st.tuples(st.integers(1, most), st.integers(1, most)) for most in (9, 4))
+DTYPES = [torch.float32, torch.float64]
 RAMP = torch.arange(30.0).view(1, 1, 5, 6)
 
 
 def scene(
     seed: int, *, dtype: torch.dtype = torch.float64, count: int = 6, size: tuple[int, int] = (9, 11)
 ) -> tuple[Tensor, Tensor]:
-    """Two feature maps, and boxes in eighths of a pixel that also lie off the image, on its border, and have no size."""
+    """Two feature maps, and boxes in eighths of a pixel that also lie off the image and have no size."""
     g = testing.generator(seed)
     features = torch.randn(2, 3, *size, generator=g, dtype=torch.float64).to(dtype)
     corners = torch.randint(-80, 260, (count, 2, 2), generator=g).sort(1).values.flatten(1) / 8
@@ -46,8 +48,7 @@ def assert_same_align(features: Tensor, boxes, size: tuple[int, int], scale: flo
         testing.assert_close(a, b)
 
 
-# --- RoIAlign
-# ------------------------------------------------------------------------------------------------------------
+# --- RoIAlign ---
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -60,26 +61,12 @@ def test_roi_align_equals_torchvision(dtype: torch.dtype, aligned: bool, ratio: 
 
 
 @settings(max_examples=40)
-@given(
-    st.integers(0, 10_000), st.tuples(st.integers(1, 8), st.integers(1, 8)), st.tuples(st.integers(1, 4), st.integers(1, 4)),
-    st.sampled_from([0.25, 0.5, 1.0]), st.integers(0, 3), st.booleans(),
-)  # fmt: skip
+@given(st.integers(0, 10_000), SIDES, BINS, st.sampled_from([0.25, 0.5, 1.0]), st.integers(0, 3), st.booleans())
 def test_roi_align_equals_torchvision_everywhere(
     seed: int, size: tuple[int, int], bins: tuple[int, int], scale: float, ratio: int, aligned: bool
 ) -> None:
     features, boxes = scene(seed, size=size)
     assert_same_align(features, boxes, bins, scale, ratio, aligned)
-
-
-def test_other_weights_than_the_cpu_path_give_the_same() -> None:
-    """What runs on a GPU, and the definition box by box, against the sparse matrix."""
-    features, boxes = scene(3)
-    expected = roi.roi_align(features, boxes, (3, 2), spatial_scale=0.5)
-    image, corners = boxes[:, 0].long(), boxes[:, 1:]
-    weights = roi._weights(corners, (3, 2), (9, 11), 0.5, 0, True)
-    testing.assert_close(roi._dense_product(features, [(image, *weights)], (3, 2)), expected)
-    for i, box, pooled in zip(image, corners, expected):
-        testing.assert_close(roi.roi_align_dense(features[i], box, (3, 2), spatial_scale=0.5), pooled)
 
 
 def test_roi_align_reads_a_ramp_exactly() -> None:
@@ -92,18 +79,14 @@ def test_roi_align_gradients() -> None:
     features, boxes = scene(1, size=(4, 5))
     assert testing.gradcheck(lambda f: roi.roi_align(f, boxes, 2, spatial_scale=0.5), features)
     box = torch.tensor([0.7, 0.4, 3.2, 2.9])
-    assert testing.gradcheck(lambda f, b: roi.roi_align_dense(f, b, 2, sampling_ratio=2), features[0], box)
+    assert testing.gradcheck(lambda f, b: roi.roi_align_by_definition(f, b, 2, sampling_ratio=2), features[0], box)
 
 
-# --- RoIPool
-# -------------------------------------------------------------------------------------------------------------
+# --- RoIPool ---
 
 
 @settings(max_examples=40)
-@given(
-    st.integers(0, 10_000), st.tuples(st.integers(1, 9), st.integers(1, 9)), st.tuples(st.integers(1, 4), st.integers(1, 4)),
-    st.sampled_from([0.25, 0.5, 1.0]), st.booleans(), st.sampled_from([torch.float32, torch.float64]),
-)  # fmt: skip
+@given(st.integers(0, 10_000), SIDES, BINS, st.sampled_from([0.25, 0.5, 1.0]), st.booleans(), st.sampled_from(DTYPES))
 def test_roi_pool_equals_torchvision_to_the_last_bit(
     seed: int, size: tuple[int, int], bins: tuple[int, int], scale: float, ties: bool, dtype: torch.dtype
 ) -> None:
@@ -136,8 +119,7 @@ def test_snapping_error_by_hand() -> None:
     assert roi.snapping_error(boxes, spatial_scale=1 / 16).tolist() == [[0.0, 0.0, 17.0, 17.0], [-7.0, 0.0, 18.0, 16.0]]
 
 
-# --- reading between the cells
-# -------------------------------------------------------------------------------------------
+# --- reading between the cells ---
 
 
 def test_bilinear_by_hand() -> None:
@@ -157,11 +139,9 @@ def test_bilinear_gradients() -> None:
     assert testing.gradcheck(roi.bilinear, torch.randn(2, 4, 5), torch.tensor([0.3, 2.6]), torch.tensor([1.2, 3.9]))
 
 
-# --- what both share
-# -----------------------------------------------------------------------------------------------------
+# --- what both share ---
 
 BOTH = pytest.mark.parametrize("function", [roi.roi_align, roi.roi_pool])
-LAYERS = [(roi.RoIAlign, roi.roi_align), (roi.RoIPool, roi.roi_pool)]
 
 
 @BOTH
@@ -230,7 +210,7 @@ def test_on_a_gpu_without_one(function, as_list: bool) -> None:
 
 
 def test_the_way_back_on_a_gpu_without_one() -> None:
-    """Autograd's engine needs a real GPU, so the backward of the one function that has its own there is called by hand."""
+    """Autograd's engine needs a real GPU: the backward of the one function that has its own there is called by hand."""
     rows, columns = roi.snapped_bins(torch.tensor([[0.0, 1.0, 3.0, 4.0]]), (3, 2))
     saved, upstream = (RAMP.permute(0, 2, 3, 1).contiguous(), torch.tensor([0]), rows, columns), torch.ones(1, 1, 3, 2)
     with testing.fake_cuda() as to_cuda:
@@ -245,17 +225,7 @@ def test_the_small_parts_on_a_gpu_without_one() -> None:
         image, point, box = to_cuda(image), to_cuda(point), to_cuda(box)
         assert roi.bilinear(image, point, point).device.type == "cuda"
         assert roi.snapping_error(box[None]).device.type == "cuda"
-        assert roi.roi_align_dense(image, box, 2).device.type == "cuda"
-
-
-@pytest.mark.parametrize(("layer", "function"), LAYERS)
-def test_the_layers_are_the_functions(layer, function) -> None:
-    features, boxes = scene(10)
-    assert torch.equal(layer(3, spatial_scale=0.5)(features, boxes), function(features, boxes, 3, spatial_scale=0.5))
-    assert torch.equal(
-        roi.RoIAlign(2, sampling_ratio=1, aligned=False)(features, boxes),
-        roi.roi_align(features, boxes, 2, sampling_ratio=1, aligned=False),
-    )
+        assert roi.roi_align_by_definition(image, box, 2).device.type == "cuda"
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -291,7 +261,7 @@ def test_refuses_what_it_cannot_use(function, refuses) -> None:
 def test_the_small_parts_refuse_too(refuses) -> None:
     refuses("y and x of one shape", roi.bilinear, RAMP[0], torch.rand(2), torch.rand(3))
     refuses("y to be finite", roi.bilinear, RAMP[0], torch.rand(1) / 0, torch.rand(1))
-    refuses("box of shape", roi.roi_align_dense, RAMP[0], torch.rand(5), 2)
+    refuses("boxes of shape", roi.roi_align_by_definition, RAMP[0], torch.rand(5), 2)
     refuses("spatial_scale > 0", roi.snapped_bins, torch.zeros(1, 4), 2, spatial_scale=-1.0)
     refuses("x1 <= x2", roi.snapping_error, torch.tensor([[1.0, 0.0, 0.0, 1.0]]))
 
@@ -303,8 +273,11 @@ def test_every_function_takes_half_precision_and_computes_in_float32(dtype: torc
     y, x = (5 * torch.rand(7)).to(dtype), (5 * torch.rand(7)).to(dtype)
     pairs = [
         (roi.bilinear(features[0], y, x), roi.bilinear(wide[0], y.float(), x.float())),
-        (roi.roi_align_dense(features[0], box, 4), roi.roi_align_dense(wide[0], box.float(), 4)),
-        (roi.roi_align_dense(features[0], box.float(), 4), roi.roi_align_dense(wide[0], box.float(), 4)),
+        (roi.roi_align_by_definition(features[0], box, 4), roi.roi_align_by_definition(wide[0], box.float(), 4)),
+        (
+            roi.roi_align_by_definition(features[0], box.float(), 4),
+            roi.roi_align_by_definition(wide[0], box.float(), 4),
+        ),
         (
             roi.snapping_error(box[None], spatial_scale=1 / 3),
             roi.snapping_error(box[None].float(), spatial_scale=1 / 3),

@@ -1,0 +1,5 @@
+"""Engines: what makes a definition of ``ops`` or ``metrics`` quick.
+
+Each names the definition that it equals; ``tests/fast`` holds the two equal. Nobody need read this room to
+understand a lecture.
+"""
