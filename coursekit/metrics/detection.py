@@ -1,9 +1,8 @@
 """Average precision as COCO defines it, for boxes and for masks.
 
-All images are evaluated at once, in four steps, each a function below: pair what may overlap, match greedily by score,
-count hits down the ranking, read precision at fixed recalls. The numbers equal those of pycocotools.
-
-A *setting* is one IoU threshold with one area range (S = T · A of them): the matching differs from setting to setting.
+Three steps, each here as its definition: match detections to truths by score, walk down the ranked list, read precision
+at fixed recalls. ``coco_scores`` takes them for all images, labels, thresholds and sizes at once, by
+``coursekit.fast.coco``; its numbers equal those of pycocotools.
 
 Source: Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014; cocodataset.org, "Detection evaluation".
 Lecture 04.
@@ -15,17 +14,51 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from coursekit import _check
-from coursekit.metrics import coco
+from coursekit.fast import coco, runs
 from coursekit.metrics.instances import Instances
 from coursekit.types import Scores
 
 IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 RECALL_LEVELS = tuple(np.linspace(0.0, 1.0, 101).tolist())
 AREA_RANGES = {"all": (0.0, 1e10), "small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
+Ints = Int64[np.ndarray, "_"]
+
+
+def match_by_definition(
+    iou: Float[Tensor, "N M"], *, threshold: float, ignored: Sequence[bool], crowd: Sequence[bool]
+) -> list[int]:
+    """The truth (row) that each detection (column, by falling score) of an image and label takes; −1 for none.
+
+    The free truth it overlaps most, of equals the later; an ignored truth only if no other will do. A crowd stays free.
+    """
+    taken: set[int] = set()
+    match = []
+    for overlaps in iou.T.tolist():
+        free = [i for i, overlap in enumerate(overlaps) if overlap >= threshold and i not in taken]
+        best = max(free, key=lambda i: (not ignored[i], overlaps[i], i), default=-1)
+        match.append(best)
+        if best >= 0 and not crowd[best]:
+            taken.add(best)
+    return match
+
+
+def average_precision_by_definition(
+    correct: Sequence[bool], positives: int, levels: Sequence[float] = RECALL_LEVELS
+) -> float:
+    """AP of detections by falling score, of which some are right, for so many truths: mean precision over the levels.
+
+    The precision at a recall is the best at that recall or beyond, and 0 where it is never reached.
+    """
+    hits, curve = 0, []
+    for seen, right in enumerate(correct, start=1):
+        hits += right
+        curve.append((hits / positives, hits / seen))  # recall and precision so far
+    best = [max((precision for recall, precision in curve if recall >= level), default=0.0) for level in levels]
+    return sum(best) / len(best)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,19 +84,16 @@ class CocoScores:
     def average_recall(
         self, *, iou: float | None = None, area: str = "all", label: int | None = None, limit: int | None = None
     ) -> float:
-        """Mean of the highest recall reached with at most ``limit`` detections an image and label (default: the
-        largest).
-        """
+        """Mean of the highest recall reached with at most ``limit`` (default: the largest) detections a group."""
         m = _position("limit", self.max_detections[-1] if limit is None else limit, self.max_detections)
         return _mean(self.recall[self._thresholds(iou)][:, self._labels(label), self._area(area), m])
 
     def numbers(self) -> dict[str, float]:
-        """COCO's twelve, in COCO's order: AP, at 0.50, at 0.75, by size; AR at each limit, by size. −1 where undefined."""
+        """COCO's twelve, in COCO's order: AP, at 0.50, at 0.75, by size; AR at each limit, by size. −1 if undefined."""
         ap = {"AP": self.average_precision()}
         for name, t in (("AP50", 0.5), ("AP75", 0.75)):
-            ap[name] = (
-                self.average_precision(iou=t) if any(math.isclose(t, other) for other in self.iou_thresholds) else -1.0
-            )
+            known = any(math.isclose(t, other) for other in self.iou_thresholds)
+            ap[name] = self.average_precision(iou=t) if known else -1.0
         sizes = [area for area in self.areas if area != "all"]
         ap |= {f"AP_{area}": self.average_precision(area=area) for area in sizes}
         ar = {f"AR_{limit}": self.average_recall(limit=limit) for limit in self.max_detections}
@@ -82,97 +112,130 @@ class CocoScores:
         return _position("area", area, self.areas)
 
 
+def _mean(values: np.ndarray) -> float:
+    """Mean of what is defined, −1 if nothing is."""
+    defined = values[values > -1]
+    return float(defined.mean()) if defined.size else -1.0
+
+
+def _position(name: str, value: object, choices: Sequence[object]) -> int:
+    _check.one_of(name, value, choices)
+    return choices.index(value)
+
+
 def coco_scores(
     truth: Instances,
     prediction: Instances,
     *,
     iou_thresholds: Sequence[float] = IOU_THRESHOLDS,
-    recall_levels: Sequence[float] = RECALL_LEVELS,
     area_ranges: Mapping[str, tuple[float, float]] = AREA_RANGES,
     max_detections: Sequence[int] = (1, 10, 100),
 ) -> CocoScores:
-    """COCO's precision and recall of ``prediction`` against ``truth`` (see ``instances.from_images`` and
-    ``instances.from_coco``).
+    """COCO's precision and recall of ``prediction`` against ``truth`` (``instances.from_images``, ``from_coco``).
 
-    Per image and label, detections are taken by falling score (equal scores: as given). Each takes the free truth it
-    overlaps most (equal overlaps: the later), if at least the threshold; an ignored truth only if no other will do. A
-    detection on an ignored truth, or a miss outside the area range, is not counted. Overlap with a crowd is the share
-    of the detection in it. Scores count in the prediction alone; crowd, ignore and a given area in the truth alone.
-
-    Raises ``ValueError`` if masks meet boxes, or masks of one image differ in size.
+    Detections are matched as in ``match_by_definition``, image by image and label by label (equal scores: as given).
+    A detection on an ignored truth (a crowd, or one outside the area range), or a miss outside the area range, is not
+    counted. Overlap with a crowd is the share of the detection in it. Scores count in the prediction alone; crowd and
+    a given area in the truth alone. Raises ``ValueError`` if masks meet boxes, or masks of one image differ in size.
     """
-    _check_input(truth, prediction, iou_thresholds, recall_levels, max_detections)
+    _check_input(truth, prediction, iou_thresholds, max_detections)
     limits = tuple(sorted(max_detections))
-    group = coco.groups(truth, prediction)
-    rank = coco.ranks(prediction.score, group[1])
-    low, high = np.array(list(area_ranges.values()), np.float64).reshape(-1, 2).T
-    ignored = truth.ignore[:, None] | _outside(truth.area, low, high)  # (G, A)
     threshold = np.minimum(np.array(iou_thresholds, np.float64), 1 - 1e-10)
     threshold = np.minimum(threshold, threshold.round(12))  # arange's 0.7000000000000002 means 0.7
+    ranges = np.array(list(area_ranges.values()), np.float64).reshape(-1, 2)
+    ignored = truth.crowd[:, None] | _outside(truth.area, ranges)  # (G, A)
 
-    pairs = coco.overlaps(truth, prediction, group, np.flatnonzero(rank < limits[-1]), float(threshold.min()))
-    hit, alone = coco.match(pairs, rank, threshold, ignored, truth.crowd)  # (D, T, A) each
-    counted = hit | (alone & ~_outside(prediction.size, low, high)[:, None, :])
+    truth_group, group = _groups(truth, prediction)
+    rank = coco.ranks(prediction.score, group)
+    within_limit = np.flatnonzero(rank < limits[-1])
+    candidates = coco.pairs_within(truth_group, group, within_limit)
+    close = [_close(truth, prediction, t, d, float(threshold.min())) for t, d in candidates]
+    t, d, iou = map(np.concatenate, zip((np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)), *close))
+    hit, alone = coco.match((t, d, iou), rank, threshold, ignored, truth.crowd)  # (D, T, A) each
+    counted = hit | (alone & ~_outside(prediction.size, ranges)[:, None, :])
 
     labels = np.union1d(truth.label, prediction.label)
-    levels = np.array(recall_levels, np.float64)
-    precision = np.full((len(threshold), len(levels), len(labels), len(low)), -1.0)
-    recall = np.full((len(threshold), len(labels), len(low), len(limits)), -1.0)
-    order = np.lexsort((prediction.image, -prediction.score, prediction.label))
-    order = order[rank[order] < limits[-1]]
+    levels = np.array(RECALL_LEVELS)
+    precision = np.full((len(threshold), len(levels), len(labels), len(ranges)), -1.0)
+    recall = np.full((len(threshold), len(labels), len(ranges), len(limits)), -1.0)
+    order = within_limit[np.lexsort((prediction.image[within_limit], -prediction.score[within_limit]))]
     for k, label in enumerate(labels):
         positives = (~ignored[truth.label == label]).sum(0)  # (A,)
         some = positives > 0
-        at = order[slice(*np.searchsorted(prediction.label[order], [label, label + 1]))]
-        precision[:, :, k, some] = _interpolate(hit[at][:, :, some], counted[at][:, :, some], positives[some], levels)
-        reached = np.stack([hit[at[rank[at] < limit]].sum(0) for limit in limits], -1)  # (T, A, M)
+        own = order[prediction.label[order] == label]
+        curves = hit[own][:, :, some], counted[own][:, :, some]
+        precision[:, :, k, some] = coco.interpolate(*curves, positives[some], levels)
+        reached = np.stack([hit[own[rank[own] < limit]].sum(0) for limit in limits], -1)  # (T, A, M)
         recall[:, k, some] = reached[:, some] / positives[some, None]
-    return CocoScores(
-        precision,
-        recall,
-        tuple(iou_thresholds),
-        tuple(recall_levels),
-        tuple(labels.tolist()),
-        tuple(area_ranges),
-        limits,
-    )
+    names = tuple(labels.tolist()), tuple(area_ranges)
+    return CocoScores(precision, recall, tuple(iou_thresholds), RECALL_LEVELS, *names, limits)
 
 
-def _interpolate(
-    hit: Bool[np.ndarray, "D T A"],
-    counted: Bool[np.ndarray, "D T A"],
-    positives: Int64[np.ndarray, "A"],
-    levels: Float64[np.ndarray, "R"],
-) -> Float64[np.ndarray, "T R A"]:
-    """Precision at fixed recalls of detections sorted by falling score: the best precision at that recall or beyond,
-    0 if never reached.
+def _check_input(truth: Instances, prediction: Instances, thresholds: Sequence[float], limits: Sequence[int]) -> None:
+    for name, values, top in (("iou_thresholds", thresholds, 1), ("max_detections", limits, np.inf)):
+        if not len(values) or not all(0 < v <= top for v in values):
+            expected = f"{name}, at least one, each above 0 and at most {top}"
+            raise _check.refuse(expected, list(values), "pass COCO's, or leave them out")
+    if len(truth) and len(prediction) and (truth.masks is None) != (prediction.masks is None):
+        expected = "masks against masks or boxes against boxes"
+        raise _check.refuse(expected, "one of each", "read both with the same kind=")
+    if truth.masks is None or prediction.masks is None:
+        return
+    sizes = np.concatenate([truth.masks.sizes, prediction.masks.sizes])
+    images = np.concatenate([truth.image, prediction.image])
+    image, first, inverse = np.unique(images, return_index=True, return_inverse=True)
+    if (wrong := (sizes != sizes[first][inverse]).any(1)).any():
+        row = int(np.flatnonzero(wrong)[0])
+        got = f"{tuple(sizes[first[inverse[row]]].tolist())} and {tuple(sizes[row].tolist())}"
+        expected = f"masks of one size in image {image[inverse[row]]}"
+        raise _check.refuse(expected, got, "resize the masks to the image")
 
-    All settings in one search: their counts of hits, each rising from 0 to at most D, are laid end to end D + 2 apart.
+
+def _outside(area: Float64[np.ndarray, "N"], ranges: Float64[np.ndarray, "A 2"]) -> Bool[np.ndarray, "N A"]:
+    """Whether each area lies outside each range; both ends belong to the range."""
+    return (area[:, None] < ranges[:, 0]) | (area[:, None] > ranges[:, 1])
+
+
+def _groups(truth: Instances, prediction: Instances) -> tuple[Ints, Ints]:
+    """One number for each image and label, for the rows of both tables."""
+    _, image = np.unique(np.concatenate([truth.image, prediction.image]), return_inverse=True)
+    _, label = np.unique(np.concatenate([truth.label, prediction.label]), return_inverse=True)
+    group = label * (image.max(initial=0) + 1) + image
+    return group[: len(truth)], group[len(truth) :]
+
+
+def _close(
+    truth: Instances, prediction: Instances, t: Ints, d: Ints, floor: float
+) -> tuple[Ints, Ints, Float64[np.ndarray, "Q"]]:
+    """Of the pairs of truth ``t[i]`` and detection ``d[i]``, those of an IoU of at least ``floor``, and their IoU.
+
+    Masks share no more pixels than their boxes do, nor than the smaller has: most pairs are out before a run is read.
     """
-    n, t, a = hit.shape
-    hits = hit.cumsum(0, dtype=np.int32)
-    precision = hits / (counted.cumsum(0, dtype=np.int32) + np.spacing(1.0))
-    envelope = np.zeros((n + 1, t * a))
-    envelope[:n] = np.maximum.accumulate(precision[::-1])[::-1].reshape(n, t * a)
-    needed = (
-        np.stack([np.searchsorted(np.arange(p + 1) / p, levels) for p in positives], 1)
-        if a
-        else np.zeros((len(levels), 0), np.int64)
-    )
-    wanted = np.tile(np.minimum(needed, n + 1), (1, t))  # hits that reach the recall (R, S)
-    setting = np.arange(t * a)
-    place = (
-        np.searchsorted((hits.reshape(n, t * a) + setting * (n + 2)).T.ravel(), wanted + setting * (n + 2))
-        - setting * n
-    )
-    return np.asarray(envelope[place, setting].reshape(len(levels), t, a).transpose(1, 0, 2))
+    a, b = truth.box[t], prediction.box[d]  # (x, y, width, height)
+    side = np.minimum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    meet = (side > 0).all(1)
+    t, d, shared = t[meet], d[meet], side[meet].prod(1)
+    if truth.masks is not None and prediction.masks is not None:
+        most = np.minimum(shared, np.minimum(truth.size[t], prediction.size[d]))
+        possible = _iou(truth, prediction, t, d, most) >= floor
+        t, d = t[possible], d[possible]
+        shared = runs.intersections(truth.masks, prediction.masks, t, d).astype(np.float64)
+    iou = _iou(truth, prediction, t, d, shared)
+    enough = iou >= floor
+    return t[enough], d[enough], iou[enough]
+
+
+def _iou(
+    truth: Instances, prediction: Instances, t: Ints, d: Ints, shared: Float64[np.ndarray, "P"]
+) -> Float64[np.ndarray, "P"]:
+    """Intersection over union; over the detection alone where the truth is a crowd; 0 where nothing is shared."""
+    union = np.where(truth.crowd[t], prediction.size[d], prediction.size[d] + truth.size[t] - shared)
+    return np.asarray(np.divide(shared, union, out=np.zeros(len(t)), where=shared > 0))
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Precision and recall after each detection, by falling score; ``envelope`` is the best precision at that recall or
-    beyond.
-    """
+    """Precision and recall after each detection, by falling score; ``envelope``: the best at that recall or beyond."""
 
     score: Float64[Tensor, "N"]
     recall: Float64[Tensor, "N"]
@@ -190,8 +253,7 @@ class Curve:
 
 
 def precision_recall(scores: Scores, correct: Bool[Tensor, "N"], *, positives: int) -> Curve:
-    """The curve of N detections of which ``correct`` found a truth, out of ``positives`` truths: the picture behind
-    one AP.
+    """The curve of N detections of which ``correct`` found a truth, of ``positives`` truths: the picture behind one AP.
 
     Equal scores keep their order. With no truth there is no recall: ``ValueError``.
     """
@@ -209,56 +271,3 @@ def precision_recall(scores: Scores, correct: Bool[Tensor, "N"], *, positives: i
     precision = hits / torch.arange(1, n + 1, dtype=torch.float64, device=scores.device)
     envelope = precision.flip(0).cummax(0).values.flip(0) if n else precision
     return Curve(scores[order].double(), hits / positives, precision, envelope)
-
-
-def _outside(
-    area: Float64[np.ndarray, "N"], low: Float64[np.ndarray, "A"], high: Float64[np.ndarray, "A"]
-) -> Bool[np.ndarray, "N A"]:
-    """Whether each area lies outside each range; both ends belong to the range."""
-    return (area[:, None] < low) | (area[:, None] > high)
-
-
-def _mean(values: np.ndarray) -> float:
-    """Mean of what is defined, −1 if nothing is."""
-    defined = values[values > -1]
-    return float(defined.mean()) if defined.size else -1.0
-
-
-def _position(name: str, value: object, choices: Sequence[object]) -> int:
-    _check.one_of(name, value, choices)
-    return choices.index(value)
-
-
-def _check_input(
-    truth: Instances, prediction: Instances, thresholds: Sequence[float], levels: Sequence[float], limits: Sequence[int]
-) -> None:
-    for name, values, top in (
-        ("iou_thresholds", thresholds, 1),
-        ("recall_levels", levels, 1),
-        ("max_detections", limits, np.inf),
-    ):
-        if not len(values) or not all((v >= 0 if name == "recall_levels" else v > 0) and v <= top for v in values):
-            raise _check.refuse(
-                f"{name}, at least one, each above 0 and at most {top}", list(values), "pass COCO's, or leave them out"
-            )
-    if len(truth) and len(prediction) and (truth.masks is None) != (prediction.masks is None):
-        raise _check.refuse(
-            "masks against masks or boxes against boxes", "one of each", "read both with the same kind="
-        )
-    if truth.masks is not None and prediction.masks is not None:
-        _check_sizes(truth, prediction)
-
-
-def _check_sizes(truth: Instances, prediction: Instances) -> None:
-    assert truth.masks is not None
-    assert prediction.masks is not None
-    sizes = np.concatenate([truth.masks.sizes, prediction.masks.sizes])
-    image, first, inverse = np.unique(
-        np.concatenate([truth.image, prediction.image]), return_index=True, return_inverse=True
-    )
-    if (wrong := (sizes != sizes[first][inverse]).any(1)).any():
-        at = int(np.flatnonzero(wrong)[0])
-        a, b = tuple(sizes[first[inverse[at]]].tolist()), tuple(sizes[at].tolist())
-        raise _check.refuse(
-            f"masks of one size in image {image[inverse[at]]}", f"{a} and {b}", "resize the masks to the image"
-        )

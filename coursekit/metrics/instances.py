@@ -29,7 +29,6 @@ class Instances:
     size: Float64[np.ndarray, "N"]  # area of the box or mask itself
     area: Float64[np.ndarray, "N"]  # of truth, the area that decides small, medium, large; predictions go by ``size``
     crowd: Bool[np.ndarray, "N"]  # a region of many objects: any number of detections may fall into it, unpunished
-    ignore: Bool[np.ndarray, "N"]  # not to be found and, when found, not counted; every crowd is ignored
     masks: RunLengths | None  # None: the boxes are compared
 
     def __len__(self) -> int:
@@ -40,72 +39,56 @@ def from_images(images: Sequence[Mapping[str, Tensor]], *, kind: str = "mask") -
     """Gather per-image dictionaries; the place in the list is the image.
 
     ``labels`` (N,) and, for ``kind="box"``, ``boxes`` (N, 4) as (x1, y1, x2, y2) or, for ``kind="mask"``, boolean
-    ``masks`` (N, H, W). Predictions add ``scores`` (N,). Truth may add ``iscrowd``, ``ignore`` (N,) and ``area``
-    (N,), which defaults to the shape's own area. All that is there is read, whichever side it stands on: what is
-    truth is said where two tables meet. Other keys are left alone.
+    ``masks`` (N, H, W). Predictions add ``scores`` (N,). Truth may add ``iscrowd`` (N,) and ``area`` (N,), which
+    defaults to the shape's own area. All that is there is read, whichever side it stands on: what is truth is said
+    where two tables meet. Other keys are left alone.
     """
     _check.one_of("kind", kind, KINDS)
     shape = "masks" if kind == "mask" else "boxes"
-    for at, image in enumerate(images):
+    for place, image in enumerate(images):
         if missing := {"labels", shape} - image.keys():
-            raise _check.refuse(
-                f"'labels' and '{shape}' in every image",
-                f"no {sorted(missing)[0]!r} in image {at}",
-                "add it, empty if need be",
-            )
+            got = f"no {sorted(missing)[0]!r} in image {place}"
+            raise _check.refuse(f"'labels' and '{shape}' in every image", got, "add it, empty if need be")
         _check_image(image, shape)
     scored = [("scores" in image) for image in images]
     if any(scored) and not all(scored):
-        raise _check.refuse(
-            "'scores' in every image or in none", f"none in image {scored.index(False)}", "add them, empty if need be"
-        )
-    count = np.array([len(image["labels"]) for image in images], np.int64)
+        got = f"none in image {scored.index(False)}"
+        raise _check.refuse("'scores' in every image or in none", got, "add them, empty if need be")
     label = _column(images, "labels", np.int64)
-    assert label is not None or not len(count)
     return _table(
-        image=np.repeat(np.arange(len(images)), count),
+        image=np.repeat(np.arange(len(images)), [len(image["labels"]) for image in images]),
         label=np.zeros(0, np.int64) if label is None else label,
         score=_column(images, "scores", np.float64),
         crowd=_column(images, "iscrowd", np.bool_),
-        ignore=_column(images, "ignore", np.bool_),
         area=_column(images, "area", np.float64),
         shapes=_join([rle.encode(image["masks"]) for image in images]) if kind == "mask" else _corners(images),
     )
 
 
-def from_coco(
-    annotations: Sequence[Mapping[str, object]], *, kind: str = "mask", use_ignore: bool = False
-) -> Instances:
-    """Read the annotations, or the results, of a COCO file: ``image_id``, ``category_id``, and ``bbox`` or run-length
-    ``segmentation``.
+def from_coco(annotations: Sequence[Mapping[str, object]], *, kind: str = "mask") -> Instances:
+    """Read COCO's annotations or results: ``image_id``, ``category_id``, and ``bbox`` or run-length ``segmentation``.
 
     Results have a ``score``; their area is that of the box or mask compared (pycocotools takes the box's area for a
     mask that comes with a ``bbox`` too). Truth may have ``iscrowd`` and ``area``, and a ``score``, which says nothing
-    of its role. An ``ignore`` field counts only with ``use_ignore=True``: pycocotools overwrites it with ``iscrowd``.
+    of its role. An ``ignore`` field is not read: pycocotools overwrites it with ``iscrowd``.
     """
     _check.one_of("kind", kind, KINDS)
     shape = "segmentation" if kind == "mask" else "bbox"
-    try:
-        required = {field: [a[field] for a in annotations] for field in ("image_id", "category_id", shape)}
-    except KeyError as missing:
-        raise _check.refuse(
-            f"{missing} in every annotation", "one without", "add it, or choose another kind="
-        ) from None
-    scored = any("score" in a for a in annotations)
+    for field in ("image_id", "category_id", shape):
+        if any(field not in a for a in annotations):
+            raise _check.refuse(f"{field!r} in every annotation", "one without", "add it, or choose another kind=")
 
-    def read(field: str, dtype: type, default: object) -> np.ndarray:
+    def read(field: str, dtype: type, default: object = None) -> np.ndarray:
         return np.array([a.get(field, default) for a in annotations], dtype)
 
+    segmentations: list[Mapping[str, object]] = [a["segmentation"] for a in annotations if kind == "mask"]  # type: ignore[misc]
     return _table(
-        image=np.array(required["image_id"], np.int64),
-        label=np.array(required["category_id"], np.int64),
-        score=read("score", np.float64, np.nan) if scored else None,
+        image=read("image_id", np.int64),
+        label=read("category_id", np.int64),
+        score=read("score", np.float64, np.nan) if any("score" in a for a in annotations) else None,
         crowd=read("iscrowd", np.bool_, False),
-        ignore=read("ignore", np.bool_, False) if use_ignore else None,
         area=read("area", np.float64, np.nan),
-        shapes=rle.from_coco([a["segmentation"] for a in annotations])
-        if kind == "mask"
-        else read("bbox", np.float64, 0).reshape(-1, 4),  # type: ignore[misc]
+        shapes=rle.from_coco(segmentations) if kind == "mask" else read("bbox", np.float64).reshape(-1, 4),
     )
 
 
@@ -115,25 +98,22 @@ def _table(
     label: np.ndarray,
     score: np.ndarray | None,
     crowd: np.ndarray | None,
-    ignore: np.ndarray | None,
     area: np.ndarray | None,
     shapes: RunLengths | np.ndarray,
 ) -> Instances:
     """Fill in what was not given, and check what was. An area of NaN stands for the shape's own."""
-    n = len(label)
     masks = shapes if isinstance(shapes, RunLengths) else None
     box = rle.boxes(shapes) if isinstance(shapes, RunLengths) else shapes
     size = rle.areas(shapes).astype(np.float64) if isinstance(shapes, RunLengths) else box[:, 2] * box[:, 3]
-    crowd = np.zeros(n, np.bool_) if crowd is None else crowd
-    score = np.ones(n) if score is None else score
+    score = np.ones(len(label)) if score is None else score
     if not np.isfinite(score).all():
         raise _check.refuse("finite scores", "NaN, infinity or a missing one", "give each a score, or none")
     if not (np.isfinite(box).all() and (box[:, 2:] >= 0).all()):
-        raise _check.refuse(
-            "finite boxes of width and height >= 0", "others", "order the corners, or pass x, y, width, height"
-        )
+        expected = "finite boxes of width and height >= 0"
+        raise _check.refuse(expected, "others", "order the corners, or pass x, y, width, height")
     area = size if area is None else np.where(np.isnan(area), size, area)
-    return Instances(image, label, score, box, size, area, crowd, crowd if ignore is None else crowd | ignore, masks)
+    crowd = np.zeros(len(label), np.bool_) if crowd is None else crowd
+    return Instances(image, label, score, box, size, area, crowd, masks)
 
 
 def _check_image(image: Mapping[str, Tensor], shape: str) -> None:
@@ -144,7 +124,7 @@ def _check_image(image: Mapping[str, Tensor], shape: str) -> None:
         _check.boolean("masks", image["masks"])
     else:
         _check.boxes("boxes", image["boxes"])
-    for name in (shape, *({"scores", "iscrowd", "ignore", "area"} & image.keys())):
+    for name in (shape, *({"scores", "iscrowd", "area"} & image.keys())):
         if len(image[name]) != n or (name != shape and image[name].ndim != 1):
             raise _check.refuse(f"{name} for each of {n} labels", tuple(image[name].shape), "pass one row an object")
 

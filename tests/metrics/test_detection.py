@@ -12,10 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as mask_api
-from reference.coco_loop import coco_loop
 
 from coursekit.metrics import rle
-from coursekit.metrics.coco import ranks
 from coursekit.metrics.detection import coco_scores, precision_recall
 from coursekit.metrics.instances import from_coco, from_images
 
@@ -56,7 +54,7 @@ def pixels(annotation):
 
 
 def draw(seed, *, images=4, labels=3, truths=8, detections=14, size=(60, 70), radius=14.0, crowd=0.15):
-    """Truth and results of a made-up COCO file: shifted copies, wrong labels, tied scores, empty masks, empty images."""
+    """Truth and results of a made-up COCO file: shifted copies, wrong labels, tied scores, empty masks and images."""
     rng = np.random.default_rng(seed)
     truth, results = [], []
     for image in range(0, 3 * images, 3):
@@ -169,7 +167,7 @@ def test_uncompressed_truth_reads_the_same():
 def per_image(truth, results):
     """The same objects as per-image dictionaries of tensors."""
     out = []
-    for side, extra in ((truth, ("iscrowd", "area", "ignore")), (results, ("score",))):
+    for side, extra in ((truth, ("iscrowd", "area")), (results, ("score",))):
         images = []
         for image in range(0, 12, 3):
             here = [a for a in side if a["image_id"] == image]
@@ -195,48 +193,6 @@ def test_tensors_and_coco_files_agree(kind):
     assert (
         coco_scores(a, b).numbers() == coco_scores(from_coco(truth, kind=kind), from_coco(results, kind=kind)).numbers()
     )
-
-
-def as_things(annotations):
-    return [
-        {
-            "mask": pixels(a),
-            "label": a["category_id"],
-            "score": a.get("score"),
-            "crowd": bool(a.get("iscrowd")),
-        }
-        | {"ignore": bool(a.get("ignore")), "area": a["area"] if "area" in a else mask_api.area(a["segmentation"])}
-        for a in annotations
-    ]
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_ignored_truth_against_loops(seed):
-    truth, results = draw(seed, images=4)
-    for i, a in enumerate(truth):
-        a["ignore"] = int(i % 4 == 0)
-    images = [
-        [as_things([a for a in side if a["image_id"] == i]) for side in (truth, results)] for i in range(0, 12, 3)
-    ]
-    ours = coco_scores(from_coco(truth, use_ignore=True), from_coco(results))
-    ap, recall = coco_loop(images)
-    np.testing.assert_allclose(ours.precision.mean(1), ap, atol=1e-12)
-    np.testing.assert_allclose(ours.recall[..., -1], recall, atol=1e-12)
-    assert (
-        coco_scores(from_coco(truth), from_coco(results)).numbers() != ours.numbers()
-    )  # the field is read only when asked
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_ignored_truth_against_pycocotools(seed):
-    """pycocotools has no ignore flag of its own, but ignores a truth whose area is in no range."""
-    truth, results = draw(seed + 20)
-    far, flag = copy.deepcopy(truth), copy.deepcopy(truth)
-    for i in range(0, len(truth), 3):
-        far[i]["area"], flag[i]["ignore"] = 1e12, 1
-    theirs = pycocotools_evaluation(far, results, "mask").stats
-    ours = coco_scores(from_coco(flag, use_ignore=True), from_coco(results)).numbers()
-    np.testing.assert_allclose(list(ours.values()), theirs, rtol=0, atol=1e-12)
 
 
 def squares(*corners, labels=None, **more):
@@ -315,8 +271,8 @@ def test_a_threshold_is_found_by_its_value():
 def test_a_score_in_the_truth_does_not_make_it_a_result():
     """Crowds and areas stay: as with pycocotools, which never reads the score of a truth."""
     truth = [
-        {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 40, 40], "area": 900.0, "iscrowd": 0, "ignore": 0},
-        {"id": 2, "image_id": 1, "category_id": 1, "bbox": [50, 50, 40, 40], "area": 1600.0, "iscrowd": 1, "ignore": 0},
+        {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 40, 40], "area": 900.0, "iscrowd": 0},
+        {"id": 2, "image_id": 1, "category_id": 1, "bbox": [50, 50, 40, 40], "area": 1600.0, "iscrowd": 1},
     ]
     results = [
         {"image_id": 1, "category_id": 1, "bbox": b, "score": s}
@@ -324,8 +280,8 @@ def test_a_score_in_the_truth_does_not_make_it_a_result():
     ]
     plain = coco_scores(from_coco(truth, kind="box"), from_coco(results, kind="box")).numbers()
     assert plain["AP_small"] == pytest.approx(1)
-    loud = from_coco([a | {"score": 1.0} for a in truth], kind="box", use_ignore=True)
-    dressed = from_coco([r | {"area": 1.0, "iscrowd": 1, "ignore": 1} for r in results], kind="box", use_ignore=True)
+    loud = from_coco([a | {"score": 1.0} for a in truth], kind="box")
+    dressed = from_coco([r | {"area": 1.0, "iscrowd": 1} for r in results], kind="box")
     assert coco_scores(loud, dressed).numbers() == plain
     image = squares((0, 0, 40, 40), (50, 50, 90, 90), iscrowd=[0, 1], area=[900.0, 1600.0])
     found = squares((0, 0, 40, 40), (60, 60, 70, 70), scores=[0.9, 0.8])
@@ -434,32 +390,6 @@ def test_curve_agrees_with_coco_scores():
         )
 
 
-def test_a_chain_of_shared_truths_is_matched_in_order():
-    """Detections that compete through several truths are decided one after another, as the loop does."""
-    truth = [squares(*[(4 * i, 0, 4 * i + 20, 10) for i in range(8)])]
-    boxes = [(4 * i + 2, 0, 4 * i + 22, 10) for i in range(8)]
-    for seed in range(10):
-        scores = torch.from_numpy(np.random.default_rng(seed).permutation(8) / 8)
-        things = [
-            [{"box": b.tolist(), "score": s} for b, s in zip(side["boxes"], order)]
-            for side, order in ((truth[0], [None] * 8), (squares(*boxes), scores.tolist()))
-        ]
-        for side in things:
-            for thing in side:
-                x1, y1, x2, y2 = map(int, thing["box"])
-                mask = np.zeros((12, 60), bool)
-                mask[y1:y2, x1:x2] = True
-                thing |= {"mask": mask, "label": 1, "crowd": False, "ignore": False, "area": float(mask.sum())}
-        ap, _ = coco_loop([tuple(things)])
-        np.testing.assert_allclose(
-            score(truth, [squares(*boxes) | {"scores": scores}]).precision.mean(1), ap, atol=1e-12
-        )
-
-
-def test_ranks_keep_the_order_of_equal_scores():
-    assert ranks(np.array([0.1, 0.5, 0.5, 0.9]), np.array([0, 0, 0, 1])).tolist() == [2, 0, 1, 0]
-
-
 def test_refusals(refuses):
     one = {
         "labels": torch.tensor([1]),
@@ -485,7 +415,6 @@ def test_refusals(refuses):
     refuses("masks of one size in image 0", coco_scores, by_mask, larger)
     refuses("iou_thresholds", coco_scores, by_mask, by_mask, iou_thresholds=[0.0])
     refuses("iou_thresholds", coco_scores, by_mask, by_mask, iou_thresholds=[])
-    refuses("recall_levels", coco_scores, by_mask, by_mask, recall_levels=[1.5])
     refuses("max_detections", coco_scores, by_mask, by_mask, max_detections=[0])
     refuses("area to be one of", lambda: coco_scores(by_mask, by_mask).average_precision(area="tiny"))
     refuses("limit to be one of", lambda: coco_scores(by_mask, by_mask).average_recall(limit=7))

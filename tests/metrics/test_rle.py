@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as mask_api
 
+from coursekit.fast import runs
 from coursekit.metrics import rle
 
 
@@ -66,7 +67,7 @@ def test_known_by_hand():
 
 def test_masks_of_several_sizes_and_many_pairs(monkeypatch):
     """Pairs are looked up in blocks; where they are cut makes no difference."""
-    monkeypatch.setattr(rle, "RUNS", 7)
+    monkeypatch.setattr(runs, "RUNS", 7)
     sides = [draw_masks(seed, h, w, 4) for seed, (h, w) in enumerate([(5, 9), (30, 2)])]
     parts = [rle.encode(m) for m in sides]
     both = rle.from_coco(rle.to_coco(parts[0]) + rle.to_coco(parts[1]))
