@@ -11,6 +11,7 @@ A turned or mirrored array is only wrong if its affine is not turned with it. So
 expects.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,12 @@ from .. import _check
 
 Affine = Float64[np.ndarray, "4 4"]
 AXES = "SPL"
+FLAT = 1e-6  # a voxel of this share of its edges' product has no volume
 
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """``values`` (D, H, W) of any dtype, ``affine`` (4, 4) from ``(d, h, w, 1)`` to RAS+ mm, ``unit`` of the values
-    (``"HU"``).
-    """
+    """``values`` (D, H, W), ``affine`` (4, 4) from ``(d, h, w, 1)`` to RAS+ mm, ``unit`` of the values (``"HU"``)."""
 
     values: Shaped[Tensor, "D H W"]
     affine: Affine
@@ -42,14 +42,11 @@ class Scan:
 
     def __post_init__(self) -> None:
         _check.tensor("values", self.values, "D H W")
-        rest = np.abs(self.affine[3] - [0, 0, 0, 1]).max() if self.affine.shape == (4, 4) else np.inf
-        box = np.prod(np.linalg.norm(self.affine[:3, :3], axis=0))  # mm³ of a voxel, were its edges at right angles
-        if not np.isfinite(self.affine).all() or rest > 0 or not abs(np.linalg.det(self.affine[:3, :3])) > 1e-6 * box:
-            raise _check.refuse(
-                "an affine (4, 4) that can be inverted, its last row 0 0 0 1",
-                self.affine.tolist(),
-                "read it from the file's header",
-            )
+        edges, finite = self.affine[:3, :3], np.isfinite(self.affine).all()
+        whole = finite and self.affine.shape == (4, 4) and (self.affine[3] == [0, 0, 0, 1]).all()
+        if not whole or not abs(np.linalg.det(edges)) > FLAT * np.prod(np.linalg.norm(edges, axis=0)):
+            wanted = "an affine (4, 4) that can be inverted, its last row 0 0 0 1"
+            raise _check.refuse(wanted, self.affine.tolist(), "read it from the file's header")
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -88,9 +85,7 @@ def spaced(values: Tensor, spacing_mm: tuple[float, float, float], *, axes: str 
 
 
 def oriented(scan: Scan, axes: str = AXES) -> Scan:
-    """The same scan with its indices growing towards ``axes``: axes swapped and mirrored, values untouched, affine
-    moved with them.
-    """
+    """The same scan with its indices growing towards ``axes``: axes swapped and mirrored, the affine with them."""
     turn = nib.orientations.ornt_transform(nib.io_orientation(scan.affine), _directions(axes))
     values = torch.from_numpy(np.ascontiguousarray(nib.apply_orientation(scan.values.numpy(), turn)))
     return replace(scan, values=values, affine=scan.affine @ nib.orientations.inv_ornt_aff(turn, scan.values.shape))
@@ -106,63 +101,57 @@ def _directions(axes: str) -> np.ndarray:
     return rows
 
 
-def aligned(first: Scan, second: Scan, *, tolerance_mm: float = 0.01) -> None:
-    """Refuse two scans, an image and its labels, that do not lie on the same grid: other size, or a corner elsewhere
-    in the world.
+def aligned(first: Scan, second: Scan) -> None:
+    """Refuse two scans, an image and its labels, that differ in size or of which a corner lies elsewhere in the world.
 
-    Elsewhere is farther than ``tolerance_mm`` and, of voxels as small as in microscopy, than a tenth of a voxel.
+    Elsewhere is farther than 0.01 mm and, of voxels as small as in microscopy, than a tenth of a voxel.
     """
     shapes = tuple(first.values.shape), tuple(second.values.shape)
     if shapes[0] != shapes[1]:
         raise _check.refuse(f"two volumes of one shape {shapes[0]}", shapes[1], "resample one onto the other")
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in shapes[0]])).reshape(3, -1).T
     apart = float(np.abs(first.world(corners) - second.world(corners)).max())
-    if apart > min(tolerance_mm, 0.1 * min(first.spacing_mm)):
+    if apart > min(0.01, 0.1 * min(first.spacing_mm)):
         got = f"{second.axes} against {first.axes}, corners {apart:.3g} mm apart"
-        raise _check.refuse(
-            "two volumes on one grid",
-            got,
-            "one is turned, mirrored or moved: bring both to the same axes with oriented",
-        )
+        advice = "one is turned, mirrored or moved: bring both to the same axes with oriented"
+        raise _check.refuse("two volumes on one grid", got, advice)
 
 
-def resampled(scan: Scan, spacing_mm: tuple[float, float, float], *, order: int = 1) -> Scan:
-    """The scan on a grid of another spacing with the same axes; the outer faces of the first voxels stay in place.
+def resampled(scan: Scan, spacing_mm: tuple[float, float, float]) -> Scan:
+    """The scan on a grid of another spacing with the same axes, read linearly; floating point.
 
-    ``order`` 1 reads linearly, 0 takes the nearest (label maps). The size is rounded to whole voxels.
+    The outer faces of the first voxels stay in place; the size is rounded to whole voxels.
     """
     _check.positive("spacing_mm", spacing_mm)
-    _check.one_of("order", order, (0, 1))
     old, new = np.array(scan.spacing_mm), np.array(spacing_mm)
-    size = tuple(int(n) for n in np.maximum(np.round(np.array(scan.values.shape) * old / new), 1))
-    zoom, shift = new / old, (new / old - 1) / 2  # the outer faces of both grids start at the same place
-    floating = scan.values.dtype if scan.values.is_floating_point() or order == 0 else torch.float32
-    read = ndimage.affine_transform(
-        scan.values.to(floating).numpy(), zoom, shift, output_shape=size, order=order, mode="nearest"
-    )
+    zoom, size = new / old, np.maximum(np.round(np.array(scan.values.shape) * old / new), 1).astype(int)
+    shift = (zoom - 1) / 2  # the outer faces of both grids start at the same place
+    values = scan.values if scan.values.is_floating_point() else scan.values.float()
+    read = ndimage.affine_transform(values.numpy(), zoom, shift, output_shape=tuple(size), order=1, mode="nearest")
     step = np.eye(4)
     step[:3, :3], step[:3, 3] = np.diag(zoom), shift
     return replace(scan, values=torch.from_numpy(read), affine=scan.affine @ step)
 
 
-def cropped(scan: Scan, start: tuple[int, int, int], size: tuple[int, int, int]) -> Scan:
+def cropped(scan: Scan, start: Sequence[int] | np.ndarray, size: Sequence[int] | np.ndarray) -> Scan:
     """A box of voxels inside the scan."""
-    stop = [a + n for a, n in zip(start, size)]
-    if min(start) < 0 or min(size) < 1 or any(b > n for b, n in zip(stop, scan.values.shape)):
-        raise _check.refuse(
-            f"a box inside {tuple(scan.values.shape)}", f"{start} to {tuple(stop)}", "move or shrink it"
-        )
+    first, shape = np.asarray(start), np.asarray(size)
+    stop = first + shape
+    if first.min() < 0 or shape.min() < 1 or (stop > scan.values.shape).any():
+        got = f"{tuple(first.tolist())} to {tuple(stop.tolist())}"
+        raise _check.refuse(f"a box inside {tuple(scan.values.shape)}", got, "move or shrink it")
     step = np.eye(4)
-    step[:3, 3] = start
-    window = tuple(slice(a, b) for a, b in zip(start, stop))
-    return replace(scan, values=scan.values[window], affine=scan.affine @ step)
+    step[:3, 3] = first
+    return replace(scan, values=scan.values[tuple(map(slice, first, stop))], affine=scan.affine @ step)
+
+
+# --- NIfTI ---
 
 
 def to_nifti(scan: Scan, path: Path) -> None:
-    """Write ``.nii`` or ``.nii.gz``: NIfTI's first axis is our last, so a viewer sees (W, H, D); ``unit`` goes into
-    ``descrip``.
+    """Write ``.nii`` or ``.nii.gz``; NIfTI's first axis is our last, so a viewer sees (W, H, D).
 
-    NIfTI has neither bool, written as uint8, nor half precision, written as float32.
+    ``unit`` goes into ``descrip``. NIfTI has neither bool, written as uint8, nor half precision, written as float32.
     """
     if not path.name.endswith((".nii", ".nii.gz")):
         raise _check.refuse("a name that ends in .nii or .nii.gz", path.name, "rename it")
@@ -177,63 +166,44 @@ def to_nifti(scan: Scan, path: Path) -> None:
 
 
 def from_nifti(path: Path) -> Scan:
-    """Read a volume of three axes: NIfTI-1 or -2, also as .hdr beside .img, or FreeSurfer's .mgh; compressed or not.
+    """Read a volume of three axes: NIfTI-1 or -2, also as .hdr beside .img, compressed or not.
 
     Values are scaled and lengths are in the unit that the header states, mm where it states none; what is compressed
     is read to its checksum. Raises ``ValueError`` for a file that is missing, damaged or none of these, or whose
     orientation is unknown or ambiguous.
     """
     with _check.reading("a NIfTI volume", path):
-        image, values = _opened(path)
-    if not isinstance(image, nib.Nifti1Pair | nib.MGHImage):
+        _read_to_its_end(path)  # first: of a damaged one nibabel says that it is no image
+        image = nib.load(path)
+        if isinstance(image, nib.Nifti1Image) and image.dataobj.offset < image.header.single_vox_offset:
+            raise ValueError(f"voxels that begin in the header, at byte {image.dataobj.offset}")
+        values = np.asanyarray(image.dataobj)
+        for part in image.file_map.values():
+            _read_to_its_end(part.filename)
+    if not isinstance(image, nib.Nifti1Pair):
         raise _check.refuse(f"a NIfTI volume in {path.name}", type(image).__name__, "convert it to .nii.gz")
     if values.ndim < 3 or set(values.shape[3:]) - {1}:
-        raise _check.refuse(
-            f"three axes in {path.name}", values.shape, "split channels or frames into files of their own"
-        )
-    unit, mm = "", 1.0
-    if isinstance(image, nib.Nifti1Pair):
-        _known_place(image, path)
-        unit, mm = image.header["descrip"].item().decode(errors="replace").rstrip("\0"), _mm(image, path)
+        advice = "split channels or frames into files of their own"
+        raise _check.refuse(f"three axes in {path.name}", values.shape, advice)
+    _known_place(image, path)
+    unit, mm = image.header["descrip"].item().decode(errors="replace").rstrip("\0"), _mm(image, path)
     affine = np.diag([mm, mm, mm, 1]) @ np.asarray(image.affine, np.float64)[:, [2, 1, 0, 3]]
     return read_scan(values.reshape(values.shape[:3]).transpose(2, 1, 0), affine, unit, path)
 
 
-def _opened(path: Path) -> tuple[Any, np.ndarray]:
-    """The image and its scaled values, every file of it read to its end: there a compressed one has its checksum."""
-    if path.suffix in (".mgh", ".mgz"):
-        with ImageOpener(path) as stream:  # nibabel would leave it open
-            if int.from_bytes(stream.read(30)[28:], "big") != 1:
-                raise ValueError("no orientation, goodRASFlag is not 1")  # nibabel would make one up
-            stream.seek(0)
-            image = nib.MGHImage.from_stream(stream.fobj)
-            values = np.asanyarray(image.dataobj)
-            _read_on(stream)
-        return image, values
-    with ImageOpener(path) as stream:  # first: of a damaged one nibabel says that it is no image
-        _read_on(stream)
-    image = nib.load(path)
-    if isinstance(image, nib.Nifti1Image) and image.dataobj.offset < image.header.single_vox_offset:
-        raise ValueError(f"voxels that begin in the header, at byte {image.dataobj.offset}")
-    values = np.asanyarray(image.dataobj)
-    for part in image.file_map.values():
-        with ImageOpener(part.filename) as stream:
-            _read_on(stream)
-    return image, values
-
-
-def _read_on(stream: ImageOpener) -> None:
-    while stream.read(2**22):
-        pass
+def _read_to_its_end(path: str | Path) -> None:
+    """There a compressed file has its checksum."""
+    with ImageOpener(path) as stream:
+        while stream.read(2**22):
+            pass
 
 
 def _mm(image: Any, path: Path) -> float:
     """The unit of length in the header, in mm."""
     code, known = int(image.header["xyzt_units"]) & 7, {0: 1.0, 1: 1e3, 2: 1.0, 3: 1e-3}  # none, m, mm, µm
     if code not in known:
-        raise _check.refuse(
-            f"m, mm or µm as the unit of length in {path.name}", f"code {code}", "mend xyzt_units in its header"
-        )
+        advice = "mend xyzt_units in its header"
+        raise _check.refuse(f"m, mm or µm as the unit of length in {path.name}", f"code {code}", advice)
     return known[code]
 
 
@@ -244,11 +214,10 @@ def _known_place(image: Any, path: Path) -> None:
         if 1 < (length := np.linalg.norm(quaternion)) < 1.01:  # by rounding; NIfTI's own library scales it so too
             for part, value in zip("bcd", quaternion / length):
                 image.header[f"quatern_{part}"] = value
-        placed = {
-            "sform": image.get_sform(coded=True),
-            **({"qform": image.get_qform(coded=True)} if _steps(image) else {}),
-        }
-        axes = {name: "".join(map(str, nib.aff2axcodes(affine))) for name, (affine, code) in placed.items() if code}
+        placed = {"sform": image.get_sform(coded=True)[0]}
+        if _has_steps(image):
+            placed["qform"] = image.get_qform(coded=True)[0]
+        axes = {name: "".join(nib.aff2axcodes(affine)) for name, affine in placed.items() if affine is not None}
     if not axes:
         got = "a qform without the pixdim it needs" if image.header["qform_code"] else "no sform and no qform"
         raise _check.refuse(f"{path.name} to say its orientation", got, "write the affine into its header first")
@@ -257,27 +226,24 @@ def _known_place(image: Any, path: Path) -> None:
         raise _check.refuse(f"one orientation in {path.name}", got, "keep the one that is true and set the other to it")
 
 
-def _steps(image: Any) -> bool:
-    """Whether the header gives the spacing that a qform needs, above 0; nibabel's own copy has 1 for 0, and no signs."""
+def _has_steps(image: Any) -> bool:
+    """Whether the header gives the spacing above 0 that a qform needs; nibabel's own copy has 1 for 0, and no signs."""
     with ImageOpener(image.file_map["header" if "header" in image.file_map else "image"].filename) as stream:
         steps = type(image.header).from_fileobj(stream, check=False)["pixdim"][1:4]
     return bool((np.isfinite(steps) & (steps > 0)).all())
 
 
 def read_scan(values: np.ndarray, affine: np.ndarray, unit: str, path: Path) -> Scan:
-    """The scan of what a library read, in this machine's byte order; where torch lacks a sign-less integer, the next
-    wider one.
+    """The scan of what a library read, in this machine's byte order; of a wide sign-less integer the next wider one.
 
     Raises ``ValueError`` with the file's name for values that are no real numbers or none at all, and for an affine
     that is no place.
     """
-    kind = f"{values.dtype.kind}{values.dtype.itemsize}"
-    if kind not in ("b1", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8") or (
-        kind == "u8" and values.max(initial=0) >= 2**63
-    ):
+    kind, wider = f"{values.dtype.kind}{values.dtype.itemsize}", {"u2": "i4", "u4": "i8", "u8": "i8"}
+    native: str = wider.get(kind, kind)
+    if native not in ("b1", "u1", "i1", "i2", "i4", "i8", "f4", "f8") or (kind == "u8" and values.max(initial=0) >> 63):
         raise _check.refuse(f"real numbers of at most 64 bits in {path.name}", values.dtype.name, "convert it first")
     if not values.size:
         raise _check.refuse(f"voxels in {path.name}", f"a shape of {values.shape}", "copy it again from its source")
-    native: str = {"u2": "i4", "u4": "i8", "u8": "i8"}.get(kind, kind)
     with _check.reading("a place in the world", path):
         return Scan(torch.from_numpy(np.array(values, native, order="C")), affine, unit)

@@ -1,5 +1,4 @@
-"""Draw docs/images/data_lidc.png: consensus shapes with the readers' outlines, how large and how suspicious they are,
-one set into a CT.
+"""Draw docs/images/data_lidc.png: consensus shapes with the readers' outlines, how large and how suspicious they are.
 
 Run as ``python docs/figures/lidc.py`` after ``coursekit data fetch all``.
 """
@@ -12,14 +11,9 @@ import numpy as np
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.figure import SubFigure
 
-from coursekit.data import ct
 from coursekit.data.ct import lidc
-from coursekit.data.ct.implant import implant
-from coursekit.data.ct.readings import Nodule, Reading, agreement, sampled, signed_distance
-from coursekit.data.scan import Scan
-from coursekit.data.seeds import stream
+from coursekit.data.readers.contours import Nodule, Reading, agreement, sampled, signed_distance
 
 OUT = Path(__file__).parents[1] / "images" / "data_lidc.png"
 HALF_MM, STEP_MM = 12.0, 0.2
@@ -59,7 +53,7 @@ def shape(grid: np.ndarray, one: Nodule, title: str) -> None:
     grid[-1].set_xlabel("mm", fontsize=7)
 
 
-def counts(diameters: Axes, ratings: Axes, everything: lidc.Nodules) -> None:
+def counts(diameters: Axes, ratings: Axes, everything: tuple[Nodule, ...]) -> None:
     size = np.array([one.diameter_mm for one in everything])
     median = np.array([one.median_malignancy for one in everything])
     groups = [
@@ -79,48 +73,12 @@ def counts(diameters: Axes, ratings: Axes, everything: lidc.Nodules) -> None:
     for axes in (diameters, ratings):
         axes.set_ylabel("nodules", fontsize=7)
         axes.tick_params(labelsize=6)
-    diameters.set_title(
-        f"{len(everything)} nodules of 3 to 30 mm with at least three readers ({everything.source})", fontsize=8
-    )
-
-
-def views(grid: np.ndarray, scan: Scan, centre: tuple[float, float, float], title: str) -> None:
-    """Three views of 50 mm around a place in the lung window."""
-    at = [round(c) for c in centre]
-    window = [slice(max(0, c - round(25 / step)), c + round(25 / step) + 1) for c, step in zip(at, scan.spacing_mm)]
-    for k, axes in enumerate(grid):
-        cut = tuple(at[axis] if axis == k else window[axis] for axis in range(3))
-        height, width = (
-            (part.stop - part.start) * step
-            for axis, (part, step) in enumerate(zip(window, scan.spacing_mm))
-            if axis != k
-        )
-        extent = (-width / 2, width / 2, *((height / 2, -height / 2) if k == 0 else (-height / 2, height / 2)))
-        shown = ct.window(scan.values[cut], **ct.LUNG).numpy()
-        axes.imshow(shown, cmap="gray", vmin=0, vmax=1, extent=extent, origin="upper" if k == 0 else "lower")
-        axes.tick_params(labelsize=6)
-        axes.set_xlabel("mm", fontsize=7)
-        axes.set_title(f"{title}, {VIEWS[k]}", fontsize=8)
-    grid[0].set_ylabel("mm", fontsize=7)
-
-
-def implanted(figure: SubFigure, everything: lidc.Nodules) -> None:
-    here = ct.load("lung2")
-    one = next(
-        n for n in everything if 11 < n.diameter_mm < 13 and n.median("texture") == 5 and n.median("lobulation") >= 3
-    )
-    centre = (33.0, 290.0, 150.0)
-    made = implant(
-        here.scan, one, centre, lungs=ct.lungs(here.scan), taken=here.label.values, generator=stream(1, "figure")
-    )
-    grid = figure.subplots(1, 6)
-    views(grid[:3], here.scan, centre, f"before ({here.source})")
-    views(grid[3:], made.scan, centre, f"{one.diameter_mm:.0f} mm set in")
+    diameters.set_title(f"{len(everything)} nodules of 3 to 30 mm with at least three readers", fontsize=8)
 
 
 def main() -> None:
-    figure = plt.figure(figsize=(12, 10), layout="constrained")
-    top, middle, bottom = figure.subfigures(3, 1, height_ratios=(5.8, 2.3, 2.4))
+    figure = plt.figure(figsize=(12, 7.7), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=(5.8, 2.3))
     everything = lidc.nodules()
     lobed = [one for one in everything if one.readers == 4 and one.diameter_mm < 28]
     wanted = (
@@ -137,8 +95,7 @@ def main() -> None:
         size = f"{one.diameter_mm:.1f} mm, {one.volume_ml:.2f} ml; slices {one.slice_mm:g} mm"
         shape(grid[:, column], one, f"{one.patient}: {rating} {value:g}\n{said}\n{size}")
     top.suptitle("grey: at least half of the readers agree; lines: each reader", fontsize=8)
-    counts(*middle.subplots(1, 2), everything)
-    implanted(bottom, everything)
+    counts(*bottom.subplots(1, 2), everything)
     figure.savefig(OUT, dpi=80)
 
 

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,27 +13,33 @@ import torch
 from scipy import ndimage
 from torch.utils.data import DataLoader
 
-from coursekit.data.ct import candidates, cut, ground, lidc, luna, phantom, scans
-from coursekit.data.ct.candidates import Candidates, nodules
-from coursekit.data.ct.cut import Cut
+from coursekit.data import fetch
+from coursekit.data.ct import candidates, ground, lidc, scans
+from coursekit.data.ct.candidates import Candidates, Cut, in_thick_slices, nodules, read_patch
 from coursekit.data.readers import luna16
 from coursekit.data.scan import Scan, spaced
 from coursekit.data.seeds import part_of, stream
+from coursekit.data.simulated import chest as phantom
+from coursekit.data.simulated import nodules_in_ct
 
+WHOLE = fetch.path("lidc")
 PLAN = phantom.Plan((24, 160, 160), (8.0, 1.8, 1.8), 20.0, (0.3, 0.2, 0.35))
 
 
 @pytest.fixture(scope="module")
 def real() -> Candidates:
-    return nodules(split="train", count=300, allow_phantom=False)
+    return nodules(split="train", count=300)
 
 
 @pytest.fixture
-def small(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def small(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Nothing is fetched, and the phantom chests are small."""
     for name in ("lung1", "lung2"):
         monkeypatch.setitem(phantom.PLANS, name, PLAN)
-    return empty_cache
+    scans._phantom.cache_clear()
+    yield empty_cache
+    scans._phantom.cache_clear()
+    ground._made.cache_clear()
 
 
 def auc(score: np.ndarray, label: np.ndarray) -> float:
@@ -87,15 +95,13 @@ def test_no_trivial_cue_tells_the_classes_apart(real: Candidates) -> None:
 
 def test_the_candidate_lies_off_the_middle_alike_in_both_classes() -> None:
     """Seen on balls in emptiness: the place of the ball is the shift, whatever the class."""
-    how = Cut(24, 1.0, 2.0, None)
+    cut = Cut(24, 1.0)
     d, h, w = (axis.astype(np.float32) for axis in np.indices((41, 41, 41)))
     ball = np.clip(3.5 - np.sqrt((d - 20) ** 2 + (h - 20) ** 2 + (w - 20) ** 2), 0, 1)
     scan = spaced(torch.from_numpy(ball), (1.0,) * 3)
     centre = scan.world(np.array([[20, 20, 20]]))[0]
     places = (
-        np.array(
-            [ndimage.center_of_mass(cut.read_patch(scan, centre, how, generator=stream(0, k))) for k in range(200)]
-        )
+        np.array([ndimage.center_of_mass(read_patch(scan, centre, cut, generator=stream(0, k))) for k in range(200)])
         - 11.5
     )
     assert np.abs(places).max() < 2.01
@@ -103,11 +109,12 @@ def test_the_candidate_lies_off_the_middle_alike_in_both_classes() -> None:
     np.testing.assert_allclose(places.std(0), 4 / np.sqrt(12), atol=0.15)
 
 
-def test_turns_and_mirrors_reach_all_sixteen_ways() -> None:
-    how = Cut(6, 1.0, 0.0, None)
+def test_turns_and_mirrors_reach_all_sixteen_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "SHIFT_MM", 0.0)
+    cut = Cut(6, 1.0)
     scan = spaced(torch.arange(6.0**3).reshape(6, 6, 6), (1.0,) * 3)
     centre = scan.world(np.array([[2.5, 2.5, 2.5]]))[0]
-    seen = {cut.read_patch(scan, centre, how, generator=stream(k)).tobytes() for k in range(150)}
+    seen = {read_patch(scan, centre, cut, generator=stream(k)).tobytes() for k in range(150)}
     expected = {np.rot90(f, k, (1, 2)).tobytes() for k in range(4) for f in _flips(scan.values.numpy())}
     assert seen == expected
     assert len(seen) == 16
@@ -121,9 +128,9 @@ def test_the_middle_holds_what_the_label_says(real: Candidates) -> None:
     """By an independent route: nodules replace air beside vessels, so where the scan itself is read again there is
     none.
     """
-    ct = scans.of_part("train")
+    ct = scans.load("lung1")
     for k in range(60):
-        again = scans.patch(ct.scan, real.world[k], 24, outside="nearest").values.numpy()
+        again = scans.patch(ct.scan, real.world[k], 24).values.numpy()
         made = real.patches[k, 0].numpy()
         close = np.sort(again.ravel()), np.sort(made.ravel().astype(float))
         changed = np.abs(close[1].mean() - close[0].mean())
@@ -138,33 +145,19 @@ def test_the_middle_holds_what_the_label_says(real: Candidates) -> None:
             assert middle > -600
 
 
-def test_harder_vessels_are_the_rounder_third() -> None:
-    here = ground.of("train").vessels
-    hard = candidates.hardest(here)
-    assert len(hard) == len(here) // 3
-    assert hard.roundness.min() >= np.sort(here.roundness)[-len(hard)]
-    one = nodules(split="train", count=6, size=8, hard=True)
-    used = one.world[(one.labels == 0).numpy()]
-    assert all((np.linalg.norm(hard.world - place, axis=1) < 1e-9).any() for place in used)
-
-
 def test_thick_slices_average_and_keep_a_ramp() -> None:
     d, h, w = torch.meshgrid(*[torch.arange(float(n)) for n in (60, 40, 40)], indexing="ij")
-    scan = spaced(3 * d + 10 * h + 100 * w, (1.0,) * 3)
-    centre = scan.world(np.array([[30.2, 20, 20]]))[0]
-    for phase in (-0.4, 0.0, 0.3):
-        thick = cut._thick(scan, centre, Cut(12, 1.0, 0.0, 5.0), 5.0, phase)
-        np.testing.assert_allclose(
-            thick, scans.patch(scan, centre, 12).values, rtol=1e-4
-        )  # a mean of a line is the line
+    scan, middle = spaced(3 * d + 10 * h + 100 * w, (1.0,) * 3), np.array([30.2, 20, 20])
+    fine = scans.box(scan, middle, (12,) * 3, (1.0,) * 3).values
+    for phase in (-0.4, 0.0, 0.3):  # a mean of a line is the line
+        np.testing.assert_allclose(in_thick_slices(scan, middle, Cut(12, 1.0), 5.0, phase=phase), fine, rtol=1e-4)
     noise = Scan(torch.randn(scan.values.shape, generator=stream(3)), scan.affine)
-    fine, thick = (cut.read_patch(noise, centre, Cut(12, 1.0, 0.0, mm), generator=stream(4)) for mm in (None, 5.0))
+    world = scan.world(middle[None])[0]
+    fine, thick = (read_patch(noise, world, Cut(12, 1.0, mm), generator=stream(4)) for mm in (None, 5.0))
     assert thick.std() < 0.6 * fine.std()
     lit = Scan(torch.zeros(60, 40, 40), scan.affine)
-    lit.values[30] = 1.0  # a sheet 1 mm thick
-    sheet = cut._thick(
-        lit, scan.world(np.array([[30, 20, 20]]))[0], Cut(13, 1.0, 0.0, 5.0), 5.0, 0.5
-    )  # in the middle of a slice
+    lit.values[30] = 1.0  # a sheet 1 mm thick, in the middle of a slice
+    sheet = in_thick_slices(lit, np.array([30, 20, 20]), Cut(13, 1.0), 5.0, phase=0.5)
     assert sheet[6, 6, 6] == pytest.approx(1 / 5, abs=0.03)
     assert sheet[:, 6, 6].sum() == pytest.approx(1, abs=0.1)
 
@@ -187,34 +180,29 @@ def test_the_same_in_any_process_order_or_thread_count() -> None:
     assert (float(first.windowed().min()) >= 0, float(first.windowed().max()) <= 1) == (True, True)
 
 
-def test_without_data_a_labelled_phantom(small: Path) -> None:
-    ground._made.cache_clear()
-    scans._phantom.cache_clear()
+def test_without_the_cts_a_labelled_phantom_and_without_shapes_none(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(fetch.DataMissing, match="run coursekit data fetch lidc"):
+        nodules(split="train", count=4)
+    monkeypatch.setattr(lidc, "whole", partial(lidc._of_database, WHOLE))
     parts = {split: nodules(split=split, count=9, size=10) for split in ("train", "test")}
-    scans._phantom.cache_clear()
     for split, part in parts.items():
         assert (part.source, part.labels.bincount().tolist()) == ("phantom", [5, 4])
         assert "run coursekit data fetch lung" in part.note
         assert set(part.scans) == {scans.SPLIT[split]}
-    patients = [{p for p in part.patients if p.startswith("phantom")} for part in parts.values()]
-    assert all(patients)
-    assert not patients[0] & patients[1]
-    assert all(part_of(p) == "test" for p in patients[1])
 
 
 def test_what_is_refused(refuses, monkeypatch: pytest.MonkeyPatch) -> None:
     refuses("split to be one of", nodules, split="val")
     refuses("count, size and spacing_mm > 0", nodules, split="train", count=0)
-    refuses("shift_mm >= 0", nodules, split="train", shift_mm=-1.0)
     refuses("slice_mm > 0", nodules, split="train", slice_mm=0.0)
-    refuses("candidates to draw from, got none", nodules, split="train", count=4, diameter_mm=(299.0, 300.0))
     monkeypatch.setattr(candidates, "TRIES", 3)
-    monkeypatch.setattr(ground, "PARENCHYMA", -2000.0)
+    monkeypatch.setattr(nodules_in_ct, "PARENCHYMA", -2000.0)
     refuses("room for a nodule of", nodules, split="train", count=2, size=8)
 
 
-# --- LUNA16
-# --------------------------------------------------------------------------------------------------------------
+# --- LUNA16 ---
 
 
 @pytest.fixture
@@ -257,11 +245,14 @@ def test_luna16_takes_the_place_of_both_classes(luna_folder: Path) -> None:
     assert bool(nodules(split="train", count=4, size=6).diameter_mm.isnan().all())
 
 
-def test_luna16_without_a_nodule_of_the_part(luna_folder: Path, refuses) -> None:
+def test_luna16_without_a_nodule_or_another_of_the_part(luna_folder: Path, refuses) -> None:
     for path in (luna_folder / "subset0").iterdir():
         if part_of(path.stem) == "test":
             os.remove(path)
     refuses("nodules among the candidates of the test part", nodules, split="test", count=2)
+    table = luna_folder / "candidates.csv"
+    table.write_text("".join(line for line in table.read_text().splitlines(True) if not line.endswith(",0\n")))
+    refuses("candidates of both classes, got none of one", nodules, split="train", count=2)
 
 
 def test_the_shapes_are_lidc_s_own(real: Candidates) -> None:
@@ -275,5 +266,7 @@ def test_luna16_a_diameter_belongs_to_a_nodule_within_it() -> None:
         luna16.Annotation("a", np.array([20.0, 0, 0]), 10.0),
     ]
     places = [([1.0, 2, 0], True), ([18.0, 3, 0], True), ([1.0, 2, 0], False), ([9.0, 0, 0], True)]
-    sizes = [luna._diameter(luna16.Proposal("a", np.array(place), nodule), annotated) for place, nodule in places]
+    sizes = [
+        candidates.diameter_of(luna16.Proposal("a", np.array(place), nodule), annotated) for place, nodule in places
+    ]
     np.testing.assert_array_equal(sizes, [6, 10, np.nan, np.nan])

@@ -10,10 +10,11 @@ import SimpleITK as sitk
 import torch
 
 from coursekit.data import fetch, itk
-from coursekit.data.ct import ground, phantom, scans
+from coursekit.data.ct import ground, scans
 from coursekit.data.ct.lung_mask import lungs
 from coursekit.data.scan import Scan, resampled, spaced
 from coursekit.data.seeds import PARTS, Part, stream
+from coursekit.data.simulated import chest as phantom
 from coursekit.testing import assert_close
 
 SMALL = phantom.Plan((24, 160, 160), (8.0, 1.8, 1.8), 20.0, (0.3, 0.2, 0.35))
@@ -83,9 +84,9 @@ def test_without_data_a_labelled_phantom_of_the_same_shape(empty_cache: Path, mo
 
 def test_one_patient_trains_and_the_other_tests(refuses) -> None:
     assert scans.SPLIT == {"train": "lung1", "test": "lung2"}
-    assert scans.of_part("train") is scans.load("lung1")
-    assert scans.of_part("test") is scans.load("lung2")
-    refuses("split to be one of 'train', 'test'", scans.of_part, "val")
+    assert ground.of("train").ct is scans.load("lung1")
+    assert ground.of("test").ct is scans.load("lung2")
+    refuses("split to be one of 'train', 'test'", ground.of, "val")
     refuses("name to be one of 'lung1', 'lung2'", scans.load, "lung3")
 
 
@@ -95,7 +96,7 @@ def test_windows_saturate_at_both_ends(refuses) -> None:
     assert_close(
         scans.window(hu.double(), **scans.centred(-600, 750)), torch.tensor([0.0, 0.0, 0.5, 1.0, 1.0]).double()
     )
-    assert (scans.SOFT_TISSUE, scans.BONE) == ({"low": -160, "high": 240}, {"low": -500, "high": 1300})
+    assert scans.SOFT_TISSUE == {"low": -160, "high": 240}
     refuses("high - low > 0", scans.window, hu, low=1.0, high=1.0)
     refuses("width > 0", scans.centred, 0, 0)
 
@@ -112,8 +113,7 @@ def test_bytes_and_three_channels(refuses) -> None:
     refuses("image of shape", scans.three_channels, torch.rand(2, 3, 4))
 
 
-# --- patches
-# -------------------------------------------------------------------------------------------------------------
+# --- patches ---
 
 
 def ramp() -> Scan:
@@ -124,14 +124,13 @@ def ramp() -> Scan:
 def test_a_patch_reads_linearly_and_keeps_its_place() -> None:
     scan = ramp()
     index = np.array([2.3, 9.1, 11.7])
-    for centre, frame in ((index, "index"), (scan.world(index[None])[0], "world")):
-        read = scans.patch(scan, centre, (5, 4, 6), spacing_mm=0.9, frame=frame)
-        assert (read.values.shape, read.values.dtype, read.axes, read.unit) == ((5, 4, 6), torch.float32, "SPL", "HU")
-        np.testing.assert_allclose(read.spacing_mm, (0.9,) * 3)
-        np.testing.assert_allclose(read.world(np.array([[2, 1.5, 2.5]])), scan.world(index[None]), atol=1e-9)
-        every = np.argwhere(np.ones(read.values.shape))
-        old = scan.index(read.world(every))
-        np.testing.assert_allclose(read.values.flatten(), old @ [100, 10, 1], rtol=1e-5)
+    read = scans.box(scan, index, (5, 4, 6), (0.9,) * 3)
+    assert (read.values.shape, read.values.dtype, read.axes, read.unit) == ((5, 4, 6), torch.float32, "SPL", "HU")
+    np.testing.assert_allclose(read.spacing_mm, (0.9,) * 3)
+    np.testing.assert_allclose(read.world(np.array([[2, 1.5, 2.5]])), scan.world(index[None]), atol=1e-9)
+    every = np.argwhere(np.ones(read.values.shape))
+    old = scan.index(read.world(every))
+    np.testing.assert_allclose(read.values.flatten(), old @ [100, 10, 1], rtol=1e-5)
 
 
 def test_a_patch_equals_the_resampled_scan() -> None:
@@ -142,28 +141,21 @@ def test_a_patch_equals_the_resampled_scan() -> None:
     assert_close(read.values, whole.values[7:14, 2:9, 6:13], rtol=1e-4, atol=1e-4)
 
 
-def test_outside_the_scan_there_is_air_or_the_nearest_voxel(refuses) -> None:
-    scan = spaced(torch.full((4, 5, 6), 50.0), (1.0,) * 3)
-    air = scans.patch(scan, (0, 0, 0), 5, frame="index").values
-    assert (float(air[0, 0, 0]), float(air[4, 4, 4]), float(air[2, 2, 2])) == (scans.AIR, 50, 50)
-    assert float(scans.patch(scan, (0, 0, 0), 5, frame="index", outside="nearest").values.min()) == 50
-    far = scans.patch(scan, (100, -50, 3), 3, frame="index")
-    assert bool((far.values == scans.AIR).all())
-    assert float(scans.patch(scan, (100, -50, 3), 3, frame="index", outside="nearest").values.min()) == 50
-    refuses("size > 0", scans.patch, scan, (0, 0, 0), 0)
-    refuses("spacing_mm > 0", scans.patch, scan, (0, 0, 0), 3, spacing_mm=-1.0)
-    refuses("frame to be one of", scans.patch, scan, (0, 0, 0), 3, frame="voxel")
-    refuses("outside to be one of", scans.patch, scan, (0, 0, 0), 3, outside="zero")
+def test_outside_the_scan_there_is_the_nearest_voxel(refuses) -> None:
+    scan = ramp()
+    corner, far = (scan.world(np.array([index]))[0] for index in ((0.0, 0.0, 0.0), (100.0, -50.0, 3.0)))
+    assert float(scans.patch(scan, corner, 5).values.min()) == 0
+    assert scans.patch(scan, far, 3, spacing_mm=0.8).values.unique().tolist() == [502, 503, 504]
+    refuses("size > 0", scans.patch, scan, corner, 0)
+    refuses("spacing_mm > 0", scans.patch, scan, corner, 3, spacing_mm=-1.0)
 
 
-# --- lungs
-# ---------------------------------------------------------------------------------------------------------------
+# --- lungs ---
 
 
 def test_the_lungs_of_a_phantom(chest: Scan, refuses) -> None:
-    grid = [(np.arange(n) - (n - 1) / 2) * step for n, step in zip(SMALL.shape, SMALL.spacing_mm)]
-    half = np.array([n * step / 2 for n, step in zip(SMALL.shape, SMALL.spacing_mm)])
-    truth = phantom._lung(grid, half, -1) | phantom._lung(grid, half, 1)
+    share = [(np.arange(n) + 0.5) * 2 / n - 1 for n in SMALL.shape]
+    truth = phantom.lung_of(share, -1) | phantom.lung_of(share, 1)
     found = lungs(chest).numpy()
     dice = 2 * (found & truth).sum() / (found.sum() + truth.sum())
     assert dice > 0.96

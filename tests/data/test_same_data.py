@@ -43,10 +43,15 @@ SETS: dict[str, Callable[[], Any]] = {
     "candidates held out": lambda: ct.nodules(split="test", count=8, slice_mm=5.0),
     "slices": lambda: ct.slices(split="train", count=8, size=64),
     "slices held out": lambda: ct.slices(split="test", count=8, size=64),
-    "malignancy": lambda: lidc.malignancy(split="train", count=4),
+    "malignancy": lambda: drawn(lidc.malignancy(split="train"), 4, stream(0, "malignancy", "train")),
     "nuclei of phantoms": lambda: [phantoms.nuclei(count=20, size=(192, 192), generator=stream(3))],
     "nuclei of phantoms in 3D": lambda: [phantoms3d.nuclei(generator=stream(4))],
 }  # fmt: skip
+
+
+def drawn(data: Any, count: int, generator: torch.Generator) -> list[Any]:
+    """Some items, without replacement."""
+    return [data[i] for i in torch.randperm(len(data), generator=generator)[:count].tolist()]
 
 
 def arrays(item: object) -> Iterator[np.ndarray]:

@@ -23,10 +23,9 @@ def write(
     path: Path, values: np.ndarray = VALUES, *, kind: type = nib.Nifti1Image, header: object = None, unit: str = "mm"
 ) -> Path:
     image = kind(values, AFFINE, header)
-    if isinstance(image, nib.Nifti1Pair):
-        image.set_sform(AFFINE, 1)
-        image.set_qform(AFFINE, 1)
-        image.header.set_xyzt_units(unit)
+    image.set_sform(AFFINE, 1)
+    image.set_qform(AFFINE, 1)
+    image.header.set_xyzt_units(unit)
     nib.save(image, path)
     return path
 
@@ -59,15 +58,12 @@ def test_every_byte_order_and_type_is_read(tmp_path: Path, dtype: str, order: st
     )
 
 
-@pytest.mark.parametrize(
-    "name", ["a.nii", "a.nii.gz", "a.nii.bz2", "a.img", "a.hdr", "a.mgh", "a.mgz", "two.nii", "two.nii.gz"]
-)
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.nii.bz2", "a.img", "a.hdr", "two.nii", "two.nii.gz"])
 def test_every_form_of_the_file_is_read(tmp_path: Path, name: str) -> None:
-    kinds = {".hdr": nib.Nifti1Pair, ".img": nib.Nifti1Pair, ".mgh": nib.MGHImage, ".mgz": nib.MGHImage}
+    kinds = {".hdr": nib.Nifti1Pair, ".img": nib.Nifti1Pair}
     kind = nib.Nifti2Image if name.startswith("two") else kinds.get(name[1:], nib.Nifti1Image)
     holds(write(tmp_path / name, kind=kind))
-    if kind is not nib.MGHImage:
-        holds(write(tmp_path / f"t{name}", VALUES[..., None], kind=kind))  # a single frame is a volume
+    holds(write(tmp_path / f"t{name}", VALUES[..., None], kind=kind))  # a single frame is a volume
 
 
 @pytest.mark.parametrize(("unit", "step"), [("mm", 1), ("unknown", 1), ("micron", 1e-3), ("meter", 1e3)])
@@ -116,12 +112,12 @@ def test_an_affine_that_is_no_place_is_refused(tmp_path: Path, refuses: Refuses,
     refuses("in a.nii, got", from_nifti, path)
 
 
-@pytest.mark.parametrize("name", ["a.nii.gz", "a.mgz", "a.img.gz", "a.nii.bz2"])
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.img.gz", "a.nii.bz2"])
 def test_a_flipped_bit_or_a_missing_end_of_what_is_compressed_is_seen(
     tmp_path: Path, refuses: Refuses, name: str
 ) -> None:
     values = np.random.default_rng(0).integers(0, 3000, (20, 20, 20)).astype(np.int16)
-    kind = nib.MGHImage if name.endswith("mgz") else nib.Nifti1Pair if "img" in name else nib.Nifti1Image
+    kind = nib.Nifti1Pair if "img" in name else nib.Nifti1Image
     path = write(tmp_path / name, values, kind=kind)
     raw = path.read_bytes()
     for place in (*range(500, len(raw) - 10, 997), len(raw) - 6):  # the last in the checksum
@@ -153,11 +149,6 @@ def test_a_qform_needs_its_spacing_and_is_left_out_beside_a_sound_sform(
     path = patched(write(tmp_path / "a.nii"), 80, "<f", step)
     holds(path)
     refuses("a.nii to say its orientation, got a qform without the pixdim", from_nifti, patched(path, 254, "<h", 0))
-
-
-def test_mgh_without_an_orientation_is_refused(tmp_path: Path, refuses: Refuses) -> None:
-    path = patched(write(tmp_path / "a.mgh", kind=nib.MGHImage), 28, ">h", 0)
-    refuses("in a.mgh, got ValueError .no orientation", from_nifti, path)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

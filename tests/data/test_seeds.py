@@ -13,7 +13,10 @@ def draw(*names: int | str) -> list[float]:
 
 
 def test_the_same_names_give_the_same_numbers_in_any_process() -> None:
-    code = "import torch; from coursekit.data.seeds import stream; print(torch.rand(3, generator=stream(0, 'train', 7)).tolist())"
+    code = (
+        "import torch; from coursekit.data.seeds import stream\n"
+        "print(torch.rand(3, generator=stream(0, 'train', 7)).tolist())"
+    )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told.strip() == str(draw(0, "train", 7))
 

@@ -11,7 +11,6 @@ import pytest
 from coursekit.data import brain, ct, echo, fetch, nuclei, nuclei3d
 from coursekit.data.brain import template
 from coursekit.data.clips import films
-from coursekit.data.ct import lidc
 from coursekit.data.echo import recorded
 
 LOADERS: dict[str, Callable[[], object]] = {
@@ -21,8 +20,6 @@ LOADERS: dict[str, Callable[[], object]] = {
     "nuclei3d of volumes": nuclei3d.volumes,
     "ct": lambda: ct.load("lung1"),
     "ct of a part": lambda: ct.nodules(split="train", count=4),
-    "lidc": lidc.nodules,
-    "malignancy": lambda: lidc.malignancy(split="train", count=4),
     "mri": lambda: brain.mri("brain1"),
     "pet": lambda: brain.pet(count=1),
     "template": template.load,

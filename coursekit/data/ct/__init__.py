@@ -1,14 +1,13 @@
-"""Computed tomography of the lung: two real scans, vessels found in them, nodules of real shape set into them."""
+"""Computed tomography of the lung: real scans, vessels found in them, nodules of real shape set into them."""
 
 from .candidates import Candidate, Candidates, nodules
+from .ground import Vessels, vessels
 from .lung_mask import lungs
-from .scans import BONE, CT, LUNG, SOFT_TISSUE, SPLIT, centred, load, of_part, patch, three_channels, to_bytes, window
-from .slices import SliceItem, Slices, slices
-from .thin import Organs, Thin, organs, thin
-from .vessels import Vessels, vessels
+from .nodule_slices import SliceItem, Slices, slices
+from .scans import CT, LUNG, SOFT_TISSUE, SPLIT, centred, load, patch, three_channels, to_bytes, window
+from .thin_slices import Organs, Thin, organs, thin
 
 __all__ = [
-    "BONE",
     "CT",
     "LUNG",
     "SOFT_TISSUE",
@@ -24,7 +23,6 @@ __all__ = [
     "load",
     "lungs",
     "nodules",
-    "of_part",
     "organs",
     "patch",
     "slices",

@@ -9,25 +9,30 @@ grid with its thick slices, and only then is a patch of either class read, shift
 same lines and the same draws. What is left are the nodule's own shape, size and density.
 """
 
-from dataclasses import dataclass, field
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, SupportsIndex
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Float64, Int16, Int64
+from scipy import ndimage
 from torch import Generator, Tensor
 
 from ... import _check
 from .. import readers
-from ..seeds import PARTS, Part, stream
-from . import ground, lidc, luna
-from .cut import Cut, Made, drawn, read_patch
-from .readings import Nodule
-from .scans import LUNG, SPLIT, Range, window
-from .vessels import Vessels
+from ..readers import luna16
+from ..readers.contours import Nodule
+from ..scan import Scan
+from ..seeds import PARTS, Part, part_of, stream
+from ..simulated.nodules_in_ct import grown, piece
+from . import ground, lidc
+from .scans import LUNG, SPLIT, box, window
 
 TRIES = 200  # places tried for one nodule
-HARD_SHARE = 1 / 3  # of all vessels, the ones with the roundest cross-section
+DIAMETER_MM = 4.0, 12.0  # of the nodules
+SHIFT_MM = 2.0  # how far at most a candidate lies off the middle of its patch, along each axis
 
 
 class Candidate(NamedTuple):
@@ -45,7 +50,7 @@ class Candidates:
     ``patches`` (N, 1, D, H, W) int16 in HU with axes SPL before turning; ``labels`` (N,) 1 nodule, 0 vessel;
     ``diameter_mm`` (N,): of a nodule the readers' longest diameter in a slice, of a vessel an estimate (``vessels``),
     NaN where unknown; ``patients`` whose shape or vessel it is; ``scans`` which scan it lies in; ``world`` (N, 3) its
-    place there, RAS+ mm. ``shown`` is the window of the items.
+    place there, RAS+ mm.
     """
 
     patches: Int16[Tensor, "N 1 D H W"]
@@ -56,19 +61,37 @@ class Candidates:
     world: Float64[np.ndarray, "N 3"]
     spacing_mm: float
     source: str
-    note: str = ""
-    shown: Range = field(default_factory=LUNG.copy)
+    note: str
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: SupportsIndex) -> Candidate:
         index = _check.index("a candidate", index, len(self))
-        return Candidate(window(self.patches[index], **self.shown), self.labels[index], self.diameter_mm[index])
+        return Candidate(window(self.patches[index], **LUNG), self.labels[index], self.diameter_mm[index])
 
     def windowed(self) -> Float32[Tensor, "N 1 D H W"]:
         """All patches in [0, 1]."""
-        return window(self.patches, **self.shown)
+        return window(self.patches, **LUNG)
+
+
+class Cut(NamedTuple):
+    """How patches are cut, the same for both classes. ``slice_mm`` None leaves the scan's own slices."""
+
+    size: int
+    spacing_mm: float
+    slice_mm: float | None = None
+
+
+class Made(NamedTuple):
+    """One candidate before it is stacked: the fields of :class:`Candidates`."""
+
+    patch: np.ndarray
+    nodule: bool
+    diameter_mm: float
+    patient: str
+    scan: str
+    world: np.ndarray
 
 
 def nodules(
@@ -77,114 +100,164 @@ def nodules(
     count: int = 800,
     size: int = 24,
     spacing_mm: float = 1.0,
-    seed: int = 0,
-    hard: bool = False,
     slice_mm: float | None = None,
-    shift_mm: float = 2.0,
-    diameter_mm: tuple[float, float] = (4.0, 12.0),
-    allow_phantom: bool = True,
+    seed: int = 0,
 ) -> Candidates:
     """``count`` candidates of one part, half of them nodules, in random order.
 
-    Patches are cubes of ``size`` voxels of ``spacing_mm``, the candidate's centre within ``shift_mm`` of the middle
-    along each axis. ``hard`` takes the third of the vessels that are roundest in their slice. ``slice_mm`` averages
-    over slices of that thickness before the patch is read; the two CTs have slices of 5 mm to begin with, so 5 mm on
-    top makes them thicker still. Nodules have ``diameter_mm`` and at least three readers; where there are fewer
-    nodules or vessels than asked for, some come more than once.
+    Patches are cubes of ``size`` voxels of ``spacing_mm``, the candidate within 2 mm of the middle along each axis.
+    ``slice_mm`` averages over slices of that thickness before the patch is read; the two CTs have slices of 5 mm to
+    begin with, so 5 mm on top makes them thicker still. Nodules have 4 to 12 mm and at least three readers; where
+    there are fewer nodules or vessels than asked for, some come more than once.
 
-    With ``COURSEKIT_LUNA16`` set, both classes come from its candidates list, split by ``seeds.part_of`` the series;
-    ``hard`` and ``diameter_mm`` then have no effect, as its false candidates are what a detector found. Raises
-    ``DataMissing`` if ``allow_phantom`` is false and files are missing.
+    With ``COURSEKIT_LUNA16`` set, both classes come from its candidates list, nodules of any size and what a detector
+    took for one, split by ``seeds.part_of`` the series. Raises ``DataMissing`` without the nodules of LIDC-IDRI.
     """
     _check.one_of("split", split, PARTS)
     _check.positive("count, size and spacing_mm", (count, size, spacing_mm))
-    _check.positive("shift_mm", shift_mm, zero=True)
     if slice_mm is not None:
         _check.positive("slice_mm", slice_mm)
-    how = Cut(size, spacing_mm, shift_mm, slice_mm)
+    cut = Cut(size, spacing_mm, slice_mm)
     folder = readers.folder("COURSEKIT_LUNA16")
     if folder is not None:
-        return _stacked(luna.candidates(folder, split, count, how, seed), how, "real", f"LUNA16 in {folder.name}", seed)
-    here = ground.of(split, allow_phantom=allow_phantom)
-    shapes = lidc.nodules(split=split, diameter_mm=diameter_mm, allow_phantom=allow_phantom)
-    found = hardest(here.vessels) if hard else here.vessels
+        return _stacked(_of_luna16(folder, split, count, cut, seed), cut, seed, "real", f"LUNA16 in {folder.name}")
+    here, shapes = ground.of(split), lidc.nodules(split=split, diameter_mm=DIAMETER_MM)
     turns = stream(seed, "candidates", split)
-    rows = [drawn(len(pool), n, turns) for pool, n in ((shapes, count // 2), (found, count - count // 2))]
-    made = [
-        _nodule(here, shapes[k], how, SPLIT[split], stream(seed, split, "nodule", i)) for i, k in enumerate(rows[0])
-    ]
-    made += [
-        _vessel(here, found, k, how, SPLIT[split], stream(seed, split, "vessel", i)) for i, k in enumerate(rows[1])
-    ]
-    phantom = [one for one in (here.ct, shapes) if one.source == "phantom"]
-    source, note = ("phantom", phantom[0].note) if phantom else ("real", "LIDC-IDRI shapes in two real CTs")
-    return _stacked(made, how, source, note, seed)
+    chosen_shapes = drawn(len(shapes), count // 2, turns)
+    chosen_vessels = drawn(len(here.vessels), count - count // 2, turns)
+    made = [_nodule(here, shapes[k], cut, split, stream(seed, split, "nodule", i)) for i, k in enumerate(chosen_shapes)]
+    made += [_vessel(here, k, cut, split, stream(seed, split, "vessel", i)) for i, k in enumerate(chosen_vessels)]
+    return _stacked(made, cut, seed, here.ct.source, here.ct.note or "LIDC-IDRI shapes in two real CTs")
 
 
-def hardest(found: Vessels) -> Vessels:
-    """The third of the vessels with the roundest cross-section in their slice: what a two-dimensional look takes for a
-    nodule.
-    """
-    rows = np.argsort(-found.roundness, kind="stable")[: max(int(len(found.roundness) * HARD_SHARE), 1)]
-    return found.take(np.sort(rows))
+def drawn(pool: int, count: int, generator: Generator) -> list[int]:
+    """``count`` of ``pool``, each as often as any other as far as that goes."""
+    if not pool:
+        raise _check.refuse("candidates of both classes", "none of one", "unpack more of the subsets")
+    rounds = [torch.randperm(pool, generator=generator) for _ in range(-(-count // pool))]
+    return torch.cat([torch.empty(0, dtype=torch.int64), *rounds])[:count].tolist()
 
 
-def _stacked(made: list[Made], how: Cut, source: str, note: str, seed: int) -> Candidates:
+def _stacked(made: list[Made], cut: Cut, seed: int, source: str, note: str) -> Candidates:
     """In random order."""
     made = [made[i] for i in torch.randperm(len(made), generator=stream(seed, "order")).tolist()]
-    patches = np.stack([one.patch for one in made])[:, None].round().astype(np.int16)
+    patches, nodule, diameters, patients, scans, world = zip(*made)
     return Candidates(
-        torch.from_numpy(patches),
-        torch.tensor([int(one.nodule) for one in made]),
-        torch.tensor([one.diameter_mm for one in made], dtype=torch.float32),
-        tuple(one.patient for one in made),
-        tuple(one.scan for one in made),
-        np.stack([one.world for one in made]),
-        how.spacing_mm,
+        torch.from_numpy(np.stack(patches)[:, None].round().astype(np.int16)),
+        torch.tensor(nodule).long(),
+        torch.tensor(diameters, dtype=torch.float32),
+        patients,
+        scans,
+        np.stack(world),
+        cut.spacing_mm,
         source,
         note,
     )
 
 
-# --- one candidate
-# -------------------------------------------------------------------------------------------------------
+# --- one candidate ---
 
 
-def _vessel(here: ground.Ground, found: Vessels, row: int, how: Cut, scan: str, generator: Generator) -> Made:
-    world = found.world[row]
-    read = read_patch(here.ct.scan, world, how, generator=generator)
-    return Made(read, False, float(found.diameter_mm[row]), scan, scan, world)
+def _vessel(here: ground.Ground, row: int, cut: Cut, split: Part, generator: Generator) -> Made:
+    world = here.vessels.world[row]
+    patch = read_patch(here.ct.scan, world, cut, generator=generator)
+    return Made(patch, False, float(here.vessels.diameter_mm[row]), SPLIT[split], SPLIT[split], world)
 
 
-def _nodule(here: ground.Ground, shape: Nodule, how: Cut, scan: str, generator: Generator) -> Made:
-    reach = (how.size * how.spacing_mm / 2 + how.shift_mm + 2 * (how.slice_mm or 0) + 2,) * 3
+def _nodule(here: ground.Ground, shape: Nodule, cut: Cut, split: Part, generator: Generator) -> Made:
+    reach = cut.size * cut.spacing_mm / 2 + SHIFT_MM + 2 * (cut.slice_mm or 0) + 2
     for _ in range(TRIES):
         world = _beside(here.vessels, shape.diameter_mm / 2, generator)
         index = here.ct.scan.index(world[None])[0]
-        nearest = tuple(np.round(index).astype(int))
-        if any(i < 0 or i >= n for i, n in zip(nearest, here.free.shape)) or not bool(here.free[nearest]):
+        nearest = np.round(index).astype(int)
+        if (nearest < 0).any() or (nearest >= here.free.shape).any() or not here.free[*nearest]:
             continue
-        part, box = ground.piece(here.ct.scan, index, reach)
-        new = ground.grown(part, here.free[box], shape, index - [side.start for side in box], generator=generator)
+        part, where = piece(here.ct.scan, index, (reach,) * 3)
+        new = grown(part, here.free[where], shape, index - [side.start for side in where], generator=generator)
         if new is not None:
-            return Made(
-                read_patch(new.scan, world, how, generator=generator),
-                True,
-                shape.diameter_mm,
-                shape.patient,
-                scan,
-                world,
-            )
-    raise _check.refuse(
-        f"room for a nodule of {shape.diameter_mm:.0f} mm", "none found", "ask for smaller ones with diameter_mm"
-    )
+            patch = read_patch(new.scan, world, cut, generator=generator)
+            return Made(patch, True, shape.diameter_mm, shape.patient, SPLIT[split], world)
+    raise _check.refuse(f"room for a nodule of {shape.diameter_mm:.0f} mm", "none found", "take another seed")
 
 
-def _beside(found: Vessels, radius_mm: float, generator: Generator) -> np.ndarray:
+def _beside(vessels: ground.Vessels, radius_mm: float, generator: Generator) -> np.ndarray:
     """A place next to a vessel, so that nodules have the neighbours that vessels have: world mm."""
-    draw = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
+    which, gap = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
     way = torch.randn(3, generator=generator, dtype=torch.float64).numpy()
-    row = int(draw[0] * len(found))
-    apart = radius_mm + found.diameter_mm[row] / 2 + 4 * draw[1]
-    place: np.ndarray = found.world[row] + apart * way / np.linalg.norm(way)
+    row = int(which * len(vessels))
+    apart = radius_mm + vessels.diameter_mm[row] / 2 + 4 * gap
+    place: np.ndarray = vessels.world[row] + apart * way / np.linalg.norm(way)
     return place
+
+
+def read_patch(scan: Scan, world: np.ndarray, cut: Cut, *, generator: Generator) -> np.ndarray:
+    """The patch (D, H, W) in HU of a candidate of either class, by the same draws, so that they carry no label.
+
+    Shifted, turned by quarters in its slice and mirrored along each axis, all at random.
+    """
+    draw = torch.rand(8, generator=generator, dtype=torch.float64).numpy()
+    middle = scan.index((world + (2 * draw[:3] - 1) * SHIFT_MM)[None])[0]
+    if cut.slice_mm is None:
+        read = box(scan, middle, (cut.size,) * 3, (cut.spacing_mm,) * 3).values.numpy()
+    else:
+        read = in_thick_slices(scan, middle, cut, cut.slice_mm, phase=float(draw[7]) - 0.5)
+    flips = tuple(axis for axis, chance in enumerate(draw[4:7]) if chance < 0.5)
+    turned: np.ndarray = np.flip(np.rot90(read, int(4 * draw[3]), (1, 2)), flips)
+    return turned
+
+
+def in_thick_slices(scan: Scan, middle: np.ndarray, cut: Cut, slice_mm: float, *, phase: float) -> np.ndarray:
+    """The patch as slices of ``slice_mm`` would show it: averages over slices, then linear between them.
+
+    ``phase`` is how far the middle lies off a slice, in slices.
+    """
+    samples = int(np.ceil(2 * slice_mm / cut.spacing_mm))  # a slice
+    slices = int(np.ceil(cut.size * cut.spacing_mm / slice_mm)) + 3
+    centre = middle + np.array([phase * slice_mm / scan.spacing_mm[0], 0, 0])
+    spacing = (slice_mm / samples, cut.spacing_mm, cut.spacing_mm)
+    fine = box(scan, centre, (slices * samples, cut.size, cut.size), spacing).values.numpy()
+    planes = fine.reshape(slices, samples, cut.size, cut.size).mean(1)
+    zoom = cut.spacing_mm / slice_mm
+    first = (slices - 1) / 2 - phase - zoom * (cut.size - 1) / 2
+    thick: np.ndarray = ndimage.affine_transform(
+        planes, (zoom, 1, 1), (first, 0, 0), output_shape=(cut.size,) * 3, order=1, mode="nearest"
+    )
+    return thick
+
+
+# --- LUNA16 ---
+
+
+def _of_luna16(folder: Path, split: Part, count: int, cut: Cut, seed: int) -> list[Made]:
+    """Its detectors' own proposals of one part, half of them nodules, the others out of the same series.
+
+    Each series that is needed is read once, one at a time.
+    """
+    series = {uid: path for uid, path in luna16.series(folder).items() if part_of(uid) == split}
+    proposed = [one for one in luna16.proposals(folder) if one.series in series]
+    turns = stream(seed, "luna16", split)
+    hits = [one for one in proposed if one.nodule]
+    if not hits:
+        got = f"none in {len(series)} scans"
+        raise _check.refuse(f"nodules among the candidates of the {split} part", got, "unpack more of the subsets")
+    chosen = [hits[k] for k in drawn(len(hits), count // 2, turns)]
+    near = {one.series for one in chosen}
+    others = [one for one in proposed if not one.nodule and one.series in near]
+    chosen += [others[k] for k in drawn(len(others), count - len(chosen), turns)]
+    annotated, members = luna16.annotations(folder), defaultdict(list)
+    for number, one in enumerate(chosen):
+        members[one.series].append(number)
+    made = {}
+    for uid, numbers in members.items():
+        scan = luna16.scan(series[uid])
+        for number in numbers:
+            one = chosen[number]
+            patch = read_patch(scan, one.world, cut, generator=stream(seed, uid, number))
+            made[number] = Made(patch, one.nodule, diameter_of(one, annotated), uid, uid, one.world)
+    return [made[number] for number in range(len(chosen))]
+
+
+def diameter_of(one: luna16.Proposal, annotated: list[luna16.Annotation]) -> float:
+    """That of the annotation it lies in; unknown, NaN, for what is no nodule."""
+    here = (a for a in annotated if one.nodule and a.series == one.series)
+    return next((a.diameter_mm for a in here if np.linalg.norm(one.world - a.world) <= a.diameter_mm / 2), np.nan)

@@ -1,23 +1,55 @@
-"""The ground that nodules are set into: the CT of a part, its lungs, its vessels, and where a nodule may lie."""
+"""The ground that nodules are set into: a CT, its lungs, its vessels, and where a nodule may lie.
 
+Vessels are the negatives of a nodule detector, as a candidate generator would propose them: a vessel's cross-section
+is a bright spot like a nodule's. They are found in the spirit of the generator of Huang et al. 2017 ("Lung nodule
+detection in CT using 3D convolutional neural networks", ISBI), as the maxima, over place and size, of the
+scale-normalised Laplacian of a Gaussian (Lindeberg 1998, "Feature detection with automatic scale selection", IJCV 30).
+Nobody has read these scans for small nodules: a few candidates may be one.
+"""
+
+import itertools
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32
-from torch import Generator, Tensor
+from jaxtyping import Bool, Float64
+from scipy import ndimage
+from scipy.spatial import cKDTree
+from torch import Tensor
 
-from ..scan import Scan, cropped
-from ..seeds import Part
-from .implant import INSIDE, implant_patch
+from ... import _check
+from ..scan import Scan, aligned, resampled
+from ..seeds import PARTS, Part
 from .lung_mask import lungs
-from .readings import Nodule
-from .scans import CT, of_part
-from .vessels import Vessels, vessels
+from .scans import CT, SPLIT, load
 
-PARENCHYMA = -700.0  # HU: above this mean the place of a nodule is not air enough
+GRID_MM = 1.5  # blobs are sought on an isotropic grid
+DIAMETERS_MM = 2.3 * 1.4 ** np.arange(7)  # 2.3 to 17 mm
+RATIO = DIAMETERS_MM[1] / DIAMETERS_MM[0]
+SIGMAS = DIAMETERS_MM / (2 * np.sqrt(2)) / GRID_MM  # voxels: where the Laplacian answers such a tube most strongly
+KEPT_MM = 3.0, 12.0  # the diameters of what is taken
+PARENCHYMA = -850.0  # HU; stands in for what is not lung, so that its edge is no spot
+EDGE_MM = 3.0  # a candidate's centre lies at least this far inside the lung
+CONTRAST = 60.0  # HU, the least answer of the Laplacian
+BRIGHT = -500.0  # HU, the least value at the centre
 MARGIN_MM = 10.0  # around the labelled tumour nothing is set and nothing is taken
+
+
+@dataclass(frozen=True, eq=False)
+class Vessels:
+    """Candidates of one scan, the strongest first.
+
+    ``world`` (N, 3) in RAS+ mm; ``index`` (N, 3) as (d, h, w); ``diameter_mm`` (N,), blurred by thick slices.
+    """
+
+    world: Float64[np.ndarray, "N 3"]
+    index: Float64[np.ndarray, "N 3"]
+    diameter_mm: Float64[np.ndarray, " N"]
+
+    def __len__(self) -> int:
+        return len(self.world)
 
 
 class Ground(NamedTuple):
@@ -29,55 +61,72 @@ class Ground(NamedTuple):
     vessels: Vessels
 
 
-class Grown(NamedTuple):
-    """A piece of a scan with a nodule in it, and each voxel's share of nodule."""
-
-    scan: Scan
-    occupancy: Float32[Tensor, "D H W"]
-
-
-def of(split: Part, *, allow_phantom: bool = True) -> Ground:
-    """The ground of a part, made once and kept."""
-    return _made(of_part(split, allow_phantom=allow_phantom))
+def of(split: Part) -> Ground:
+    """The ground of a part, made once and kept: ``lung1`` trains, ``lung2`` tests."""
+    _check.one_of("split", split, PARTS)
+    return _made(load(SPLIT[split]))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _made(ct: CT) -> Ground:
     inside = lungs(ct.scan)
-    found = vessels(ct.scan, label=ct.label, inside=inside, margin_mm=MARGIN_MM)
-    return Ground(ct, inside, inside & ~_around(ct.label), found)
+    near = torch.zeros_like(inside)  # the box of the tumour with the margin
+    lit = ct.label.values.nonzero().numpy()
+    if len(lit):
+        reach = np.ceil(MARGIN_MM / np.array(ct.label.spacing_mm)).astype(int)
+        near[tuple(map(slice, np.maximum(lit.min(0) - reach, 0), lit.max(0) + reach + 1))] = True
+    return Ground(ct, inside, inside & ~near, vessels(ct.scan, inside, ct.label))
 
 
-def _around(label: Scan) -> Tensor:
-    """The box of a mask with the margin."""
-    near = torch.zeros_like(label.values, dtype=torch.bool)
+def vessels(scan: Scan, inside: Bool[Tensor, "D H W"], label: Scan) -> Vessels:
+    """Bright spots ``inside`` the lung of 3 to 12 mm, brighter than -500 HU at the centre, 10 mm away from ``label``.
+
+    ``label`` is a mask on the grid of the scan, such as its tumour's.
+    """
+    _check.boolean("inside", inside)
+    aligned(scan, Scan(inside, scan.affine))
+    aligned(scan, label)
+    grid, deep = _isotropic(scan, inside)
+    index, diameter = _spots(grid.values.numpy(), deep)
+    world = grid.world(index)
+    keep = (diameter >= KEPT_MM[0]) & (diameter <= KEPT_MM[1])
     lit = label.values.nonzero().numpy()
     if len(lit):
-        reach = np.ceil(MARGIN_MM / np.array(label.spacing_mm)).astype(int)
-        near[tuple(slice(max(a, 0), b + 1) for a, b in zip(lit.min(0) - reach, lit.max(0) + reach))] = True
-    return near
+        keep &= cKDTree(label.world(lit)).query(world)[0] >= MARGIN_MM
+    return Vessels(world[keep], scan.index(world[keep]), diameter[keep])
 
 
-def piece(scan: Scan, index: np.ndarray, reach_mm: tuple[float, float, float]) -> tuple[Scan, tuple[slice, ...]]:
-    """The voxels within ``reach_mm`` (d, h, w) of an index, cut at the faces of the scan; as a scan and as slices."""
-    reach = np.array(reach_mm) / scan.spacing_mm
-    low = np.maximum(np.floor(index - reach), 0).astype(int)
-    high = np.minimum(np.ceil(index + reach) + 1, scan.values.shape).astype(int)
-    d, h, w = (int(n) for n in low)
-    size = tuple(int(n) for n in high - low)
-    return cropped(scan, (d, h, w), (size[0], size[1], size[2])), tuple(slice(a, b) for a, b in zip(low, high))
+def _isotropic(scan: Scan, inside: Tensor) -> tuple[Scan, np.ndarray]:
+    """The lung on a grid of 1.5 mm, and the voxels deep enough inside it."""
+    ((box),) = ndimage.find_objects(inside.numpy().astype(np.uint8)) or [(slice(0, 0),) * 3]
+    lung = torch.where(inside[box], scan.values[box].float().clamp(-1000, 200), PARENCHYMA)
+    step = np.eye(4)
+    step[:3, 3] = [side.start for side in box]
+    affine = scan.affine @ step
+    grid, mask = (resampled(Scan(values, affine), (GRID_MM,) * 3) for values in (lung, inside[box].float()))
+    depth = ndimage.distance_transform_edt(np.pad(mask.values.numpy() > 0.5, 1))[1:-1, 1:-1, 1:-1]
+    return grid, depth * GRID_MM >= EDGE_MM
 
 
-def grown(
-    part: Scan, free: Bool[Tensor, "D H W"], nodule: Nodule, index: np.ndarray, *, generator: Generator
-) -> Grown | None:
-    """A piece of a scan with a nodule around ``index``, laid in one of 48 ways; nothing if it does not fit.
+def _spots(values: np.ndarray, deep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The maxima over place and size: indices (N, 3) of the grid, the strongest first, and diameters in mm."""
+    answer = np.stack([-(sigma**2) * _laplacian(values, sigma) for sigma in SIGMAS])
+    points = np.stack(((answer > CONTRAST) & deep & (values > BRIGHT)).nonzero())  # (size, d, h, w) each
+    points = points[:, (points[0] > 0) & (points[0] < len(answer) - 1)]  # which have a size beyond on both sides
+    for step in itertools.product((-1, 0, 1), repeat=4):
+        around = answer[*(points + np.array(step)[:, None])]
+        points = points[:, answer[*points] >= around]
+    points = points[:, np.argsort(-answer[*points], kind="stable")]
+    low, mid, high = (answer[points[0] + k, *points[1:]].astype(float) for k in (-1, 0, 1))
+    shift = np.clip(0.5 * (low - high) / np.minimum(low - 2 * mid + high, -1e-6), -0.5, 0.5)  # a parabola's top
+    return points[1:].T.astype(float), DIAMETERS_MM[points[0]] * RATIO**shift
 
-    It fits if every voxel at least half filled is free and the mean of what it replaces is at most -700 HU.
-    """
-    d, h, w = (float(i) for i in index)
-    new = implant_patch(part.values, part.spacing_mm, nodule, centre=(d, h, w), generator=generator, turn=True)
-    share = new.occupancy.double().numpy()
-    before = float((share * part.values.double().numpy()).sum() / max(share.sum(), 1e-9))
-    fits = before <= PARENCHYMA and not bool(((new.occupancy >= INSIDE) & ~free).any())
-    return Grown(Scan(new.values, part.affine, part.unit), new.occupancy) if fits else None
+
+def _laplacian(values: np.ndarray, sigma: float) -> np.ndarray:
+    """The sum of the six neighbours less six times the voxel, after smoothing."""
+    around = np.pad(ndimage.gaussian_filter(values, sigma, mode="nearest", truncate=3), 1, mode="edge")
+    middle = around[1:-1, 1:-1, 1:-1]
+    along_d = around[2:, 1:-1, 1:-1] + around[:-2, 1:-1, 1:-1]
+    along_h = around[1:-1, 2:, 1:-1] + around[1:-1, :-2, 1:-1]
+    summed: np.ndarray = along_d + along_h + around[1:-1, 1:-1, 2:] + around[1:-1, 1:-1, :-2] - 6 * middle
+    return summed

@@ -9,7 +9,6 @@ Database Resource Initiative (IDRI), Medical Physics 38(2), 2011.
 import sqlite3
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,108 +22,48 @@ from torch import Tensor
 
 from ... import _check
 from .. import fetch, readers
-from ..seeds import PARTS, Part, part_of, stream
-from . import nodule_phantom
-from .readings import RATINGS, Contour, Nodule, Reading, Readings, grouped
+from ..readers.contours import RATINGS, Contour, Nodule, Reading, Readings, grouped
+from ..seeds import PARTS, Part, part_of
 
+LEAST_READERS = 3
 OTHER_RATINGS = RATINGS[:-1]  # all but malignancy
-COLUMNS = ("subtlety", '"internalStructure"', *RATINGS[2:])
+COLUMNS = ("subtlety", '"internalStructure"', *RATINGS[2:])  # of the database
 
 
-@dataclass(frozen=True, eq=False)
-class Nodules:
-    """A sequence of :class:`Nodule`. ``source`` is "real" or "phantom"; ``note`` says where they come from or what to
-    run.
-    """
+def nodules(*, split: Part | None = None, diameter_mm: tuple[float, float] = (3, 30)) -> tuple[Nodule, ...]:
+    """Nodules of one part, or of both, that three or four readers drew and whose mean diameter lies in the range.
 
-    items: tuple[Nodule, ...]
-    source: str
-    note: str = ""
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: SupportsIndex) -> Nodule:
-        return self.items[_check.index("a nodule", index, len(self))]
-
-    def __iter__(self) -> Iterator[Nodule]:
-        return iter(self.items)
-
-
-def nodules(
-    *,
-    split: Part | None = None,
-    readers_at_least: int = 3,
-    diameter_mm: tuple[float, float] = (3, 30),
-    count: int | None = None,
-    seed: int = 0,
-    allow_phantom: bool = True,
-) -> Nodules:
-    """Nodules of one part, or of both, that enough readers drew and whose mean diameter lies in the range.
-
-    In the order of the collection's patients; with ``count``, that many drawn without replacement by ``seed``. A
-    nodule of which no pixel is agreed on by half of its readers is left out. Raises ``DataMissing`` if the database
-    has not been fetched and ``allow_phantom`` is false, ``ValueError`` if there are fewer than ``count``.
+    In the order of the collection's patients. A nodule of which no pixel is agreed on by half of its readers is left
+    out. Raises ``DataMissing`` if the database cannot be had.
     """
     _check.one_of("split", split, [None, *PARTS])
-    _check.one_of("readers_at_least", readers_at_least, (1, 2, 3, 4))
-    everything = whole(allow_phantom=allow_phantom)
     low, high = diameter_mm
-    chosen = [
-        one
-        for one in everything
-        if one.readers >= readers_at_least
-        and low <= one.diameter_mm <= high
-        and (split is None or part_of(one.patient) == split)
-    ]
-    chosen = [one for one in chosen if not one.empty]
-    if count is not None:
-        chosen = _drawn(chosen, count, stream(seed, "lidc", split or "both"))
-    return Nodules(tuple(chosen), everything.source, everything.note)
-
-
-def _drawn(chosen: list[Nodule], count: int, generator: torch.Generator) -> list[Nodule]:
-    if count > len(chosen):
-        raise _check.refuse(
-            f"count of at most {len(chosen)}",
-            count,
-            "ask for fewer, or for fewer readers or a wider range of diameters",
-        )
-    return [chosen[i] for i in torch.randperm(len(chosen), generator=generator)[:count].tolist()]
-
-
-def whole(*, allow_phantom: bool = True) -> Nodules:
-    """Every nodule of every scan, also those of a single reader."""
-    folder = readers.folder("COURSEKIT_LIDC")
-    if folder is not None:
-        return _from_folder(folder)
-    return fetch.real_or(
-        lambda reason: Nodules(_phantoms(), "phantom", reason),
-        lambda: Nodules(_from_database(fetch.path("lidc")), "real"),
-        allow_phantom=allow_phantom,
+    wanted = (
+        nodule
+        for nodule in whole()
+        if nodule.readers >= LEAST_READERS
+        and low <= nodule.diameter_mm <= high
+        and (split is None or part_of(nodule.patient) == split)
     )
+    return tuple(nodule for nodule in wanted if (nodule.agreement.share >= 0.5).any())
+
+
+def whole() -> tuple[Nodule, ...]:
+    """Every nodule of every scan, also those of fewer readers."""
+    folder = readers.folder("COURSEKIT_LIDC")
+    return _of_folder(folder) if folder is not None else _of_database(fetch.path("lidc"))
 
 
 @lru_cache(maxsize=2)
-def _from_folder(folder: Path) -> Nodules:
-    from ..readers.lidc import readings  # it builds on this package
+def _of_folder(folder: Path) -> tuple[Nodule, ...]:
+    from ..readers.lidc import readings  # only who has the folder waits for pydicom
 
-    found = [one for scan in readings(folder) for one in grouped(scan)]
-    return Nodules(tuple(found), "real", f"LIDC-IDRI in {folder.name}")
+    return tuple(nodule for scan in readings(folder) for nodule in grouped(scan))
 
 
 @lru_cache(maxsize=2)
-def _from_database(path: Path) -> tuple[Nodule, ...]:
-    return tuple(one for scan in database(path) for one in grouped(scan))
-
-
-@lru_cache(maxsize=1)
-def _phantoms() -> tuple[Nodule, ...]:
-    return nodule_phantom.nodules()
-
-
-# --- the database
-# --------------------------------------------------------------------------------------------------------
+def _of_database(path: Path) -> tuple[Nodule, ...]:
+    return tuple(nodule for scan in database(path) for nodule in grouped(scan))
 
 
 def database(path: Path) -> list[Readings]:
@@ -141,39 +80,29 @@ def database(path: Path) -> list[Readings]:
 
 def _scans(db: sqlite3.Connection) -> list[Readings]:
     contours, readings, levels = defaultdict(list), defaultdict(list), defaultdict(list)
-    for annotation, z, included, text in db.execute(
-        "SELECT annotation_id, image_z_position, inclusion, coords FROM contours ORDER BY id"
-    ):
-        contours[annotation].append(Contour(z, _points(text), bool(included)))
-    for scan, annotation, *ratings in db.execute(
-        f"SELECT scan_id, id, {', '.join(COLUMNS)} FROM annotations ORDER BY id"
-    ):
+    query = "SELECT annotation_id, image_z_position, inclusion, coords FROM contours ORDER BY id"
+    for annotation, z, included, text in db.execute(query):
+        points = np.fromstring(text.replace("\n", ","), np.int64, sep=",").reshape(-1, 2)  # stored as x,y a line
+        contours[annotation].append(Contour(z, points, bool(included)))
+    query = f"SELECT scan_id, id, {', '.join(COLUMNS)} FROM annotations ORDER BY id"
+    for scan, annotation, *ratings in db.execute(query):
         readings[scan].append(Reading(tuple(contours[annotation]), tuple(ratings)))
     for scan, z in db.execute("SELECT scan_id, val FROM zvals ORDER BY scan_id, val"):
         levels[scan].append(z)
-    rows = db.execute(
+    query = (
         "SELECT id, patient_id, series_instance_uid, pixel_spacing FROM scans ORDER BY patient_id, series_instance_uid"
     )
     return [
         Readings(patient, series, pixel, float(np.median(np.diff(levels[scan]))), tuple(readings[scan]))
-        for scan, patient, series, pixel in rows
+        for scan, patient, series, pixel in db.execute(query)
     ]
 
 
-def _points(text: str) -> np.ndarray:
-    """The (x, y) of a contour, stored as ``x,y`` a line."""
-    points: np.ndarray = np.fromstring(text.replace("\n", ","), np.int64, sep=",").reshape(-1, 2)
-    return points
-
-
-# --- malignancy from shape
-# -----------------------------------------------------------------------------------------------
+# --- malignancy from shape ---
 
 
 class ShapeItem(NamedTuple):
-    """``mask`` (1, D, H, W) float32 of 0 and 1, ``malignant`` 0 or 1, ``diameter_mm``, ``ratings`` (8,), medians of the
-    readers.
-    """
+    """``mask`` (1, D, H, W) float32, ``malignant`` 0 or 1, ``diameter_mm``, ``ratings`` (8,), medians of the readers."""
 
     mask: Float32[Tensor, "1 D H W"]
     malignant: Float32[Tensor, ""]
@@ -190,29 +119,17 @@ class Malignancy:
     diameter_mm: Float[Tensor, "N"]
     ratings: Float[Tensor, "N 8"]
     spacing_mm: float
-    source: str
-    note: str = ""
     names: tuple[str, ...] = OTHER_RATINGS
 
     def __len__(self) -> int:
         return len(self.masks)
 
     def __getitem__(self, index: SupportsIndex) -> ShapeItem:
-        index = _check.index("a nodule", index, len(self))
-        return ShapeItem(
-            self.masks[index].float(), self.malignant[index].float(), self.diameter_mm[index], self.ratings[index]
-        )
+        i = _check.index("a nodule", index, len(self))
+        return ShapeItem(self.masks[i].float(), self.malignant[i].float(), self.diameter_mm[i], self.ratings[i])
 
 
-def malignancy(
-    *,
-    split: Part,
-    size: int = 32,
-    spacing_mm: float = 1.0,
-    count: int | None = None,
-    seed: int = 0,
-    allow_phantom: bool = True,
-) -> Malignancy:
+def malignancy(*, split: Part, size: int = 32, spacing_mm: float = 1.0) -> Malignancy:
     """Consensus masks with the readers' median impression: above 3 malignant, below 3 benign, exactly 3 left out.
 
     Nodules of at least three readers and 3 to 30 mm, centred in a cube of ``size`` voxels of ``spacing_mm``; what
@@ -222,17 +139,12 @@ def malignancy(
     """
     _check.one_of("split", split, PARTS)
     _check.positive("size", size)
-    found = nodules(split=split, allow_phantom=allow_phantom)
-    chosen = [one for one in found if one.median_malignancy != 3]
-    if count is not None:
-        chosen = _drawn(chosen, count, stream(seed, "malignancy", split))
-    masks = torch.stack([one.at(spacing_mm, size=size) for one in chosen])[:, None]
+    chosen = [nodule for nodule in nodules(split=split) if nodule.median_malignancy != 3]
+    ratings = np.array([np.median(nodule.ratings[:, :-1], 0) for nodule in chosen])
     return Malignancy(
-        masks,
-        torch.tensor([one.median_malignancy > 3 for one in chosen]),
-        torch.tensor([one.diameter_mm for one in chosen]),
-        torch.tensor(np.array([np.median(one.ratings[:, :-1], 0) for one in chosen]), dtype=torch.float32),
+        torch.stack([nodule.at(spacing_mm, size=size) for nodule in chosen])[:, None],
+        torch.tensor([nodule.median_malignancy > 3 for nodule in chosen]),
+        torch.tensor([nodule.diameter_mm for nodule in chosen]),
+        torch.tensor(ratings, dtype=torch.float32),
         spacing_mm,
-        found.source,
-        found.note,
     )

@@ -1,9 +1,10 @@
-"""Two real chest CTs in Hounsfield units: where they come from, how they are windowed, where the lungs are.
+"""Two real chest CTs in Hounsfield units, their grey windows, and boxes read out of them.
 
 There are two patients: ``lung1`` trains and ``lung2`` tests, so nothing of one patient is in both parts. That is very
 little; a figure from it says how methods compare on these two, not how well they do elsewhere.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -18,12 +19,11 @@ from torch import Tensor
 from ... import _check
 from .. import fetch, itk
 from ..scan import Scan, aligned, oriented
-from ..seeds import PARTS, Part, stream
-from . import phantom
+from ..seeds import Part, stream
+from ..simulated.chest import PLANS, chest
 
 Name = Literal["lung1", "lung2"]
 SPLIT: dict[Part, Name] = {"train": "lung1", "test": "lung2"}
-AIR = -1024.0  # HU
 
 
 class Range(TypedDict):
@@ -41,7 +41,6 @@ def centred(centre: float, width: float) -> Range:
 
 LUNG = centred(-600, 1500)
 SOFT_TISSUE = centred(40, 400)
-BONE = centred(400, 1800)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +59,12 @@ class CT:
 
 
 def load(name: Name, *, allow_phantom: bool = True) -> CT:
-    """The CT ``lung1`` (48 slices, a nodule of 14 mm) or ``lung2`` (61 slices, a mass of 45 mm at the pleura), or a
-    phantom of its shape.
+    """The CT ``lung1`` (a nodule of 14 mm) or ``lung2`` (a mass of 45 mm at the pleura), or a phantom of its shape.
 
     Slices are 5 mm apart, pixels 0.57 and 0.63 mm wide. Raises ``DataMissing`` if the files have not been fetched and
     ``allow_phantom`` is false. Read once and kept: do not write into the values.
     """
-    _check.one_of("name", name, list(phantom.PLANS))
+    _check.one_of("name", name, list(PLANS))
     return fetch.real_or(
         partial(_phantom, name),
         lambda: _real(fetch.path(f"{name}_image"), fetch.path(f"{name}_label")),
@@ -84,25 +82,17 @@ def _real(image: Path, label: Path) -> CT:
 @lru_cache(maxsize=2)
 def _phantom(name: Name, note: str) -> CT:
     """Always the same one."""
-    scan, label, _ = phantom.chest(phantom.PLANS[name], generator=stream("ct", name))
-    return CT(scan, label, "phantom", note)
+    return CT(*chest(PLANS[name], generator=stream("ct", name)), "phantom", note)
 
 
-def of_part(split: Part, *, allow_phantom: bool = True) -> CT:
-    """The CT of a part: ``lung1`` trains, ``lung2`` tests."""
-    _check.one_of("split", split, PARTS)
-    return load(SPLIT[split], allow_phantom=allow_phantom)
-
-
-# --- intensities
-# ---------------------------------------------------------------------------------------------------------
+# --- intensities ---
 
 
 def window(hu: Shaped[Tensor, "*any"], *, low: float, high: float) -> Float[Tensor, "*any"]:
     """HU to [0, 1]: ``low`` and all below becomes 0, ``high`` and all above 1, linear between.
 
-    What saturates at either end cannot be told apart any more. Integers become float32. ``**LUNG``, ``**SOFT_TISSUE``
-    and ``**BONE`` name the common ranges, ``**centred(centre, width)`` makes any.
+    What saturates at either end cannot be told apart any more. Integers become float32. ``**LUNG`` and
+    ``**SOFT_TISSUE`` name the common ranges, ``**centred(centre, width)`` makes any.
     """
     _check.positive("high - low", high - low)
     hu = hu if hu.is_floating_point() else hu.float()
@@ -110,9 +100,7 @@ def window(hu: Shaped[Tensor, "*any"], *, low: float, high: float) -> Float[Tens
 
 
 def to_bytes(shown: Float[Tensor, "*any"]) -> UInt8[Tensor, "*any"]:
-    """[0, 1] to the bytes 0 … 255, rounded to the nearest: what a network for photographs was trained on (Ciompi et al.
-    2015).
-    """
+    """[0, 1] to the bytes 0 … 255, rounded: what a network for photographs was trained on (Ciompi et al. 2015)."""
     _check.floating("shown", shown)
     _check.within("shown", shown, 0, 1, "window it first")
     return (shown * 255).round().to(torch.uint8)
@@ -124,49 +112,29 @@ def three_channels(image: Shaped[Tensor, "*N 1 H W"]) -> Shaped[Tensor, "*N 3 H 
     return image.expand(*image.shape[:-3], 3, -1, -1)
 
 
-# --- patches
-# -------------------------------------------------------------------------------------------------------------
+# --- patches ---
 
 
-def patch(
-    scan: Scan,
-    centre: tuple[float, float, float] | np.ndarray,
-    size: int | tuple[int, int, int],
-    *,
-    spacing_mm: float | tuple[float, float, float] = 1.0,
-    frame: Literal["world", "index"] = "world",
-    outside: Literal["air", "nearest"] = "air",
-) -> Scan:
-    """A box of voxels (D, H, W) of ``spacing_mm`` around a place, read linearly, with the axes of the scan.
+def patch(scan: Scan, centre: Sequence[float] | np.ndarray, size: int, *, spacing_mm: float = 1.0) -> Scan:
+    """A cube of ``size`` voxels of ``spacing_mm`` around a place in RAS+ mm, read as :func:`box` does."""
+    _check.positive("size", size)
+    _check.positive("spacing_mm", spacing_mm)
+    return box(scan, scan.index(np.asarray(centre, float)[None])[0], (size,) * 3, (spacing_mm,) * 3)
 
-    ``centre`` is in RAS+ mm or, with ``frame="index"``, in voxels (d, h, w) of the scan; it becomes the middle of the
-    box, which for an even size lies between two voxels. Outside the scan there is air of -1024 HU, or the nearest
-    voxel. float32.
+
+def box(scan: Scan, middle: np.ndarray, size: tuple[int, int, int], spacing_mm: tuple[float, float, float]) -> Scan:
+    """Voxels (D, H, W) of ``spacing_mm`` around an index (d, h, w), read linearly, with the axes of the scan; float32.
+
+    For an even size the middle lies between two voxels. Outside the scan there is what is nearest inside.
     """
-    _check.one_of("frame", frame, ("world", "index"))
-    _check.one_of("outside", outside, ("air", "nearest"))
-    sizes = (size,) * 3 if isinstance(size, int) else size
-    _check.positive("size", sizes)
-    steps = (spacing_mm,) * 3 if isinstance(spacing_mm, int | float) else spacing_mm
-    _check.positive("spacing_mm", steps)
-    place = np.asarray(centre, float).reshape(1, 3)
-    middle = (scan.index(place) if frame == "world" else place)[0]
-    zoom = np.array(steps) / scan.spacing_mm
-    first = middle - zoom * (np.array(sizes) - 1) / 2
-    mode = "constant" if outside == "air" else "nearest"
-    values, corner = _needed(scan.values, first, first + zoom * (np.array(sizes) - 1))
-    read = ndimage.affine_transform(values, zoom, first - corner, output_shape=sizes, order=1, mode=mode, cval=AIR)
+    zoom = np.array(spacing_mm) / scan.spacing_mm
+    first = middle - zoom * (np.array(size) - 1) / 2
+    last = first + zoom * (np.array(size) - 1)
+    shape = np.array(scan.values.shape)  # what is read of it:
+    start = np.clip(np.floor(first).astype(int) - 1, 0, shape - 1)
+    stop = np.maximum(np.clip(np.ceil(last).astype(int) + 2, 1, shape), start + 1)
+    part = scan.values[tuple(map(slice, start, stop))].float().numpy()
+    values = ndimage.affine_transform(part, zoom, first - start, output_shape=size, order=1, mode="nearest")
     step = np.eye(4)
     step[:3, :3], step[:3, 3] = np.diag(zoom), first
-    return replace(scan, values=torch.from_numpy(read), affine=scan.affine @ step)
-
-
-def _needed(values: Tensor, first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The part of a volume that is read between two places, as float32, and its first index. The edge of the scan stays
-    its edge.
-    """
-    shape = np.array(values.shape)
-    start = np.clip(np.floor(first).astype(int) - 1, 0, shape - 1)
-    stop = np.clip(np.ceil(last).astype(int) + 2, 1, shape)
-    stop = np.maximum(stop, start + 1)
-    return values[tuple(slice(a, b) for a, b in zip(start, stop))].float().numpy(), start
+    return replace(scan, values=torch.from_numpy(values), affine=scan.affine @ step)

@@ -25,11 +25,10 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from coursekit.data import seeds
 from coursekit.data.ct import lidc as room
-from coursekit.data.ct import nodule_phantom
-from coursekit.data.ct.readings import Contour, Nodule, Reading, Readings, grouped
 from coursekit.data.readers import lidc as reader
+from coursekit.data.readers.contours import Contour, Nodule, Reading, Readings, grouped
+from tests.data.nodules_by_hand import ball
 
 PIXEL, STEP, FIRST_Z, ROWS, COLUMNS = 0.7, 1.5, -30.0, 20, 24
 NAMES = (
@@ -96,15 +95,17 @@ def xml(sessions: Sequence[Sequence[Reading]]) -> str:
 
 def _roi(contour: Contour) -> str:
     points = "".join(f"<edgeMap><xCoord>{x}</xCoord><yCoord>{y}</yCoord></edgeMap>" for x, y in contour.points.tolist())
-    return f"<roi><imageZposition>{contour.z_mm}</imageZposition><inclusion>{str(contour.included).upper()}</inclusion>{points}</roi>"
+    place = f"<imageZposition>{contour.z_mm}</imageZposition><inclusion>{str(contour.included).upper()}</inclusion>"
+    return f"<roi>{place}{points}</roi>"
 
 
-def drawn(seed: int) -> tuple[Reading, ...]:
-    """Four readings of a phantom nodule; the first has a hole."""
-    one = nodule_phantom._nodule("p", seeds.stream(seed, "xml"), 0)
-    first = one.readings[0]
-    hole = Contour(0.0, np.array([[249, 199], [251, 199], [251, 201], [249, 201], [249, 199]]), False)
-    return (Reading((*first.contours, hole), first.ratings), *one.readings[1:])
+def drawn(patient: int) -> tuple[Reading, ...]:
+    """Four readings of a ball; the first has a hole."""
+    ratings = [(patient + 1, 1, 6, 3, 4, 1, 1, 5, malignancy) for malignancy in (2, 3, 4, 5)]
+    radii = (4.0, 5.0, 5.5, 6.0)
+    first, *others = (ball(r, pixel=PIXEL, step=STEP, ratings=rated, z0=0.0) for r, rated in zip(radii, ratings))
+    hole = Contour(0.0, np.array([[131, 231], [133, 231], [133, 233], [131, 233], [131, 231]]), False)
+    return (Reading((*first.contours, hole), first.ratings), *others)
 
 
 def write_series(top: Path, patient: str, sessions: Sequence[Sequence[Reading]]) -> Path:
@@ -199,8 +200,6 @@ def test_the_variable_switches_the_room_to_the_folder(
     monkeypatch.setenv("COURSEKIT_LIDC", str(collection.parent if above else collection))
     found = room.nodules()
     assert [one.patient for one in found] == ["LIDC-IDRI-0001", "LIDC-IDRI-0002"]
-    assert found.source == found[0].source == "real"
-    assert found.note.startswith("LIDC-IDRI in ")
     assert all(isinstance(one, Nodule) and one.readers == 4 for one in found)
     by_part = [one.patient for part in ("train", "test") for one in room.nodules(split=part)]
     assert sorted(by_part) == ["LIDC-IDRI-0001", "LIDC-IDRI-0002"]

@@ -1,4 +1,4 @@
-"""What up to four readers drew around a nodule, and the shape that at least half of them agree on.
+"""What up to four radiologists drew around a nodule, and the shape that at least half of them agree on.
 
 Frame
     As in the scans of ``coursekit.data.ct``: a contour lies in a slice at ``z_mm``, its points are (x, y), pixels of
@@ -29,6 +29,7 @@ from ... import _check
 
 SHAPE_MM = 0.5  # the grid of ``Nodule.shape``, the same in all directions
 MOST_READERS = 4
+ROUNDING_MM = 1e-6
 RATINGS = (
     "subtlety",
     "internal_structure",
@@ -43,9 +44,7 @@ RATINGS = (
 
 
 class Contour(NamedTuple):
-    """A closed line in one slice: ``points`` (P, 2) are (x, y) pixels; ``included`` is false for the rim of a hole in
-    the nodule.
-    """
+    """A closed line in one slice through ``points`` (P, 2), pixels (x, y); ``included`` is false for a hole's rim."""
 
     z_mm: float
     points: Int64[np.ndarray, "P 2"]
@@ -62,17 +61,15 @@ class Reading:
     @cached_property
     def places(self) -> Float64[np.ndarray, "P 3"]:
         """All points of the outer contours, (z in mm, y and x in pixels)."""
-        drawn = [c for c in self.contours if c.included]
-        height = np.repeat([c.z_mm for c in drawn], [len(c.points) for c in drawn])
-        return np.column_stack([height, np.concatenate([c.points[:, ::-1] for c in drawn])])
+        outer = [c for c in self.contours if c.included]
+        height = np.repeat([c.z_mm for c in outer], [len(c.points) for c in outer])
+        return np.column_stack([height, np.concatenate([c.points[:, ::-1] for c in outer])])
 
     @cached_property
     def diameter_px(self) -> float:
-        """The longest distance of two points of the nodule in one slice: that of the contour, less its own width of one
-        pixel.
-        """
-        drawn = [c.points for c in self.contours if c.included and len(c.points) > 1]
-        return max((float(pdist(points).max()) - 1 for points in drawn), default=0.0)
+        """The longest distance within a slice: that of the contour, less its own width of one pixel."""
+        outer = [c.points for c in self.contours if c.included and len(c.points) > 1]
+        return max((float(pdist(points).max()) - 1 for points in outer), default=0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,15 +84,8 @@ class Readings:
 
 
 @dataclass(frozen=True, eq=False)
-class Nodule:
-    """One nodule as its readers see it; ``readings`` has one entry a reader. Shapes are made when they are asked for."""
-
-    patient: str
-    scan: str
-    pixel_mm: float
-    slice_mm: float
-    readings: tuple[Reading, ...]
-    source: str = "real"
+class Nodule(Readings):
+    """One nodule as its readers see it, one reading a reader. Shapes are made when they are asked for."""
 
     @property
     def readers(self) -> int:
@@ -130,20 +120,10 @@ class Nodule:
         """The share of readers at each pixel of the scan's own grid, in the box around all contours."""
         return agreement(self.readings, self.slice_mm)
 
-    @property
-    def empty(self) -> bool:
-        """Whether there is no pixel that half of the readers agree on."""
-        return bool((self.agreement.share < 0.5).all())
-
     @cached_property
     def shape(self) -> Bool[Tensor, "D H W"]:
         """The consensus at 0.5 mm, cut tightly with one voxel of background around it."""
         return self.at(SHAPE_MM)
-
-    @property
-    def shape_mm(self) -> float:
-        """The spacing of ``shape``."""
-        return SHAPE_MM
 
     @cached_property
     def volume_ml(self) -> float:
@@ -151,22 +131,26 @@ class Nodule:
         return int(self.shape.sum()) * SHAPE_MM**3 / 1000
 
     def at(self, spacing_mm: float, *, size: int | None = None) -> Bool[Tensor, "D H W"]:
-        """The consensus on an isotropic grid, tight or, with ``size``, in a cube around its centre of mass; what lies
-        outside is cut.
+        """The consensus on an isotropic grid, tight or, with ``size``, in a cube around its centre of mass.
 
         At least half of the readers must agree. Between two slices the signed distances to the outline are mixed
         linearly; beyond the first and the last the outline closes like a paraboloid at the next slice, which has half
-        the volume of a slab.
+        the volume of a slab. What lies outside the cube is cut.
         """
         _check.positive("spacing_mm", spacing_mm)
         field = signed_distance(self.agreement.share >= 0.5, self.pixel_mm)
         steps = (self.slice_mm, self.pixel_mm, self.pixel_mm)
-        if size is None:
-            mask = sampled(field, steps, _tight_grid(field.shape, steps, spacing_mm)) > 0
-            return torch.from_numpy(_trimmed(mask))
-        centre = np.array(ndimage.center_of_mass(field > 0)) * steps
-        axis = (np.arange(size) - (size - 1) / 2) * spacing_mm
-        return torch.from_numpy(sampled(field, steps, [c + axis for c in centre]) > 0)
+        if size is not None:
+            centre = np.array(ndimage.center_of_mass(field > 0)) * steps
+            axis = (np.arange(size) - (size - 1) / 2) * spacing_mm
+            return torch.from_numpy(sampled(field, steps, [c + axis for c in centre]) > 0)
+        ends = [(math.ceil(step / spacing_mm), math.ceil(n * step / spacing_mm)) for n, step in zip(field.shape, steps)]
+        mask = sampled(field, steps, [np.arange(-before, after + 1) * spacing_mm for before, after in ends]) > 0
+        box = ndimage.find_objects(mask.astype(np.int8))
+        return torch.from_numpy(np.pad(mask[box[0]], 1) if box else mask)
+
+
+# --- from contours to masks ---
 
 
 class Agreement(NamedTuple):
@@ -178,83 +162,56 @@ class Agreement(NamedTuple):
     x: int
 
 
-# --- from contours to masks
-# ----------------------------------------------------------------------------------------------
-
-
-def filled(
-    lines: Sequence[Int64[np.ndarray, "_ 2"]], shape: tuple[int, int]
-) -> tuple[Bool[np.ndarray, "N H W"], Bool[np.ndarray, "N H W"]]:
-    """The pixels strictly inside each closed line through (x, y), and those on it: inside is where a row has crossed
-    the line oddly often.
-
-    All lines at once: each step to a neighbouring row is a crossing at its upper end, and a running sum along the
-    rows counts them.
-    """
-    points, owner = np.concatenate(lines), np.repeat(np.arange(len(lines)), [len(line) for line in lines])
-    step = points[_following(owner)] - points
-    if np.abs(step).max() > 1:  # about one reader's line in a hundred leaps
-        points, owner = _stepwise(points, owner, step)
-    (x, y), (next_x, next_y) = points.T, points[_following(owner)].T
-    on, crossings = np.zeros((len(lines), *shape), bool), np.zeros((len(lines), *shape), np.int32)
-    on[owner, y, x] = True
-    np.add.at(crossings, (owner, np.minimum(y, next_y), np.where(y < next_y, x, next_x)), y != next_y)
-    return (np.cumsum(crossings, 2) % 2 == 1) & ~on, on
-
-
-def _following(owner: np.ndarray) -> np.ndarray:
-    """The index of the next point of the same closed line."""
-    count = np.bincount(owner)
-    after, ends = np.arange(1, len(owner) + 1), np.cumsum(count)
-    after[ends - 1] = ends - count
-    return after
-
-
-def _stepwise(points: np.ndarray, owner: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same lines with the pixels nearest to each longer step put in."""
-    parts = np.abs(step).max(1).clip(1)
-    which = np.repeat(np.arange(len(points)), parts)
-    way = (np.arange(len(which)) - (np.cumsum(parts) - parts)[which]) / parts[which]
-    return np.floor(points[which] + way[:, None] * step[which] + 0.5).astype(np.int64), owner[which]
-
-
 def agreement(readings: Sequence[Reading], slice_mm: float) -> Agreement:
-    """Rebuild each reader's mask and average. A pixel is the reader's if it lies within an outer contour and neither in
-    nor on a hole's.
+    """Rebuild each reader's mask and average.
+
+    A pixel is the reader's if it lies within an outer contour and neither in nor on a hole's.
     """
     places = np.concatenate([reading.places for reading in readings])
     (z, y, x), far = places.min(0), places.max(0)
     shape = (round((far[0] - z) / slice_mm) + 1, int(far[1] - y) + 1, int(far[2] - x) + 1)
     masks = np.zeros((len(readings), *shape), bool)
     for mask, reading in zip(masks, readings):
-        _draw(mask, reading.contours, [round((c.z_mm - z) / slice_mm) for c in reading.contours], (int(x), int(y)))
+        for contour in sorted(reading.contours, key=lambda c: not c.included):  # holes last
+            level = round((contour.z_mm - z) / slice_mm)
+            if 0 <= level < len(mask):
+                points = (contour.points - (int(x), int(y))).clip(0, (shape[2] - 1, shape[1] - 1))  # a hole may leave
+                within, line = filled(points, shape[1:])
+                mask[level] = mask[level] | within if contour.included else mask[level] & ~(within | line)
     return Agreement(masks.mean(0), float(z), int(y), int(x))
 
 
-def _draw(mask: np.ndarray, contours: Sequence[Contour], levels: Sequence[int], corner: tuple[int, int]) -> None:
-    limit = np.array(mask.shape[:0:-1]) - 1
-    lines = [
-        c.points - corner if c.included else (c.points - corner).clip(0, limit) for c in contours
-    ]  # a hole may leave the box
-    within, on = filled(lines, mask.shape[1:])
-    drawn = list(zip(contours, levels, within, on))
-    for _, level, plane, _ in (one for one in drawn if one[0].included):
-        mask[level] |= plane
-    for _, level, plane, line in (one for one in drawn if not one[0].included and 0 <= one[1] < len(mask)):
-        mask[level] &= ~(plane | line)
+def filled(
+    points: Int64[np.ndarray, "P 2"], shape: tuple[int, int]
+) -> tuple[Bool[np.ndarray, "H W"], Bool[np.ndarray, "H W"]]:
+    """The pixels strictly inside a closed line through (x, y), and those on it.
+
+    Inside is where a row has crossed the line oddly often; each step to a neighbouring row is a crossing at its upper
+    end. Where the line leaps, which about one in a hundred does, the pixels nearest to the leap are put in.
+    """
+    step = np.concatenate([points[1:], points[:1]]) - points
+    parts = np.abs(step).max(1).clip(1)
+    if parts.max() > 1:
+        which = np.repeat(np.arange(len(points)), parts)
+        way = (np.arange(len(which)) - (np.cumsum(parts) - parts)[which]) / parts[which]
+        points = np.floor(points[which] + way[:, None] * step[which] + 0.5).astype(np.int64)
+    (x, y), (next_x, next_y) = points.T, np.concatenate([points[1:], points[:1]]).T
+    line, crossings = np.zeros(shape, bool), np.zeros(shape, np.int32)
+    line[y, x] = True
+    np.add.at(crossings, (np.minimum(y, next_y), np.where(y < next_y, x, next_x)), y != next_y)
+    return (np.cumsum(crossings, 1) % 2 == 1) & ~line, line
 
 
 def signed_distance(mask: Bool[np.ndarray, "D H W"], pixel_mm: float) -> Float64[np.ndarray, "D H+2 W+2"]:
-    """In each slice, the mm to the outline, positive within; in a slice without any it is −inf. One pixel of background
-    is put around.
+    """In each slice, the mm to the outline, positive within; −inf in a slice without any.
+
+    One pixel of background is put around.
     """
     mask = np.pad(mask, ((0, 0), (1, 1), (1, 1)))
     field = np.full(mask.shape, -np.inf)
     for level in np.flatnonzero(mask.any((1, 2))):
-        plane = mask[level]
-        away = ndimage.distance_transform_edt(~plane) - ndimage.distance_transform_edt(
-            plane
-        )  # counted between centres of pixels
+        outside, inside = (ndimage.distance_transform_edt(plane) for plane in (~mask[level], mask[level]))
+        away = outside - inside  # counted between centres of pixels: the outline lies half a pixel nearer
         field[level] = -pixel_mm * (away - 0.5 * np.sign(away))
     return field
 
@@ -264,14 +221,12 @@ def sampled(
 ) -> Float64[np.ndarray, "d h w"]:
     """The field at a grid of places, given as mm along each axis from the field's first voxel."""
     z, y, x = (place / step for place, step in zip(places, steps))
-    known = np.isfinite(field[:, 0, 0])
-    planes = np.full((len(field) + 2, len(y), len(x)), -np.inf)  # an empty slice at both ends
     rows = np.broadcast_arrays(y[:, None], x[None])
-    for level in np.flatnonzero(known):
+    planes = np.full((len(field) + 2, len(y), len(x)), -np.inf)  # an empty slice at both ends
+    radius = np.full(len(planes), -np.inf)  # of the largest disc inside
+    for level in np.flatnonzero(np.isfinite(field[:, 0, 0])):
         planes[level + 1] = ndimage.map_coordinates(field[level], rows, order=3, mode="nearest")
-    radius = np.concatenate(
-        [[-np.inf], np.where(known, field.max((1, 2)), -np.inf), [-np.inf]]
-    )  # of the largest disc inside
+        radius[level + 1] = field[level].max()
     out = np.full((len(z), len(y), len(x)), -np.inf)
     for row, place in zip(out, z + 1):
         low = int(np.floor(place))
@@ -284,35 +239,17 @@ def _between(planes: np.ndarray, radius: np.ndarray, part: float) -> np.ndarray:
     """The field between two slices; towards an empty one the area falls in proportion to the way, like a paraboloid's."""
     first, second = np.isfinite(radius)
     if first and second:
-        mixed: np.ndarray = (1 - part) * planes[0] + part * planes[1]
-        return mixed
+        return np.asarray((1 - part) * planes[0] + part * planes[1])
+    if not first and not second:
+        return np.asarray(planes[0])
     near, way = (0, part) if first else (1, 1 - part)
-    shrunk: np.ndarray = planes[near] - radius[near] * (1 - np.sqrt(1 - way)) if first or second else planes[0]
-    return shrunk
+    return np.asarray(planes[near] - radius[near] * (1 - np.sqrt(1 - way)))
 
 
-def _tight_grid(shape: tuple[int, ...], steps: Sequence[float], spacing_mm: float) -> list[np.ndarray]:
-    """A grid over all slices and the closing beyond them, through the first voxel: where the pixels fit, the mask stays
-    as it is.
-    """
-    return [
-        np.arange(-math.ceil(step / spacing_mm), math.ceil(count * step / spacing_mm) + 1) * spacing_mm
-        for count, step in zip(shape, steps)
-    ]
+# --- which readings are of one nodule ---
 
 
-def _trimmed(mask: Bool[np.ndarray, "D H W"]) -> Bool[np.ndarray, "d h w"]:
-    if not mask.any():
-        return mask
-    cut: np.ndarray = np.pad(mask[ndimage.find_objects(mask.astype(np.int8))[0]], 1)
-    return cut
-
-
-# --- which readings are of one nodule
-# ------------------------------------------------------------------------------------
-
-
-def grouped(scan: Readings, *, source: str = "real") -> list[Nodule]:
+def grouped(scan: Readings) -> list[Nodule]:
     """The nodules of a scan, sorted from foot to head.
 
     The rule that users of LIDC know from pylidc: two readings are of one nodule if their contours come as near as a
@@ -327,14 +264,14 @@ def grouped(scan: Readings, *, source: str = "real") -> list[Nodule]:
     while np.bincount(group).max() > MOST_READERS and reach > 0.1:
         reach *= 0.9
         group = _components(apart, reach)
-    members = [[scan.readings[i] for i in np.flatnonzero(group == k)] for k in range(group.max() + 1)]
-    members.sort(key=lambda these: float(np.mean([reading.places[:, 0].mean() for reading in these])))
+    members = [tuple(scan.readings[i] for i in np.flatnonzero(group == k)) for k in range(group.max() + 1)]
+    members.sort(key=lambda readings: float(np.mean([reading.places[:, 0].mean() for reading in readings])))
     place = (scan.patient, scan.scan, scan.pixel_mm, scan.slice_mm)
-    return [Nodule(*place, tuple(these), source) for these in members if len(these) <= MOST_READERS]
+    return [Nodule(*place, readings) for readings in members if len(readings) <= MOST_READERS]
 
 
 def _components(apart: np.ndarray, reach: float) -> np.ndarray:
-    group: np.ndarray = sparse.csgraph.connected_components(apart <= reach + 1e-6, directed=False)[1]
+    group: np.ndarray = sparse.csgraph.connected_components(apart <= reach + ROUNDING_MM, directed=False)[1]
     return group
 
 
@@ -342,7 +279,7 @@ def _distances(scan: Readings) -> Float64[np.ndarray, "R R"]:
     """The least distance of two readings' contours in mm; infinite where it is well above a pixel."""
     clouds = [reading.places * (1, scan.pixel_mm, scan.pixel_mm) for reading in scan.readings]
     low, high = np.array([c.min(0) for c in clouds]), np.array([c.max(0) for c in clouds])
-    near = ((low[:, None] - high[None]) <= scan.pixel_mm + 1e-6).all(2)
+    near = ((low[:, None] - high[None]) <= scan.pixel_mm + ROUNDING_MM).all(2)
     apart, trees = np.full(near.shape, np.inf), [cKDTree(cloud, balanced_tree=False) for cloud in clouds]
     for i, j in np.argwhere(np.triu(near & near.T, 1)):
         apart[i, j] = apart[j, i] = trees[i].query(clouds[j], distance_upper_bound=2 * scan.pixel_mm)[0].min()

@@ -19,12 +19,12 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from .. import fetch
+from ..readers.contours import Nodule, Reading, agreement, grouped
 from ..scan import Scan, aligned, from_nifti, oriented
 from .lidc import database
-from .readings import Nodule, Reading, agreement, grouped
-from .scans import AIR
 
 PATIENT = "LIDC-IDRI-0001"
+SCALING = 1, -1024  # slope and intercept of the file, whose hash is pinned
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,22 +39,18 @@ class Thin:
     readers: Bool[Tensor, "R D H W"]
     label: Scan
     nodule: Nodule
-    source: str = "real"
 
 
 @dataclass(frozen=True, eq=False)
 class Organs:
-    """``label`` uint8 on the grid of ``thin().scan``, 0 for none; ``names`` of the numbers, such as
-    ``lung_lower_lobe_left``.
-    """
+    """``label`` uint8 on the grid of ``thin().scan``, 0 for none; ``names`` of the numbers (``lung_lower_lobe_left``)."""
 
     label: Scan
     names: dict[int, str]
 
 
 def thin() -> Thin:
-    """The CT with its four readings, about 0.3 GB. Raises ``DataMissing`` if a file cannot be had: no phantom stands
-    in for it.
+    """The CT with its four readings, about 0.3 GB; ``DataMissing`` if a file cannot be had.
 
     Read once and kept: do not write into the values.
     """
@@ -63,20 +59,15 @@ def thin() -> Thin:
 
 @lru_cache(maxsize=1)
 def _thin(image: Path, readings: Path) -> Thin:
-    scan = oriented(_read(image))
+    stored = nib.load(image)
+    assert (stored.dataobj.slope, stored.dataobj.inter) == SCALING
+    values = stored.dataobj.get_unscaled().transpose(2, 1, 0) + np.int16(SCALING[1])  # as floats, four times the room
+    affine = np.asarray(stored.affine, np.float64)[:, [2, 1, 0, 3]]
+    scan = oriented(Scan(torch.from_numpy(np.ascontiguousarray(values)), affine, "HU"))
     (read,) = (one for one in database(readings) if one.patient == PATIENT)
     (nodule,) = (one for one in grouped(read) if one.readers > 1)
-    readers = torch.stack([_mask(reading, scan) for reading in nodule.readings])
-    return Thin(scan, readers, replace(scan, values=readers.sum(0, dtype=torch.uint8) >= 2, unit=""), nodule)
-
-
-def _read(path: Path) -> Scan:
-    """The CT in HU as the file's own int16: made floats, as NIfTI's scaling does, it would take four times the room."""
-    image = nib.load(path)
-    stored, scaling = image.dataobj.get_unscaled(), (image.dataobj.slope, image.dataobj.inter)
-    assert scaling == (1, AIR), "the hash of the file is pinned"
-    values = np.ascontiguousarray(stored.transpose(2, 1, 0)) + np.int16(AIR)
-    return Scan(torch.from_numpy(values), np.asarray(image.affine, np.float64)[:, [2, 1, 0, 3]], "HU")
+    masks = torch.stack([_mask(reading, scan) for reading in nodule.readings])
+    return Thin(scan, masks, replace(scan, values=masks.sum(0, dtype=torch.uint8) >= 2, unit=""), nodule)
 
 
 def _mask(reading: Reading, scan: Scan) -> Bool[Tensor, "D H W"]:
@@ -90,7 +81,7 @@ def _mask(reading: Reading, scan: Scan) -> Bool[Tensor, "D H W"]:
 
 
 def organs() -> Organs:
-    """What a program takes for the organs in the same CT. Raises ``DataMissing`` if a file cannot be had.
+    """What a program takes for the organs in the same CT; ``DataMissing`` if a file cannot be had.
 
     It counts the tumour as lung: nothing that such a program marks as healthy has been looked at by it.
     """
@@ -98,5 +89,4 @@ def organs() -> Organs:
     aligned(thin().scan, label)
     with fetch.path("thin_structures").open(encoding="utf-8", newline="") as file:
         names = {int(row["id"]): row["structure"] for row in csv.DictReader(file)}
-    present = np.unique(label.values.numpy())
-    return Organs(label, {int(number): names[int(number)] for number in present if number})
+    return Organs(label, {number: names[number] for number in label.values.unique().tolist() if number})

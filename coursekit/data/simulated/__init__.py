@@ -1,0 +1,1 @@
+"""The makers of phantoms: scenes whose answer is known, because they are made from the answer."""
