@@ -141,7 +141,7 @@ def measures(held_out: brain.PetSet, masks: Tensor) -> dict[str, float]:
 
 def pet_experiment(seed: int, *, steps: int = STEPS, counts: tuple[int | None, int | None] = (None, None)) -> Scores:
     """Simulate people, train on some, score U-Net and threshold on the others."""
-    learnt, held_out = (brain.pet(split=s, tracer="FET", seed=seed, count=n) for s, n in zip(SPLITS, counts))
+    learnt, held_out = (brain.pet(split=s, seed=seed, count=n) for s, n in zip(SPLITS, counts))
     logits = train.predict(learn(learnt, seed=seed, steps=steps), held_out.images / scale(learnt), size=4)
     arms = {"3D U-Net": logits.argmax(1) == 1, "threshold": threshold(learnt)(held_out.images)}
     return by_measure({arm: measures(held_out, cleaned(masks)) for arm, masks in arms.items()})

@@ -1,4 +1,4 @@
-"""Draw docs/images/data_brain.png: the template, one simulated person seen by two tracers, and the two real MRIs.
+"""Draw docs/images/data_brain.png: the template, two simulated people in FET-PET, and the two real MRIs.
 
 Run as ``python docs/figures/brain.py`` after ``coursekit data fetch all``.
 """
@@ -14,10 +14,10 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from coursekit.data import brain
-from coursekit.data.brain import template
 from coursekit.data.scan import Scan
+from coursekit.data.simulated import pet as simulated
 
-PERSON = 3
+PEOPLE = (3, 2)
 OUT = Path(__file__).parents[1] / "images" / "data_brain.png"
 PLANES = ("axial", "coronal", "sagittal")
 SIDES = (("right to left", "front to back"), ("right to left", "up"), ("front to back", "up"))
@@ -52,8 +52,8 @@ def middle(label: Scan) -> tuple[int, int, int]:
 
 def main() -> None:
     figure, grid = plt.subplots(3, 6, figsize=(12, 6.6), layout="constrained")
-    ground = template.load()
-    shares = dict(zip(template.TISSUES, ground.tissues))
+    ground = simulated.template()
+    shares = dict(zip(simulated.UPTAKE, ground.tissues))
     for axes, (name, parts) in zip(
         grid[0, 3:], (("outside", ("vessel", "bone", "scalp")), ("grey", ("grey",)), ("white", ("white",)))
     ):
@@ -78,31 +78,31 @@ def main() -> None:
             None,
             (42, 58, 44),
             k,
-            f"template ({ground.source}), {PLANES[k]}",
+            f"template, {PLANES[k]}",
             cmap="gray",
             vmin=0,
             vmax=1,
         )
-    for tracer, row, top in (("FDG", grid[1, :3], 14), ("FET", grid[1, 3:], 3)):
-        pets = brain.pet(tracer=tracer, count=PERSON + 1)
+    pets = brain.pet(count=max(PEOPLE) + 1)
+    for person, row in zip(PEOPLE, (grid[1, :3], grid[1, 3:])):
         for k, axes in enumerate(row):
-            title = f"{tracer} ({pets.source}), {PLANES[k]}"
+            title = f"FET ({pets.source}), {PLANES[k]}"
             plane(
                 axes,
-                pets.scan(PERSON),
-                pets.label(PERSON),
-                middle(pets.label(PERSON)),
+                pets.scan(person),
+                pets.label(person),
+                middle(pets.label(person)),
                 k,
                 title,
                 cmap="gray_r",
                 vmin=0,
-                vmax=top,
+                vmax=3,
             )
         figure.colorbar(row[-1].images[0], ax=row[-1], shrink=0.6).set_label("SUV", fontsize=7)
     for name, row in (("brain1", grid[2, :3]), ("brain2", grid[2, 3:])):
         one = brain.mri(name)
         for k, axes in enumerate(row):
-            title = f"MRI {name} ({one.source}), {PLANES[k]}"
+            title = f"MRI {name} (real), {PLANES[k]}"
             plane(axes, brain.normalised(one.scan), one.label, middle(one.label), k, title, cmap="gray", vmin=0, vmax=1)
     figure.savefig(OUT, dpi=84)
 

@@ -43,7 +43,7 @@ def trace(axes: Axes, mask: Tensor, spacing: float, colour: str) -> None:
 def real_row(part: SubFigure) -> None:
     one = echo.real(size=112)
     for axes, k in zip(part.subplots(1, 5), (0, 6, 12, 18, 24)):
-        frame(axes, (one.clip[0, k] * 2).clamp(max=1), one.spacing_mm, f"{one.source}, {k / one.fps:.1f} s, light × 2")
+        frame(axes, (one.clip[0, k] * 2).clamp(max=1), one.spacing_mm, f"real, {k / one.fps:.1f} s, light × 2")
     part.axes[0].set_ylabel("depth, mm", fontsize=7)
 
 

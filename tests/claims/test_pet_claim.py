@@ -12,7 +12,7 @@ from coursekit.data import brain
 
 @pytest.fixture(scope="module")
 def people() -> brain.PetSet:
-    return brain.pet(split="test", tracer="FET", seed=3, count=4)
+    return brain.pet(split="test", seed=3, count=4)
 
 
 def test_the_truth_finds_all_and_nothing_finds_none(people: brain.PetSet) -> None:

@@ -13,12 +13,13 @@ import pydicom
 import pytest
 import torch
 from pydicom.data import get_testdata_file
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 from coursekit.data import echo
-from coursekit.data.echo import heart, recorded, scanner
+from coursekit.data.echo import sets
 from coursekit.data.fetch import DataMissing
 from coursekit.data.seeds import stream
+from coursekit.data.simulated import heart, ultrasound
 from coursekit.testing import assert_close
 
 CHILD = """
@@ -40,7 +41,7 @@ def measured(size: int, *, count: int, every: int = 3) -> np.ndarray:
     tests = echo.clips(split="test", size=size)
     errors = []
     for i in range(count):
-        patient, whole = tests._patient(i)
+        patient, whole = tests.patient(i)
         moves = heart.Motion(*(part[::every] for part in whole))
         volumes = echo.volume_by_discs(heart.masks(patient, moves, size), spacing_mm=patient.depth / size)
         emptied = (patient.edv_ml - moves.volume_ml) / (patient.edv_ml - patient.esv_ml)
@@ -91,7 +92,7 @@ def test_an_item_holds_what_it_says() -> None:
 def test_every_clip_has_an_end_diastole_and_an_end_systole_and_they_are_what_they_are_called() -> None:
     train = echo.clips(split="train")
     for i in range(120):
-        patient, moves = train._patient(i)
+        patient, moves = train.patient(i)
         close = 0.01 * (patient.edv_ml - patient.esv_ml)
         assert moves.ed.any()
         assert moves.es.any()
@@ -160,12 +161,12 @@ def test_speckle_moves_with_the_tissue_and_not_on_its_own() -> None:
     still_heart = heart.Motion(
         torch.full((2,), patient.edv_ml).double(), torch.zeros(2), torch.zeros(2, 2), *torch.zeros(2, 2).bool()
     )
-    seen = scanner.film(patient, still_heart, 112, generator=stream("speckle", 1))
+    seen = ultrasound.film(patient, still_heart, 112, generator=stream("speckle", 1))
     band = seen[:, 30:90, 30:80].flatten(1)
     assert float(torch.corrcoef(band)[0, 1]) > 0.9
     step = patient.depth / 112
     moved = still_heart._replace(sway=torch.tensor([[0.0, 0.0], [3 * step, 0.0]]))
-    seen = scanner.film(patient, moved, 112, generator=stream("speckle", 1))
+    seen = ultrasound.film(patient, moved, 112, generator=stream("speckle", 1))
     follow = [
         float(torch.corrcoef(torch.stack([seen[0, 30:90, 30:80], seen[1, 30 + k : 90 + k, 30:80]]).flatten(1))[0, 1])
         for k in range(6)
@@ -180,13 +181,13 @@ def test_an_item_is_the_same_in_any_process_and_with_any_number_of_threads() -> 
 
 
 def test_items_depend_on_seed_split_and_index_and_splits_share_no_patient() -> None:
-    sets = [echo.clips(split=split, count=40, seed=seed) for split in ("train", "val", "test") for seed in (0, 1)]
-    patients = [s.patient(i) for s in sets for i in range(40)]
+    parts = [echo.clips(split=split, count=40, seed=seed) for split in ("train", "val", "test") for seed in (0, 1)]
+    patients = [s.patient(i)[0] for s in parts for i in range(40)]
     assert len({p.edv_ml for p in patients}) == len(patients)
     more = echo.clips(split="train", count=80)
-    assert more.patient(39) == sets[0].patient(39)
-    assert_close(sets[0].ef_percent, more.ef_percent[:40])
-    assert float(sets[0][5].ef_percent) == float(sets[0].ef_percent[5])
+    assert more.patient(39)[0] == parts[0].patient(39)[0]
+    assert_close(parts[0].ef_percent, more.ef_percent[:40])
+    assert float(parts[0][5].ef_percent) == float(parts[0].ef_percent[5])
 
 
 def test_sets_go_to_workers_and_stack() -> None:
@@ -200,13 +201,14 @@ def test_sets_go_to_workers_and_stack() -> None:
 
 def test_single_frames_are_those_of_the_clips() -> None:
     stills = echo.frames(split="train", count=3, size=64)
-    assert (stills.images.shape, stills.masks.shape, len(stills)) == ((6, 1, 64, 64), (6, 1, 64, 64), 6)
+    assert stills.images.shape == stills.masks.shape == (6, 1, 64, 64)
+    rows = TensorDataset(*stills)
     for i in range(3):
         item = echo.clips(split="train", size=64)[i]
         for row, marks, volume in ((2 * i, item.ed, item.edv_ml), (2 * i + 1, item.es, item.esv_ml)):
-            frame, at = stills[row], int(marks.nonzero()[0])
-            assert torch.equal(frame.image, item.clip[:, at])
-            assert torch.equal(frame.mask[0], item.masks[at])
+            frame, at = echo.Frames(*rows[row]), int(marks.nonzero()[0])
+            assert torch.equal(frame.images, item.clip[:, at])
+            assert torch.equal(frame.masks[0], item.masks[at])
             assert bool(frame.is_ed) == (row % 2 == 0)
             assert float(frame.volume_ml) == pytest.approx(float(volume), rel=0.02)
 
@@ -242,6 +244,18 @@ def test_a_tracing_by_hand() -> None:
     assert float(echo.volume_by_discs(cylinder, spacing_mm=1)) == pytest.approx(math.pi / 4 * 16 * 8 / 1000, rel=0.02)
 
 
+def test_another_axis_gives_another_volume() -> None:
+    """A square of 40 by 80 pixels is a cylinder along either side: π/4 · 40² · 80, and π/4 · 80² · 40."""
+    mask = torch.zeros(100, 100, dtype=torch.bool)
+    mask[10:90, 30:70] = True
+    down, right = torch.tensor([50.0, 20, 50, 30]), torch.tensor([0.0, 50, 1, 50])
+    traced = [echo.tracing(mask, axis=axis) for axis in (down, right)]
+    assert_close(traced[0][:, [1, 3]], echo.tracing(mask)[:, [1, 3]], rtol=0, atol=1e-6)
+    assert_close(traced[1][0], torch.tensor([29.5, 50, 69.5, 50]).double(), rtol=0, atol=1e-6)
+    for tracing, volume in zip(traced, (40**2 * 80, 80**2 * 40)):
+        assert echo.volume_of_tracing(tracing, spacing_mm=1) == pytest.approx(math.pi / 4 * volume / 1000)
+
+
 def test_specks_beside_the_ventricle_do_not_count_and_nothing_holds_nothing() -> None:
     mask = bullet(120, 40)
     speckled = mask.clone()
@@ -258,13 +272,14 @@ def test_bad_calls_are_refused(refuses) -> None:
     refuses("frames and fps > 0", echo.clips, split="train", fps=0)
     refuses("count > 0", echo.clips, split="train", count=0)
     refuses("a mask with pixels", echo.tracing, torch.zeros(4, 4, dtype=torch.bool))
+    refuses("length of axis > 0", echo.tracing, torch.ones(4, 4, dtype=torch.bool), axis=torch.ones(4))
     refuses("boolean", echo.volume_by_discs, torch.zeros(4, 4), spacing_mm=1.0)
     refuses("spacing_mm > 0", echo.volume_of_tracing, torch.zeros(3, 4), spacing_mm=0.0)
     refuses("at least one chord", echo.volume_of_tracing, torch.zeros(1, 4), spacing_mm=1.0)
     with pytest.raises(IndexError, match="got 240"):
         echo.clips(split="train")[240]
     short = echo.clips(split="train", frames=1)
-    neither = next(i for i in range(20) if not any(bool(m.any()) for m in short._patient(i)[1][-2:]))
+    neither = next(i for i in range(20) if not any(bool(m.any()) for m in short.patient(i)[1][-2:]))
     with pytest.raises(ValueError, match="make it longer than a beat"):
         short.pair(neither)
 
@@ -275,12 +290,12 @@ def test_bad_calls_are_refused(refuses) -> None:
 
 @pytest.fixture(scope="module")
 def header() -> pydicom.Dataset:
-    return pydicom.dcmread(get_testdata_file(recorded.FILE, download=False))
+    return pydicom.dcmread(get_testdata_file(sets.FILE, download=False))
 
 
 def test_the_real_clip_is_what_the_file_holds(header: pydicom.Dataset) -> None:
     one = echo.real()
-    assert (one.clip.shape, one.clip.dtype, one.source) == ((1, 30, 190, 190), torch.float32, "real")
+    assert (one.clip.shape, one.clip.dtype) == ((1, 30, 190, 190), torch.float32)
     assert one.fps == pytest.approx(30, rel=1e-3)
     rgb = torch.from_numpy(header.pixel_array).float() / 255  # pydicom's own conversion to colours
     grey = (rgb @ torch.tensor([0.299, 0.587, 0.114]))[:, 11:201, 76:266]
@@ -288,12 +303,9 @@ def test_the_real_clip_is_what_the_file_holds(header: pydicom.Dataset) -> None:
     assert 0.3 < float(one.clip.max()) < 1
 
 
-def test_two_frames_repeat_and_can_be_left_out() -> None:
+def test_two_frames_repeat() -> None:
     film = echo.real().clip[0]
     assert [k for k in range(29) if torch.equal(film[k], film[k + 1])] == [10, 27]
-    fewer = echo.real(repeats=False).clip[0]
-    assert len(fewer) == 28
-    assert torch.equal(fewer, film[[k for k in range(30) if k not in (11, 28)]])
 
 
 def test_the_tags_describe_a_screen_twice_as_large(header: pydicom.Dataset) -> None:
@@ -328,10 +340,7 @@ def test_another_size_keeps_the_millimetres() -> None:
     assert float(small.clip.mean()) == pytest.approx(float(echo.real().clip.mean()), rel=0.03)
 
 
-def test_without_the_file_a_labelled_phantom_of_the_same_shape(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorded, "get_testdata_file", lambda *a, **k: None)
-    one = echo.real(size=64)
-    assert (one.source, one.clip.shape) == ("phantom", (1, 30, 64, 64))
-    assert "install pydicom anew" in one.note
-    with pytest.raises(DataMissing, match="install pydicom anew"):
-        echo.real(allow_phantom=False)
+def test_without_the_file_one_sentence_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sets, "get_testdata_file", lambda *a, **k: None)
+    with pytest.raises(DataMissing, match=r"^expected examples_ybr_color.dcm .*, got no file: install pydicom anew"):
+        echo.real(size=64)

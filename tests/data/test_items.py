@@ -16,7 +16,6 @@ from coursekit.data.seeds import stream
 
 SETS: dict[str, Callable[[], Any]] = {
     "echo": lambda: echo.clips(split="train", count=4, size=40, frames=4),
-    "echo frames": lambda: echo.frames(split="train", count=2, size=40),
     "rooms": lambda: icu.rooms(split="train", count=4, minutes=0.5, fps=1),
     "windows": lambda: icu.windows(icu.rooms(split="train", count=2, minutes=0.5, fps=1), seconds=15),
     "actions": lambda: clips.actions(count=4, frames=2, size=16),
@@ -27,7 +26,13 @@ SETS: dict[str, Callable[[], Any]] = {
     "patches": lambda: annotation.Patches(
         torch.zeros(1, 8, 20, 20), torch.zeros(8, 20, 20).long(), size=(2, 4, 4), length=4
     ),
-    "pet": lambda: brain.pet(count=2),
+    "pet": lambda: brain.PetSet(
+        torch.rand(2, 1, 40, 64, 64),
+        torch.zeros(2, 40, 64, 64).long(),
+        ((), ()),
+        np.stack([np.eye(4)] * 2),
+        "simulated",
+    ),
     "candidates": lambda: ct.nodules(split="train", count=4),
     "slices": lambda: ct.slices(split="train", count=4, size=64),
     "malignancy": lambda: lidc.malignancy(split="train"),
@@ -67,11 +72,11 @@ def test_an_item_is_the_same_for_every_kind_of_number(
 def test_what_lies_beside_an_item_is_found_by_every_kind_of_number() -> None:
     hearts, rooms = echo.clips(split="train", count=4, size=40), SETS["rooms"]()
     assert (
-        hearts.patient(np.int64(3)).ef_percent
-        == hearts.patient(3).ef_percent
+        hearts.patient(np.int64(3))[0].ef_percent
+        == hearts.patient(3)[0].ef_percent
         == pytest.approx(float(hearts.ef_percent[3]))
     )
-    assert equal(hearts.pair(np.int64(3))[0].image, hearts.pair(3)[0].image)
+    assert equal(hearts.pair(np.int64(3)).images, hearts.pair(3).images)
     assert equal(rooms.trace(torch.tensor(3)).clean, rooms.trace(3).clean)
 
 

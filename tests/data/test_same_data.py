@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.data import TensorDataset
 
 from coursekit.data import annotation, brain, clips, ct, echo, icu, nuclei, nuclei3d, phantoms, phantoms3d
 from coursekit.data.ct import lidc
@@ -26,7 +27,7 @@ SAMPLES = 32
 
 SETS: dict[str, Callable[[], Any]] = {
     "echo": lambda: echo.clips(split="train", count=4, size=40, frames=4),
-    "echo frames": lambda: echo.frames(split="test", count=2, size=40),
+    "echo frames": lambda: TensorDataset(*echo.frames(split="test", count=2, size=40)),
     "rooms": lambda: icu.rooms(split="train", count=3, minutes=1, fps=2),
     "rooms held out": lambda: icu.rooms(split="test", count=3, minutes=1, fps=2),
     "windows": lambda: icu.windows(icu.rooms(split="train", count=2, minutes=0.5, fps=1), seconds=15),
@@ -37,8 +38,8 @@ SETS: dict[str, Callable[[], Any]] = {
     "volumes": lambda: [nuclei3d.rim(nuclei3d.load(split="train")), nuclei3d.noisy(nuclei3d.load(split="test"), generator=stream(1))],
     "few slices": lambda: [annotation.annotate(nuclei3d.load(split="train").labels, slices=4)],
     "patches": lambda: annotation.Patches(torch.rand(1, 8, 20, 20, generator=stream(2)), torch.ones(8, 20, 20).long(), size=(2, 4, 4), length=4),
-    "pet": lambda: brain.pet(split="train", tracer="FET", count=2),
-    "pet held out": lambda: brain.pet(split="test", tracer="FET", count=2),
+    "pet": lambda: brain.pet(split="train", count=2),
+    "pet held out": lambda: brain.pet(split="test", count=2),
     "candidates": lambda: ct.nodules(split="train", count=8),
     "candidates held out": lambda: ct.nodules(split="test", count=8, slice_mm=5.0),
     "slices": lambda: ct.slices(split="train", count=8, size=64),

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from coursekit.data import brain, ct, echo, fetch, nuclei, nuclei3d
-from coursekit.data.brain import template
+from coursekit.data import ct, fetch, nuclei, nuclei3d
 from coursekit.data.clips import films
-from coursekit.data.echo import recorded
 
 LOADERS: dict[str, Callable[[], object]] = {
     "nuclei": nuclei.load,
@@ -20,23 +18,13 @@ LOADERS: dict[str, Callable[[], object]] = {
     "nuclei3d of volumes": nuclei3d.volumes,
     "ct": lambda: ct.load("lung1"),
     "ct of a part": lambda: ct.nodules(split="train", count=4),
-    "mri": lambda: brain.mri("brain1"),
-    "pet": lambda: brain.pet(count=1),
-    "template": template.load,
     "video": lambda: films.video("street", frames=2),
     "frame": lambda: films.frame("talking_head", 0),
-    "echo": echo.real,
 }
 
 
-@pytest.fixture
-def nothing(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No file of the registry, none of pydicom's."""
-    monkeypatch.setattr(recorded, "get_testdata_file", lambda *_, **__: None)
-
-
 @pytest.mark.parametrize("load", LOADERS.values(), ids=LOADERS)
-def test_where_real_data_are_asked_for_no_stand_in_comes(nothing: None, load: Callable[[], object]) -> None:
+def test_where_real_data_are_asked_for_no_stand_in_comes(empty_cache: Path, load: Callable[[], object]) -> None:
     with (
         fetch.no_standins(),
         pytest.raises(ValueError, match=r"^expected .*, got no file: .*\(a stand-in must not") as caught,
@@ -45,7 +33,7 @@ def test_where_real_data_are_asked_for_no_stand_in_comes(nothing: None, load: Ca
     assert "\n" not in str(caught.value)
 
 
-def test_the_rule_ends_with_its_block_also_after_an_error_and_may_be_nested(nothing: None) -> None:
+def test_the_rule_ends_with_its_block_also_after_an_error_and_may_be_nested(empty_cache: Path) -> None:
     with fetch.no_standins():
         with pytest.raises(ValueError, match="stand-in"), fetch.no_standins():
             nuclei.load()
@@ -54,7 +42,7 @@ def test_the_rule_ends_with_its_block_also_after_an_error_and_may_be_nested(noth
     assert nuclei.load().source == "phantom"
 
 
-def test_a_worker_process_obeys_it_too(nothing: None) -> None:
+def test_a_worker_process_obeys_it_too(empty_cache: Path) -> None:
     code = "from coursekit.data import nuclei; print(nuclei.load().source)"
     with fetch.no_standins():
         inside = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
@@ -77,7 +65,7 @@ def test_what_was_read_is_remembered_with_its_hash() -> None:
     assert fetch.sources_used() == {}
 
 
-def test_a_stand_in_is_no_source(nothing: None) -> None:
+def test_a_stand_in_is_no_source(empty_cache: Path) -> None:
     fetch.forget_sources()
     nuclei.load()
     assert fetch.sources_used() == {}

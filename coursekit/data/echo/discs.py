@@ -1,8 +1,8 @@
 """Volumes by the method of discs (Simpson's rule, single plane), and tracings in the form of EchoNet-Dynamic.
 
-A tracing is 21 segments (x1, y1, x2, y2) in pixel indices, where whole numbers are the centres of pixels: first the
-long axis from apex to base, then 20 chords across it, evenly spaced from apex to base. The ventricle is taken to be a
-stack of discs that have the chords as diameters: V = Σ π/4 d² · L/20.
+A tracing is an axis and its chords: 21 segments (x1, y1, x2, y2) in pixel indices, where whole numbers are the centres
+of pixels; first the long axis from apex to base, then 20 chords across it, evenly spaced from apex to base. The
+ventricle is taken to be a stack of discs that have the chords as diameters: V = Σ π/4 d² · L/20.
 """
 
 import math
@@ -19,54 +19,57 @@ Tracing = Float[Tensor, "segments 4"]
 FINE = 8  # points looked at along each side of a pixel
 
 
-def tracing(mask: Bool[Tensor, "H W"], *, discs: int = 20) -> Tracing:
-    """Long axis and ``discs`` chords of a ventricle with its apex up, float64.
+def tracing(mask: Bool[Tensor, "H W"], *, axis: Float[Tensor, "4"] | None = None, discs: int = 20) -> Tracing:
+    """Long axis and ``discs`` chords of a ventricle with its apex up, float64; its largest connected piece counts.
 
-    The largest connected piece counts. Its long axis is the principal axis of its pixels and ends where they end. A
-    chord is as long as the area of its slice over the slice's height, so it is finer than a pixel. Raises
-    ``ValueError`` if the mask is empty.
+    ``axis`` is a line (x1, y1, x2, y2) towards the base; without one it is the principal axis. It ends where the
+    ventricle ends. A chord is as long as the area of its slice over the slice's height, so it is finer than a pixel.
+    Raises ``ValueError`` if the mask is empty or the axis has no length.
     """
     _check.tensor("mask", mask, "H W")
     _check.boolean("mask", mask)
     _check.positive("discs", discs)
     if not bool(mask.any()):
         raise _check.refuse("a mask with pixels", "an empty one", "there is no ventricle to trace")
-    middle, along, across = _axes(points := _points(_largest(mask.cpu().numpy())))
-    z, u = (points - middle) @ along, (points - middle) @ across
-    top, bottom = float(z.min()) - 0.5 / FINE, float(z.max()) + 0.5 / FINE
-    height = (bottom - top) / discs
-    slices = ((z - top) / height).astype(int).clip(0, discs - 1)
-    count = np.bincount(slices, minlength=discs)
+    points = _points(mask.cpu().numpy())
+    middle, down = _principal(points) if axis is None else _line(axis)
+    across = np.array([-down[1], down[0]])  # towards larger x where down is downwards
+    z, u = (points - middle) @ down, (points - middle) @ across
+    apex, base = float(z.min()) - 0.5 / FINE, float(z.max()) + 0.5 / FINE
+    height = (base - apex) / discs
+    disc = ((z - apex) / height).astype(int).clip(0, discs - 1)  # in which each point lies
+    count = np.bincount(disc, minlength=discs)
     width = count / FINE**2 / height
-    centre = np.bincount(slices, u, discs) / count.clip(min=1)
-    levels = top + height * (np.arange(discs) + 0.5)
-    ends = [np.outer(levels, along) + np.outer(centre + side * width / 2, across) for side in (-1, 1)]
-    axis = np.concatenate([middle + top * along, middle + bottom * along])[None]
-    chords = np.concatenate([middle + end for end in ends], 1)  # (discs, 4), (y, x) twice
-    return torch.from_numpy(np.concatenate([axis, chords])[:, [1, 0, 3, 2]])
+    centre = np.bincount(disc, u, discs) / count.clip(min=1)
+    levels = apex + height * (np.arange(discs) + 0.5)
+    left, right = (np.outer(levels, down) + np.outer(centre + side * width / 2, across) for side in (-1, 1))
+    chords = np.concatenate([middle + left, middle + right], 1)  # (discs, 4), (y, x) twice
+    long_axis = np.concatenate([middle + apex * down, middle + base * down])[None]
+    return torch.from_numpy(np.concatenate([long_axis, chords])[:, [1, 0, 3, 2]])
 
 
-def _largest(mask: np.ndarray) -> np.ndarray:
-    pieces, count = ndimage.label(mask)
-    largest: np.ndarray = pieces == 1 + np.bincount(pieces[mask], minlength=count + 1)[1:].argmax()
-    return largest
-
-
-def _points(mask: np.ndarray) -> np.ndarray:
-    """``FINE`` × ``FINE`` places (y, x) in each pixel of the mask, in pixel indices."""
+def _points(mask: np.ndarray) -> Float[np.ndarray, "N 2"]:
+    """``FINE`` × ``FINE`` places (y, x) in each pixel of the largest connected piece, in pixel indices."""
+    pieces, _ = ndimage.label(mask)
+    largest = 1 + np.bincount(pieces[mask])[1:].argmax()
     within = (np.arange(FINE) + 0.5) / FINE - 0.5
     offsets = np.stack(np.meshgrid(within, within, indexing="ij"), -1).reshape(1, -1, 2)
-    return (np.argwhere(mask)[:, None] + offsets).reshape(-1, 2)
+    return (np.argwhere(pieces == largest)[:, None] + offsets).reshape(-1, 2)
 
 
-def _axes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centre of mass, unit vector along the principal axis pointing down, and unit vector across it pointing right, all
-    (y, x).
-    """
+def _principal(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The line along which the points spread most: their centre of mass and a unit vector downwards, both (y, x)."""
     middle = points.mean(0)
     _, vectors = np.linalg.eigh(np.cov((points - middle).T))
-    along = vectors[:, 1] * (1 if vectors[0, 1] >= 0 else -1)
-    return middle, along, np.array([-along[1], along[0]])
+    return middle, vectors[:, 1] * (1 if vectors[0, 1] >= 0 else -1)
+
+
+def _line(axis: Float[Tensor, "4"]) -> tuple[np.ndarray, np.ndarray]:
+    """A point of the line and the unit vector along it, both (y, x)."""
+    _check.tensor("axis", axis, "4", "pass (x1, y1, x2, y2)")
+    x1, y1, x2, y2 = axis.double().tolist()
+    _check.positive("the length of axis", math.hypot(x2 - x1, y2 - y1))
+    return np.array([y1, x1]), np.array([y2 - y1, x2 - x1]) / math.hypot(x2 - x1, y2 - y1)
 
 
 def volume_of_tracing(traced: Tracing, *, spacing_mm: float) -> float:
@@ -74,22 +77,18 @@ def volume_of_tracing(traced: Tracing, *, spacing_mm: float) -> float:
     rows, _ = _check.tensor("traced", traced, "N 4", "pass the long axis first, then one row a chord")
     _check.positive("spacing_mm", spacing_mm)
     if rows < 2:
-        raise _check.refuse(
-            "a long axis and at least one chord", f"{rows} rows", "pass the long axis first, then one row a chord"
-        )
-    lengths: list[float] = (
-        torch.hypot(traced[:, 2] - traced[:, 0], traced[:, 3] - traced[:, 1]).double().mul(spacing_mm).tolist()
-    )
-    length, diameters = lengths[0], lengths[1:]
-    return sum(math.pi / 4 * d**2 for d in diameters) * length / len(diameters) / 1000
+        raise _check.refuse("a long axis and at least one chord", f"{rows} rows", "pass one row a chord")
+    across = torch.hypot(traced[:, 2] - traced[:, 0], traced[:, 3] - traced[:, 1])
+    length, *diameters = across.double().mul(spacing_mm).tolist()
+    return float(sum(math.pi / 4 * d**2 for d in diameters) * length / len(diameters) / 1000)
 
 
 def volume_by_discs(mask: Bool[Tensor, "*batch H W"], *, spacing_mm: float, discs: int = 20) -> Float[Tensor, "*batch"]:
     """Volume in mL of each ventricle (apex up) by its tracing, float64; an empty mask holds 0 mL."""
     _check.tensor("mask", mask, "... H W")
     _check.boolean("mask", mask)
-    planes = mask.reshape(-1, *mask.shape[-2:])
     volumes = [
-        volume_of_tracing(tracing(m, discs=discs), spacing_mm=spacing_mm) if bool(m.any()) else 0.0 for m in planes
+        volume_of_tracing(tracing(plane, discs=discs), spacing_mm=spacing_mm) if bool(plane.any()) else 0.0
+        for plane in mask.reshape(-1, *mask.shape[-2:])
     ]
     return torch.tensor(volumes, dtype=torch.float64).view(mask.shape[:-2])

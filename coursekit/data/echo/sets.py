@@ -1,38 +1,49 @@
-"""Echocardiograms with known volumes, as data sets: simulated, or EchoNet-Dynamic for those who have it."""
+"""Echocardiograms: clips with known volumes, simulated or of EchoNet-Dynamic for those who have it, and one real clip.
+
+The real one is the apical four-chamber clip that ships inside pydicom: 30 frames of 240 × 320 pixels, one each 33.333
+ms, its ejection fraction not measured. Its tags describe a screen of 640 × 480: a pixel of the picture is two of the
+screen. Counted from 0, frame 11 repeats frame 10 and 28 repeats 27.
+"""
 
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Literal, NamedTuple, SupportsIndex
 
+import pydicom
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
+from pydicom.data import get_testdata_file
+from pydicom.pixels import pixel_array
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
 from ... import _check
 from ...types import Clip
 from .. import readers
+from ..fetch import DataMissing
 from ..phantoms import uniform
 from ..readers import echonet
 from ..seeds import stream
-from . import heart, scanner
+from ..simulated import heart, ultrasound
 
 Part = Literal["train", "val", "test"]
-PARTS = ("train", "val", "test")
-COUNTS = {"train": 240, "val": 60, "test": 60}
+COUNTS: dict[Part, int] = {"train": 240, "val": 60, "test": 60}
 LEAST = 32  # pixels: below, a ventricle at end systole is a handful of pixels
+FILE = "examples_ybr_color.dcm"
+SHRUNK = 2  # the real clip's tags describe a screen this many times as large
+# measured in its picture, in pixels: where the beams would meet, how near and how deep they reach; and their angle
+TIP_ROW, TIP_COLUMN, NEAR, SIDE, HALF_ANGLE = 11, 171, 12, 190, math.radians(43)
 
 
 class Echo(NamedTuple):
-    """A clip of one patient. Frames that nobody traced have an empty mask and a volume of NaN; the simulation knows
-    them all.
-    """
+    """A clip of one patient. A frame that nobody traced has no mask and no volume; the simulation knows them all."""
 
     clip: Clip  # (1, T, H, W), in [0, 1]
     masks: Bool[Tensor, "T H W"]  # the left ventricle
-    volume_ml: Float[Tensor, "T"]
+    volume_ml: Float[Tensor, "T"]  # NaN where it is not known
     edv_ml: Float[Tensor, ""]
     esv_ml: Float[Tensor, ""]
     ef_percent: Float[Tensor, ""]
@@ -41,91 +52,73 @@ class Echo(NamedTuple):
     spacing_mm: Float[Tensor, ""]  # of a square pixel, other for each patient; NaN where it is not known
 
 
-class Frame(NamedTuple):
-    """One frame at end diastole or end systole."""
+class Frames(NamedTuple):
+    """Frames at end diastole and end systole, a patient's two after each other; ``TensorDataset(*frames)`` is a set."""
 
-    image: Float[Tensor, "1 H W"]
-    mask: Bool[Tensor, "1 H W"]
-    is_ed: Bool[Tensor, ""]
-    volume_ml: Float[Tensor, ""]
-    spacing_mm: Float[Tensor, ""]
+    images: Float[Tensor, "N 1 H W"]
+    masks: Bool[Tensor, "N 1 H W"]
+    is_ed: Bool[Tensor, "N"]
+    volume_ml: Float[Tensor, "N"]
+    spacing_mm: Float[Tensor, "N"]
 
 
 @dataclass(frozen=True, eq=False)
 class EchoSet(Dataset[Echo]):
-    """Item i is the clip of patient i, an :class:`Echo`; it depends on the arguments and i alone, whatever was asked
-    for before.
-
-    ``frames`` of ``size`` × ``size`` pixels at ``fps``; ``source`` "phantom" or "EchoNet-Dynamic": show it in the
-    title of a figure.
-    """
+    """Item i is the clip of patient i, made from seed, split and i alone: no patient is in two splits."""
 
     split: Part
     count: int
     frames: int
-    size: int
+    size: int  # pixels a side
     fps: float
     seed: int
     source: str = "phantom"
-    note: str = "simulated; set COURSEKIT_ECHONET to the folder of EchoNet-Dynamic to use it instead"
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, index: SupportsIndex) -> Echo:
-        index = self._at(index)
-        patient, moves = self._patient(index)
-        film = scanner.film(patient, moves, self.size, generator=self._stream(index, "film"))
+        patient, moves = self.patient(index)
+        film = ultrasound.film(patient, moves, self.size, generator=self._stream(index, "film"))
+        masks, spacing = heart.masks(patient, moves, self.size), torch.tensor(patient.depth / self.size)
         ef, edv, esv = (torch.tensor(v) for v in (patient.ef_percent, patient.edv_ml, patient.esv_ml))
-        masks = heart.masks(patient, moves, self.size)
-        spacing = torch.tensor(patient.depth / self.size)
         return Echo(film[None], masks, moves.volume_ml.float(), edv, esv, ef, moves.ed, moves.es, spacing)
 
-    def pair(self, index: SupportsIndex) -> tuple[Frame, Frame] | None:
-        """The first end-diastolic and the first end-systolic frame of clip ``index``, equal to those of the clip to the
-        last bit.
-        """
-        index = self._at(index)
-        patient, moves = self._patient(index)
-        keep = torch.stack([_first(moves.ed, "end diastole"), _first(moves.es, "end systole")])
-        film = scanner.film(patient, moves, self.size, keep=keep, generator=self._stream(index, "film"))
+    def pair(self, index: SupportsIndex) -> Frames | None:
+        """The first end-diastolic and the first end-systolic frame of a clip, to the last bit; None if not traced."""
+        patient, moves = self.patient(index)
+        if not (bool(moves.ed.any()) and bool(moves.es.any())):
+            got = f"{self.frames} frames without one"
+            raise _check.refuse("a clip with an end of each", got, "make it longer than a beat: 1.3 s")
+        keep = torch.stack([marks.nonzero()[0, 0] for marks in (moves.ed, moves.es)])
+        film = ultrasound.film(patient, moves, self.size, keep=keep, generator=self._stream(index, "film"))
         masks = heart.masks(patient, heart.Motion(*(part[keep] for part in moves)), self.size)
-        spacing, volumes = torch.tensor(patient.depth / self.size), moves.volume_ml[keep].float()
-        ed, es = (Frame(film[k, None], masks[k, None], torch.tensor(k == 0), volumes[k], spacing) for k in (0, 1))
-        return ed, es
+        volumes, spacing = moves.volume_ml[keep].float(), torch.tensor(patient.depth / self.size)
+        return Frames(film[:, None], masks[:, None], torch.tensor([True, False]), volumes, spacing.repeat(2))
 
     @cached_property
     def ef_percent(self) -> Float[Tensor, "N"]:
         """The ejection fractions of all patients, without making the clips."""
-        return torch.tensor([self.patient(i).ef_percent for i in range(self.count)])
+        return torch.tensor([self.patient(i)[0].ef_percent for i in range(self.count)])
 
-    def patient(self, index: SupportsIndex) -> heart.Heart:
-        """The simulated heart of clip ``index``. Its stream is named by seed, split and index, so no patient is in two
-        splits.
-        """
-        return self._patient(self._at(index))[0]
+    def patient(self, index: SupportsIndex) -> tuple[heart.Heart, heart.Motion]:
+        """The simulated heart of a clip, and how it moves."""
+        generator = self._stream(index, "patient")
+        drawn = heart.draw(generator=generator)
+        return drawn, heart.motion(drawn, frames=self.frames, fps=self.fps, generator=generator)
 
-    def _patient(self, index: int) -> tuple[heart.Heart, heart.Motion]:
-        rng = self._stream(index, "patient")
-        patient = heart.draw(generator=rng)
-        return patient, heart.motion(patient, frames=self.frames, fps=self.fps, generator=rng)
-
-    def _stream(self, index: int, what: str) -> Generator:
-        return stream(self.seed, "echo", self.split, index, what)
-
-    def _at(self, index: SupportsIndex) -> int:
-        return _check.index("a clip", index, self.count)
+    def _stream(self, index: SupportsIndex, what: str) -> Generator:
+        return stream(self.seed, "echo", self.split, _check.index("a clip", index, self.count), what)
 
 
 @dataclass(frozen=True, eq=False)
 class EchoNetSet(EchoSet):
-    """The same from EchoNet-Dynamic: a stretch of each video, started at random, every so many frames as come nearest
-    to ``fps``.
+    """The same from EchoNet-Dynamic: a stretch of each video from a random start, at about ``fps``, ended in black.
 
-    A video that is too short goes on in black. Two frames a video are traced, and a stretch need not hold them.
-    Volumes are the data set's own; it does not tell the size of a pixel.
+    Two frames a video are traced, and a stretch need not hold them. The size of a pixel is not known.
     """
 
+    source: str = "EchoNet-Dynamic"
     studies: tuple[echonet.Study, ...] = ()
 
     @property
@@ -133,65 +126,51 @@ class EchoNetSet(EchoSet):
         """The ejection fractions of all patients, from the list of files."""
         return torch.tensor([study.ef_percent for study in self.studies])
 
-    def patient(self, index: SupportsIndex) -> heart.Heart:
+    def patient(self, index: SupportsIndex) -> tuple[heart.Heart, heart.Motion]:
         """There is no simulated heart behind a real video."""
         raise TypeError("expected a simulated patient, got one of EchoNet-Dynamic: read its record in studies")
 
     def __getitem__(self, index: SupportsIndex) -> Echo:
-        index = self._at(index)
-        study = self.studies[index]
+        study = self.studies[_check.index("a clip", index, self.count)]
         video = echonet.video(study)
         step = max(1, round(study.fps / self.fps))
         room = max(1, len(video) - (self.frames - 1) * step)
         start = int(uniform(0, room, generator=self._stream(index, "start")))
-        seen = list(range(len(video)))[start::step][: self.frames]
-        film = F.pad(_resized(video[seen].float() / 255, self.size), (0, 0, 0, 0, 0, self.frames - len(seen)))
+        shown = list(range(len(video)))[start::step][: self.frames]
+        missing = self.frames - len(shown)
+        film = F.pad(_resized(video[shown].float() / 255, self.size), (0, 0, 0, 0, 0, missing))
+        ends = study.ed_frame, study.es_frame
+        ed, es = (torch.tensor([number == end for number in shown] + [False] * missing) for end in ends)
+        volume = torch.full((self.frames,), math.nan)
+        volume[ed], volume[es] = study.edv_ml, study.esv_ml
         masks = torch.zeros(self.frames, self.size, self.size, dtype=torch.bool)
-        volume, ed, es = torch.full((self.frames,), math.nan), *torch.zeros(2, self.frames, dtype=torch.bool)
-        for at, frame in enumerate(seen):
+        for at, frame in enumerate(shown):
             if frame in study.traced:
-                masks[at] = _shrunk_mask(study, frame, self.size)
-                ed[at], es[at] = frame == study.ed_frame, frame == study.es_frame
-                volume[at] = study.edv_ml if ed[at] else study.esv_ml if es[at] else math.nan
+                masks[at] = _mask(study, frame, self.size)
         edv, esv, ef = (torch.tensor(v) for v in (study.edv_ml, study.esv_ml, study.ef_percent))
         return Echo(film[None], masks, volume, edv, esv, ef, ed, es, torch.tensor(math.nan))
 
-    def pair(self, index: SupportsIndex) -> tuple[Frame, Frame] | None:
-        """The two traced frames; None if the video has not been traced."""
-        study = self.studies[self._at(index)]
-        ed, es = study.ed_frame, study.es_frame
-        if ed is None or es is None:
+    def pair(self, index: SupportsIndex) -> Frames | None:
+        study = self.studies[_check.index("a clip", index, self.count)]
+        if study.ed_frame is None or study.es_frame is None:
             return None
-        video = echonet.video(study)[[ed, es]]
-        images = _resized(video.float() / 255, self.size)[:, None]
-        masks = torch.stack([_shrunk_mask(study, frame, self.size) for frame in (ed, es)])[:, None]
-        volumes, unknown = torch.tensor([study.edv_ml, study.esv_ml]), torch.tensor(math.nan)
-        first, second = (Frame(images[k], masks[k], torch.tensor(k == 0), volumes[k], unknown) for k in (0, 1))
-        return first, second
+        ends = [study.ed_frame, study.es_frame]
+        images = _resized(echonet.video(study)[ends].float() / 255, self.size)
+        masks = torch.stack([_mask(study, frame, self.size) for frame in ends])
+        volumes, unknown = torch.tensor([study.edv_ml, study.esv_ml]), torch.full((2,), math.nan)
+        return Frames(images[:, None], masks[:, None], torch.tensor([True, False]), volumes, unknown)
 
 
-@dataclass(frozen=True, eq=False)
-class Frames(Dataset[Frame]):
-    """Still frames for segmentation, stacked; item i is a :class:`Frame`. A patient's two frames follow each other, end
-    diastole first.
-    """
+def _mask(study: echonet.Study, frame: int, size: int) -> Bool[Tensor, "H W"]:
+    """A traced mask at another size: the pixels at least half covered."""
+    return _resized(echonet.mask(study, frame)[None].float(), size)[0] >= 0.5
 
-    images: Float[Tensor, "N 1 H W"]
-    masks: Bool[Tensor, "N 1 H W"]
-    is_ed: Bool[Tensor, "N"]
-    volume_ml: Float[Tensor, "N"]
-    spacing_mm: Float[Tensor, "N"]
-    source: str
-    note: str
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: SupportsIndex) -> Frame:
-        index = _check.index("a frame", index, len(self))
-        return Frame(
-            self.images[index], self.masks[index], self.is_ed[index], self.volume_ml[index], self.spacing_mm[index]
-        )
+def _resized(planes: Float[Tensor, "T H W"], size: int) -> Float[Tensor, "T size size"]:
+    """Smoothed before it is made smaller."""
+    if planes.shape[1:] == (size, size):
+        return planes
+    return F.interpolate(planes[None], (size, size), mode="bilinear", antialias=True)[0].clamp(0, 1)
 
 
 def clips(
@@ -199,55 +178,56 @@ def clips(
 ) -> EchoSet:
     """Clips with known volumes: simulated, or EchoNet-Dynamic's if ``COURSEKIT_ECHONET`` names its folder.
 
-    ``count`` patients, 240 to train on and 60 each for "val" and "test" if not given, or all the data set has. At 25
-    frames a second 32 frames are longer than the longest beat, so a simulated clip holds at least one end diastole
-    and one end systole. EchoNet-Dynamic keeps its own split: TRAIN, VAL, TEST. ``seed`` chooses other simulated
-    patients, or other stretches of the videos.
+    ``count`` patients, 240 to train on and 60 each for "val" and "test" if not given, or all the data set has in its
+    own split. At 25 frames a second 32 are longer than the longest beat, so a simulated clip holds at least one end
+    diastole and one end systole. ``seed`` chooses other simulated patients, or other stretches of the videos.
     """
-    _check.one_of("split", split, PARTS)
+    _check.one_of("split", split, tuple(COUNTS))
     _check.positive("frames and fps", (frames, fps))
     _check.positive("count", COUNTS[split] if count is None else count)
     if size < LEAST:
         raise _check.refuse(f"size of at least {LEAST} pixels", size, "64 is quick, 112 is the size of EchoNet-Dynamic")
     place = readers.folder("COURSEKIT_ECHONET")
     if place is None:
-        return EchoSet(split, COUNTS[split] if count is None else count, frames, size, fps, seed)
-    studies = echonet.studies(place, split=split)[:count]
-    return EchoNetSet(split, len(studies), frames, size, fps, seed, "EchoNet-Dynamic", "", tuple(studies))
+        return EchoSet(split, count or COUNTS[split], frames, size, fps, seed)
+    studies = tuple(echonet.studies(place, split=split)[:count])
+    return EchoNetSet(split, len(studies), frames, size, fps, seed, studies=studies)
 
 
 def frames(*, split: Part, count: int | None = None, size: int = 112, seed: int = 0) -> Frames:
-    """The end-diastolic and the end-systolic frame of each of ``count`` patients, the same patients as of
-    :func:`clips`.
-    """
+    """The end-diastolic and the end-systolic frame of each of ``count`` patients, those of :func:`clips`."""
     patients = clips(split=split, count=count, size=size, seed=seed)
     pairs = [pair for pair in map(patients.pair, range(len(patients))) if pair is not None]
     if not pairs:
-        raise _check.refuse(
-            "at least one video with two traced frames", "none", "ask for more patients, or see VolumeTracings.csv"
-        )
-    images, masks, is_ed, volume, spacing = (
-        torch.stack(column) for column in zip(*(frame for pair in pairs for frame in pair))
-    )
-    return Frames(images, masks, is_ed, volume, spacing, patients.source, patients.note)
+        raise _check.refuse("at least one video with two traced frames", "none", "ask for more patients")
+    return Frames(*map(torch.cat, zip(*pairs)))
 
 
-def _first(marks: Tensor, what: str) -> Tensor:
-    """The first marked frame."""
-    if not bool(marks.any()):
-        raise _check.refuse(
-            f"a clip with an {what}", f"{len(marks)} frames without one", "make it longer than a beat: 1.3 s"
-        )
-    return marks.nonzero()[0, 0]
+class RealClip(NamedTuple):
+    clip: Clip  # (1, T, H, W) float32 in [0, 1], black outside the sector
+    sector: Bool[Tensor, "H W"]
+    spacing_mm: float  # of a square pixel
+    fps: float
 
 
-def _shrunk_mask(study: echonet.Study, frame: int, size: int) -> Tensor:
-    """A traced mask at another size: the pixels at least half covered."""
-    return _resized(echonet.mask(study, frame)[None].float(), size)[0] >= 0.5
+def real(*, size: int = SIDE) -> RealClip:
+    """The real clip, cut to a square of ``size`` pixels around the sector, its tip at the top middle as in the others.
 
-
-def _resized(planes: Tensor, size: int) -> Tensor:
-    """(T, H, W) brought to size × size pixels, smoothed before it is made smaller."""
-    if planes.shape[1:] == (size, size):
-        return planes
-    return F.interpolate(planes[None], (size, size), mode="bilinear", antialias=True)[0].clamp(0, 1)
+    Brightness is the file's luminance; text and marks of the screen lie outside the sector and are gone. Raises
+    ``DataMissing`` if pydicom came without its file.
+    """
+    _check.positive("size", size)
+    place = get_testdata_file(FILE, download=False)
+    if place is None:
+        raise DataMissing(f"expected {FILE} among pydicom's files, got no file: install pydicom anew with pip")
+    with _check.reading("a clip of pydicom's", Path(place), "install pydicom anew with pip"):
+        header = pydicom.dcmread(place, stop_before_pixels=True)
+        luminance = torch.from_numpy(pixel_array(place, raw=True)[..., 0].copy()).float() / 255  # (T, 240, 320)
+    left = TIP_COLUMN - SIDE // 2
+    film = _resized(luminance[:, TIP_ROW : TIP_ROW + SIDE, left : left + SIDE], size)
+    centre = (torch.arange(size) + 0.5) * (SIDE / size)
+    y, x = torch.meshgrid(centre, centre - SIDE / 2, indexing="ij")
+    r = torch.hypot(y, x)
+    sector = (torch.atan2(x, y).abs() <= HALF_ANGLE) & (r >= NEAR) & (r <= SIDE)
+    spacing = float(header.SequenceOfUltrasoundRegions[0].PhysicalDeltaY) * 10 * SHRUNK * SIDE / size  # cm to mm
+    return RealClip(torch.where(sector, film, 0.0)[None], sector, spacing, 1000 / float(header.FrameTime))

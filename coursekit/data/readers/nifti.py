@@ -1,13 +1,12 @@
 """A folder of NIfTI volumes with their labels: ``images`` and ``labels``, or ``imagesTr`` and ``labelsTr`` as in the
-Medical Segmentation Decathlon (Antonelli et al., Nature Communications 13, 2022). A label file has the name of its
-image.
+Medical Segmentation Decathlon (Antonelli et al., Nature Communications 13, 2022). A label file has its image's name.
 """
 
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple, SupportsIndex
+from typing import NamedTuple, SupportsIndex
 
 import torch
 from torch.utils.data import Dataset
@@ -15,7 +14,7 @@ from torch.utils.data import Dataset
 from ... import _check
 from .. import readers
 from ..scan import Scan, aligned, from_nifti, oriented
-from ..seeds import PARTS, part_of
+from ..seeds import PARTS, Part, part_of
 
 FOLDERS = (("images", "labels"), ("imagesTr", "labelsTr"))
 
@@ -29,28 +28,28 @@ class Pair(NamedTuple):
 
 
 class NiftiFolder(Dataset[Pair]):
-    """The volumes of a folder, one subject a file, in the order of their names; ``split`` takes those whose name lies
-    in that part.
+    """The volumes of a folder, one subject a file, by name; ``split`` takes those whose name lies in that part.
 
     The images are listed at once and read when asked for. Refused: an image without label, and when read a file that
     is no volume of three axes, labels that do not lie on the grid of their image, and labels that are no whole
     numbers.
     """
 
-    def __init__(self, place: Path, *, split: Literal["train", "test"] | None = None) -> None:
+    def __init__(self, place: Path, *, split: Part | None = None) -> None:
         _check.one_of("split", split, (None, *PARTS))
-        there = [pair for pair in FOLDERS if (place / pair[0]).exists()]
-        images, labels = (place / name for name in (there or FOLDERS)[0])
-        found = _volumes(readers.entry(images, "the folder of volumes", is_folder=True))
-        for file in found:
+        layout = next((names for names in FOLDERS if (place / names[0]).exists()), FOLDERS[0])
+        images, labels = (place / name for name in layout)
+        readers.entry(images, "the folder of volumes", is_folder=True)
+        # hidden files, such as the "._" twins that a Mac leaves, are none
+        files = sorted(f for f in images.glob("[!.]*") if f.name.endswith((".nii", ".nii.gz")))
+        for file in files:
             readers.entry(labels / file.name, f"the labels of {images.name}/{file.name}")
-        self.images = [file for file in found if split in (None, part_of(_name(file)))]
+        self.images = [file for file in files if split in (None, part_of(_name(file)))]
         self.labels = [labels / file.name for file in self.images]
         if not self.images:
-            wanted = f"a volume (.nii or .nii.gz) in {place / images.name}" + (
-                f" whose name falls into the {split} part" if split else ""
-            )
-            raise _check.refuse(wanted, f"none among {len(found)}", "add subjects" if found else "copy them there")
+            which = f" whose name falls into the {split} part" if split else ""
+            advice = "add subjects" if files else "copy them there"
+            raise _check.refuse(f"a volume (.nii or .nii.gz) in {images}{which}", f"none among {len(files)}", advice)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -61,14 +60,12 @@ class NiftiFolder(Dataset[Pair]):
             image = from_nifti(self.images[index])
             _check.finite("the volume's values", image.values)
         with _naming(self.labels[index]):
-            label = _whole(from_nifti(self.labels[index]))
+            label = from_nifti(self.labels[index])
+            whole = label.values.to(torch.int64)  # some programs store them as floating point
+            if bool((whole != label.values).any()):
+                raise _check.refuse("labels in whole numbers", "fractions", "give the labels, not a probability")
             aligned(image, label)
-        return Pair(oriented(image), oriented(label), _name(self.images[index]))
-
-
-def _volumes(folder: Path) -> list[Path]:
-    """Hidden files, such as the "._" twins that a Mac leaves, are none."""
-    return sorted(f for f in folder.iterdir() if f.name.endswith((".nii", ".nii.gz")) and not f.name.startswith("."))
+        return Pair(oriented(image), oriented(replace(label, values=whole)), _name(self.images[index]))
 
 
 def _name(file: Path) -> str:
@@ -82,12 +79,3 @@ def _naming(file: Path) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f"{file.parent.name}/{file.name}: {error}") from error
-
-
-def _whole(label: Scan) -> Scan:
-    """Labels as integers; some programs store them as floating point."""
-    if label.values.is_floating_point() and not bool(
-        (label.values.round() == label.values).logical_and(label.values.abs() < 2**53).all()
-    ):
-        raise _check.refuse("labels in whole numbers", "fractions", "give the labels, not a probability")
-    return replace(label, values=label.values.to(torch.int64))

@@ -1,16 +1,14 @@
 """A beating ventricle whose volume is known at every moment, because the picture is made from the volume.
 
 Shape
-    In the heart's own frame z runs from the apex (0) along the long axis to the mitral plane (L), u across it, both
-    in mm. At every z the cavity is a disc of radius ``R · profile(z / L)``, stacked along a long axis that may bow
-    sideways inside the picture. Sliding discs sideways changes no volume (Cavalieri), so V = π R² L · fullness
-    exactly, and the single-plane method of discs is the exact method for this heart; for a real one it is not.
+    z runs from the apex (0) along the long axis to the mitral plane (L), u across it, in mm. At every z the cavity is
+    a disc of radius ``R · profile(z / L)``, on an axis that may bow sideways in the picture. Sliding discs sideways
+    changes no volume (Cavalieri): V = π R² L · fullness exactly, so discs are exact for this heart, not for a real one.
 
 Motion
-    The volume is given, beat by beat; the length follows it, the radius follows from both. The wall is
-    incompressible: what lies at radius r outside the cavity of radius a came from ``R_ref² = A² + λ (r² − a²)``, λ =
-    L / L_ref, so a shrinking cavity has a thickening wall. :meth:`Heart.material` is that inverse map: it says which
-    piece of tissue is seen at a place.
+    The volume is given, beat by beat; the length follows it, the radius from both. The wall is incompressible: what
+    lies at radius r outside the cavity of radius a came from ``R_ref² = A² + λ (r² − a²)``, λ = L / L_ref, so a
+    shrinking cavity has a thickening wall. :meth:`Heart.material` is that inverse map, from a place to its tissue.
 """
 
 import math
@@ -27,21 +25,18 @@ from torch import Generator, Tensor
 from ..phantoms import uniform
 
 EF_RANGE = (15.0, 75.0)
-EF_GROUPS = (
-    (0.55, 60.0, 6.0),
-    (0.80, 45.0, 8.0),
-    (1.0, 28.0, 7.0),
-)  # cumulative share, mean, sd: normal, mildly and severely reduced
+# cumulative share, mean and sd of the ejection fraction: normal, mildly and severely reduced
+EF_GROUPS = ((0.55, 60.0, 6.0), (0.80, 45.0, 8.0), (1.0, 28.0, 7.0))
 HALF_ANGLE = math.radians(42)  # of the sector
-CALM = 15.0  # mm outside the cavity that move with the wall; the motion dies out over the following FADE
-FADE = 45.0
+CALM, FADE = 15.0, 45.0  # mm outside the cavity that move with the wall, and over which the motion then dies out
+JITTER = 0.12  # the longest beat less the shortest, as a share of the mean
+BREATH_S, BREATH_MM = np.array([3.7, 4.3]), np.array([1.2, 0.8])  # period and reach of the heart's sway, (y, x)
+PULL_MM = np.array([-1.0, 0.6])  # how far a full contraction pulls it, (y, x)
 
 
 @dataclass(frozen=True)
 class Heart:
-    """One simulated patient at end diastole, and how it is looked at. Lengths in mm, angles in radians, times in
-    seconds.
-    """
+    """One simulated patient at end diastole, and how it is looked at: mm, radians, seconds."""
 
     ef_percent: float
     edv_ml: float
@@ -66,11 +61,14 @@ class Heart:
 
     @property
     def fullness(self) -> float:
-        """Volume as a share of the cylinder of the same length and largest radius: the integral of the profile squared,
-        in closed form.
-        """
+        """Volume as a share of the cylinder around it: the integral of the profile squared, in closed form."""
         rest, p = (1 - self.widest) / self.widest, self.bluntness
         return 1 - self.widest / (p + 1) * (1 + math.pow(rest, p + 1))
+
+    @property
+    def ring(self) -> float:
+        """The mitral ring's radius as a share of the largest."""
+        return float(self.profile(torch.ones((), dtype=torch.float64)))
 
     def profile(self, s: Tensor) -> Tensor:
         """Radius at a share ``s`` of the axis, as a share of the largest: 0 at the apex and outside [0, 1]."""
@@ -83,9 +81,7 @@ class Heart:
         return length, (volume_ml * 1000 / (math.pi * self.fullness * length)).sqrt()
 
     def frame(self, y: Tensor, x: Tensor, sway: Tensor) -> tuple[Tensor, Tensor]:
-        """(z, across) of places in the sector (mm from its top middle); ``sway`` (T, 2) moves the heart, one row a
-        frame.
-        """
+        """(z, across) of places in the sector (mm from its top middle), a row a frame; ``sway`` (T, 2) in mm."""
         down, right = y - self.apex[0] - sway[:, :1], x - self.apex[1] - sway[:, 1:]  # (T, P)
         c, s = math.cos(self.tilt), math.sin(self.tilt)
         return c * down + s * right, c * right - s * down
@@ -103,22 +99,16 @@ class Heart:
         z0 = torch.where(z < length, z * (length0 / length), length0 + below * (back - length0))
         z0 = torch.where((z < 0) | (z > back), z, z0)
         stretch = 1 + (length / length0 - 1) * (1 + z / CALM).clamp(0, 1) * (1 - below)
-        ring, profile = (
-            self._ring,
-            self.profile(z / length),
-        )  # the atrium is as wide as the ring, and less and less moved
+        ring, profile = self.ring, self.profile(z / length)
+        # the atrium is as wide as the ring, and less and less moved
         inner = torch.where(z > length, ring * torch.lerp(radius, radius0, below), radius * profile)
         inner0 = torch.where(z > length, ring * radius0, radius0 * profile)
         r = u.abs()
         wall = (inner0**2 + stretch * (r**2 - inner**2)).clamp(min=0).sqrt()
         r0 = torch.where(r < inner, r * inner0 / inner.clamp(min=1e-3), wall)
-        share = _smooth((r - inner - CALM) / FADE)  # 0 near the heart, 1 far from it
-        return torch.lerp(z0, z, share), torch.lerp(r0, r, share) * u.sign()
-
-    @property
-    def _ring(self) -> float:
-        """The mitral ring's radius as a share of the largest."""
-        return float(self.profile(torch.ones((), dtype=torch.float64)))
+        away = ((r - inner - CALM) / FADE).clamp(0, 1)
+        still = away * away * (3 - 2 * away)  # 0 near the heart, 1 far from it
+        return torch.lerp(z0, z, still), torch.lerp(r0, r, still) * u.sign()
 
 
 class Motion(NamedTuple):
@@ -131,15 +121,8 @@ class Motion(NamedTuple):
     es: Bool[Tensor, "T"]
 
 
-def _smooth(t: Tensor) -> Tensor:
-    """From 0 to 1 with level ends."""
-    t = t.clamp(0, 1)
-    return t * t * (3 - 2 * t)
-
-
 def draw(*, generator: Generator) -> Heart:
     """A patient at random. Ejection fraction, size, wall, rate and pose are drawn independently of each other."""
-
     between = partial(uniform, generator=generator)
     pick = between(0, 1)
     mean, sd = next((mean, sd) for share, mean, sd in EF_GROUPS if pick <= share)
@@ -162,9 +145,9 @@ def draw(*, generator: Generator) -> Heart:
         quiet=(between(0.05, 0.08), between(0.05, 0.09)),
         kick=between(0.15, 0.35),
     )
-    slimness = between(0.27, 0.35)  # radius by length
+    slimness, behind = between(0.27, 0.35), between(12, 30)  # radius by length; mm seen behind the atrium
     length = math.pow(heart.edv_ml * 1000 / (math.pi * slimness**2 * heart.fullness), 1 / 3)
-    return replace(heart, length=length, depth=heart.apex[0] + length + heart.atrium + between(12, 30))
+    return replace(heart, length=length, depth=heart.apex[0] + length + heart.atrium + behind)
 
 
 def _normal(mean: float, sd: float, low: float, high: float, generator: Generator) -> float:
@@ -175,56 +158,42 @@ def _normal(mean: float, sd: float, low: float, high: float, generator: Generato
             return value
 
 
-def beat_knots(heart: Heart, beats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Times and emptied shares of the stroke for beats that start at the cumulated ``beats`` (s), six corners each.
-
-    Still, ejection, still, rapid filling, rest, the atrium's kick. Isovolumic phases are level, so that a frame falls
-    on each.
-    """
-    times, shares = [], []
-    for start, length in zip(np.concatenate([[0], np.cumsum(beats)]), beats):
-        relaxed = heart.systole + heart.quiet[1]
-        filling = length - relaxed
-        early, late = min(0.18, 0.4 * filling), min(0.13, 0.35 * filling)
-        times += [start + t for t in (0, heart.quiet[0], heart.systole, relaxed, relaxed + early, length - late)]
-        shares += [0, 0, 1, 1, heart.kick + 0.04, heart.kick]
-    return np.array([*times, beats.sum()]), np.array([*shares, 0.0])
-
-
 def motion(heart: Heart, *, frames: int, fps: float, generator: Generator) -> Motion:
-    """A clip that starts anywhere in a beat. Each beat is up to 6 % longer or shorter than the mean; all beats eject
-    the same volume.
-    """
-    count = math.ceil(frames / fps / (0.94 * heart.beat)) + 2
+    """A clip that starts anywhere in a beat. Beats differ by up to 6 % from the mean; all eject the same volume."""
+    count = math.ceil(frames / fps / ((1 - JITTER / 2) * heart.beat)) + 2
     jitter = torch.rand(count, generator=generator, dtype=torch.float64).numpy()
-    beats = heart.beat * (1 + 0.12 * (jitter - 0.5))
-    onsets = np.concatenate([[0], np.cumsum(beats)])
-    start = uniform(0, 1, generator=generator) * beats[0]
+    start_share = uniform(0, 1, generator=generator)
+    phase = torch.rand(2, generator=generator, dtype=torch.float64).numpy()
+    beats = heart.beat * (1 + JITTER * (jitter - 0.5))
+    onsets = np.concatenate([[0], np.cumsum(beats)])  # R waves
+    start = start_share * beats[0]
     times = start + np.arange(frames) / fps
-    curve = PchipInterpolator(*beat_knots(heart, beats))
+    curve = _curve(heart, beats, onsets)
     emptied, filling = curve(times).clip(0, 1), -curve.derivative()(times)
-    ed, es = (
-        _marks((onsets + at - start) * fps, frames) for at in (heart.quiet[0] / 2, heart.systole + heart.quiet[1] / 2)
-    )
     since = times - onsets[np.searchsorted(onsets, times, "right") - 1]  # the last R wave
     opening = (since > heart.systole + heart.quiet[1]) * (0.3 + 0.7 * (filling * 0.25).clip(0, 1))
     volume = heart.edv_ml - (heart.edv_ml - heart.esv_ml) * emptied
-    return Motion(torch.from_numpy(volume), torch.from_numpy(opening).float(), _sway(times, emptied, generator), ed, es)
+    sway = np.sin(2 * np.pi * (times[:, None] / BREATH_S + phase)) * BREATH_MM + emptied[:, None] * PULL_MM
+    ed, es = torch.zeros(2, frames, dtype=torch.bool)
+    for marks, middle in ((ed, heart.quiet[0] / 2), (es, heart.systole + heart.quiet[1] / 2)):
+        nearest = np.rint((onsets + middle - start) * fps).astype(int)
+        marks[nearest[(nearest >= 0) & (nearest < frames)]] = True
+    return Motion(torch.from_numpy(volume), torch.from_numpy(opening).float(), torch.from_numpy(sway).float(), ed, es)
 
 
-def _sway(times: np.ndarray, emptied: np.ndarray, generator: Generator) -> Tensor:
-    """Breath, and the pull of each beat: (T, 2), in mm."""
-    phase = torch.rand(2, generator=generator, dtype=torch.float64).numpy()
-    breath = np.sin(2 * np.pi * (times[:, None] / np.array([3.7, 4.3]) + phase)) * np.array([1.2, 0.8])
-    return torch.from_numpy(breath + emptied[:, None] * np.array([-1.0, 0.6])).float()
+def _curve(heart: Heart, beats: np.ndarray, onsets: np.ndarray) -> PchipInterpolator:
+    """The share of the stroke that has left, by time.
 
-
-def _marks(places: np.ndarray, frames: int) -> Tensor:
-    """True at the whole numbers nearest to ``places``, (frames,)."""
-    near = np.rint(places).astype(int)
-    marks = np.zeros(frames, bool)
-    marks[near[(near >= 0) & (near < frames)]] = True
-    return torch.from_numpy(marks)
+    Six corners a beat: still, ejection, still, rapid filling, rest, the atrium's kick. Isovolumic phases are level, so
+    that a frame falls on each.
+    """
+    corners, shares = [], []
+    relaxed = heart.systole + heart.quiet[1]
+    for onset, length in zip(onsets, beats):
+        early, late = min(0.18, 0.4 * (length - relaxed)), min(0.13, 0.35 * (length - relaxed))
+        corners += [onset + t for t in (0, heart.quiet[0], heart.systole, relaxed, relaxed + early, length - late)]
+        shares += [0, 0, 1, 1, heart.kick + 0.04, heart.kick]
+    return PchipInterpolator([*corners, beats.sum()], [*shares, 0.0])
 
 
 def masks(heart: Heart, moves: Motion, size: int) -> Bool[Tensor, "T H W"]:
@@ -238,7 +207,6 @@ def masks(heart: Heart, moves: Motion, size: int) -> Bool[Tensor, "T H W"]:
 
 def pixels(heart: Heart, size: int) -> tuple[Tensor, Tensor]:
     """Centres (y, x) in mm of the pixels of a square as wide as the sector is deep, its top middle at 0."""
-    step = heart.depth / size
-    centre = (torch.arange(size) + 0.5) * step
+    centre = (torch.arange(size) + 0.5) * (heart.depth / size)
     y, x = torch.meshgrid(centre, centre - heart.depth / 2, indexing="ij")
     return y, x
