@@ -14,158 +14,65 @@ from torch import Tensor
 from coursekit import _check
 
 UNLABELLED = -1  # the label of a voxel nobody looked at
+SMOOTH = 1e-5  # what Dice adds above and below, so that nothing predicted of nothing there is right
 
-__all__ = ["UNLABELLED", "consistency", "cross_entropy", "dice_loss", "focal_loss", "mask_loss", "smooth_l1"]
+__all__ = ["UNLABELLED", "consistency", "cross_entropy", "dice_loss", "mask_loss", "smooth_l1"]
 
 
 def cross_entropy(
-    logits: Float[Tensor, "N C *S"],
-    truth: Integer[Tensor, "N *S"],
-    *,
-    weight: Float[Tensor, "C"] | None = None,
-    ignore: int = UNLABELLED,
+    logits: Float[Tensor, "N C *S"], truth: Integer[Tensor, "N *S"], *, weight: Float[Tensor, "C"] | None = None
 ) -> Float[Tensor, ""]:
-    """Σ w(y) · −log softmax(logits)[y] / Σ w(y) over the labelled voxels y; those marked ``ignore`` weigh nothing.
+    """Σ w(y) · −log softmax(logits)[y] / Σ w(y) over the labelled voxels y; the ``UNLABELLED`` weigh nothing.
 
     ``weight``: one number >= 0 a class, 1 if not given. A label outside 0 … C − 1 raises ``ValueError``.
     Source: Çiçek et al. 2016, section 3 (weighted softmax loss, weight 0 for unlabelled voxels).
     """
-    classes, labelled = _labels(logits, truth, ignore)
-    log_p = (
-        F.log_softmax(_wide(logits).where(labelled.unsqueeze(1), 0), 1).gather(1, classes.unsqueeze(1)).squeeze(1)
-    )  # (N, *S)
-    w = labelled.to(log_p.dtype)
+    classes, labelled = _labels(logits, truth)
+    log_p = F.log_softmax(_where(labelled, logits), 1)  # (N, C, *S)
+    own = log_p.gather(1, classes.unsqueeze(1)).squeeze(1)  # (N, *S): of the true class
+    w = labelled.to(own.dtype)
     if weight is not None:
         _check.tensor("weight", weight, str(logits.shape[1]), "one weight a class")
         _check.finite("weight", weight)
         _check.within("weight", weight, 0, float("inf"), "a weight is at least 0")
         w = w * weight[classes]
-    return _weighted_mean(-log_p, w)
-
-
-def _labels(logits: Tensor, truth: Tensor, ignore: int) -> tuple[Tensor, Tensor]:
-    """Check classes against logits; returns the classes (0 where there is none) and where there is one."""
-    _check.tensor(
-        "logits", logits, "... N C" if logits.ndim == 2 else "... N C S", "pass (N, C, …), the classes on axis 1"
-    )
-    _check.floating("logits", logits)
-    _check.integer("truth", truth)
-    n, c, *space = logits.shape
-    _check.tensor("truth", truth, " ".join(map(str, (n, *space))), "the shape of logits without its class axis")
-    _check.same_device(logits=logits, truth=truth)
-    truth = truth.long()  # first: as uint8, −1 would be 255
-    labelled = truth != ignore
-    classes = truth.where(labelled, 0)
-    _check.within("truth", classes, 0, c - 1, f"give classes 0 … {c - 1}, or {ignore} for unlabelled")
-    return classes, labelled
-
-
-def _weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
-    """Σ w v / Σ w, and 0 where all weights are 0."""
-    total = weight.sum()
-    return (values.where(weight > 0, 0) * weight).sum() / total.where(total > 0, 1)
+    return _weighted_mean(-own, w)
 
 
 def dice_loss(
-    logits: Float[Tensor, "N C *S"],
-    truth: Integer[Tensor, "N *S"],
-    *,
-    ignore: int = UNLABELLED,
-    background: bool = True,
-    squared: bool = False,
-    smooth: float = 1e-5,
+    logits: Float[Tensor, "N C *S"], truth: Integer[Tensor, "N *S"], *, background: bool = True
 ) -> Float[Tensor, ""]:
-    """1 − mean over samples and classes of (2 Σ p g + smooth) / (Σ p + Σ g + smooth), p the softmax, g the one-hot
-    truth.
+    """1 − mean over samples and classes of 2 Σ p g / (Σ p + Σ g), p the softmax, g the one-hot truth.
 
-    Sums run over the labelled voxels. ``squared`` takes Σ p² + Σ g² below. ``background=False`` leaves class 0 out of
-    the mean. A class that is neither there nor predicted costs nothing; a sample without labels costs nothing.
-    Source: Milletari, Navab and Ahmadi 2016, section 3 (squared); Drozdzal et al. 2016 (plain).
+    Sums run over the labelled voxels. ``background=False`` leaves class 0 out of the mean. A class that is neither
+    there nor predicted costs nothing; a sample without labels costs nothing. Source: Drozdzal et al. 2016.
     """
-    truth, labelled = _labels(logits, truth, ignore)
-    _check.positive("smooth", smooth)
+    classes, labelled = _labels(logits, truth)
     _check.positive("classes without the background", logits.shape[1] - (not background))
-    logits = _wide(logits).where(labelled.unsqueeze(1), 0)
+    logits = _where(labelled, logits)
     keep = labelled.unsqueeze(1).to(logits.dtype)  # (N, 1, *S)
-    g = F.one_hot(truth, logits.shape[1]).movedim(-1, 1).to(logits.dtype) * keep  # (N, C, *S)
+    g = F.one_hot(classes, logits.shape[1]).movedim(-1, 1).to(logits.dtype) * keep  # (N, C, *S)
     p = logits.softmax(1) * keep
-    p, g = (x.flatten(2)[:, 0 if background else 1 :] for x in (p.unsqueeze(-1), g.unsqueeze(-1)))  # (N, C, voxels)
-    power = 2 if squared else 1
-    dice = (2 * (p * g).sum(2) + smooth) / ((p**power).sum(2) + g.sum(2) + smooth)  # (N, C)
+    p, g = (x.unsqueeze(-1).flatten(2)[:, 0 if background else 1 :] for x in (p, g))  # (N, C, voxels)
+    dice = (2 * (p * g).sum(2) + SMOOTH) / (p.sum(2) + g.sum(2) + SMOOTH)  # (N, C)
     return _mean(1 - dice)
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x.to(_check.wide_dtype(x))
-
-
-def _mean(values: Tensor) -> Tensor:
-    """The mean, and 0 of nothing."""
-    return values.sum() / max(values.numel(), 1)
-
-
-def _reduce(values: Tensor, reduction: str) -> Tensor:
-    _check.one_of("reduction", reduction, ("mean", "sum", "none"))
-    return values if reduction == "none" else values.sum() if reduction == "sum" else _mean(values)
-
-
-def focal_loss(
-    logits: Float[Tensor, "*S"],
-    truth: Tensor,
-    *,
-    alpha: float | None = 0.25,
-    gamma: float = 2.0,
-    reduction: str = "mean",
-) -> Tensor:
-    """−α_t (1 − p_t)^γ log p_t, with p_t the sigmoid's probability of what is true; easy examples weigh little.
-
-    ``truth``: 0 or 1 (or a probability between), of the shape of ``logits``. ``alpha``: the weight of class 1, 1 − α
-    that of class 0; None: no weight. ``gamma=0`` without ``alpha`` is binary cross-entropy. Returns the mean, the sum
-    or ("none") each value. Source: Lin et al. 2017, equation 5.
-    """
-    logits, truth = _check_binary(logits, truth)
-    _check.positive("gamma", gamma, zero=True)
-    wrong = logits.sigmoid() * (1 - truth) + (-logits).sigmoid() * truth  # 1 − p_t, to its last digit
-    wrong = wrong.clamp(min=torch.finfo(wrong.dtype).tiny)  # a root has no slope at 0
-    loss = F.binary_cross_entropy_with_logits(logits, truth, reduction="none") * wrong**gamma
-    if alpha is not None:
-        _check.within("alpha", torch.tensor(alpha), 0, 1, "give the weight of class 1")
-        loss = loss * (alpha * truth + (1 - alpha) * (1 - truth))
-    return _reduce(loss, reduction)
-
-
-def _check_binary(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits and truth as numbers of the dtype to compute in."""
-    _check.floating("logits", logits)
-    _same_shape("logits", logits, "truth", truth)
-    logits = _wide(logits)
-    truth = truth.to(logits.dtype)
-    _check.within("truth", truth, 0, 1, "give 0 for no and 1 for yes")
-    return logits, truth
-
-
-def _same_shape(name: str, x: Tensor, other: str, y: Tensor) -> None:
-    if x.shape != y.shape:
-        raise _check.refuse(
-            f"{name} and {other} of one shape", f"{tuple(x.shape)} and {tuple(y.shape)}", "pair them one to one"
-        )
-    _check.same_device(**{name: x, other: y})
 
 
 def smooth_l1(
     prediction: Float[Tensor, "*S"], truth: Float[Tensor, "*S"], *, beta: float = 1.0, reduction: str = "mean"
-) -> Tensor:
+) -> Float[Tensor, ""]:
     """d² / 2β where d = |prediction − truth| < β, else d − β / 2: a parabola that goes on as its own tangent.
 
-    ``beta=0`` is the L1 loss. The mean of no values is 0. Source: Girshick 2015, equation 3 (β = 1); Ren et al. 2015
-    use β = 1/9.
+    ``reduction``: "mean" (0 of no values) or "sum". Source: Girshick 2015, equation 3 (β = 1); Ren et al. 2015 use
+    β = 1/9.
     """
     _check.floating("prediction", prediction)
-    _same_shape("prediction", prediction, "truth", truth)
-    _check.positive("beta", beta, zero=True)
+    _same_shape(prediction=prediction, truth=truth)
+    _check.positive("beta", beta)
+    _check.one_of("reduction", reduction, ("mean", "sum"))
     d = (_wide(prediction) - _wide(truth)).abs()
-    loss = torch.where(d < beta, d * d / (2 * beta), d - beta / 2) if beta else d
-    return _reduce(loss, reduction)
+    loss = torch.where(d < beta, d * d / (2 * beta), d - beta / 2)
+    return loss.sum() if reduction == "sum" else _mean(loss)
 
 
 def mask_loss(logits: Float[Tensor, "K C M W"], truth: Tensor, labels: Integer[Tensor, "K"]) -> Float[Tensor, ""]:
@@ -175,12 +82,16 @@ def mask_loss(logits: Float[Tensor, "K C M W"], truth: Tensor, labels: Integer[T
     picks the plane. Without regions the loss is 0. Source: He et al. 2017, section 3 (L_mask).
     """
     k, c, m, w = _check.tensor("logits", logits, "K C M W", "one plane a region and class")
+    _check.floating("logits", logits)
     _check.tensor("labels", labels, str(k), "one class a region")
     _check.integer("labels", labels)
     _check.within("labels", labels, 0, c - 1, f"give classes 0 … {c - 1}")
     _check.tensor("truth", truth, f"{k} {m} {w}", "one mask a region, of the size of the logits")
-    own = logits[torch.arange(k, device=logits.device), labels.long()]  # (K, M, W)
-    return _mean(F.binary_cross_entropy_with_logits(*_check_binary(own, truth), reduction="none"))
+    _check.same_device(logits=logits, truth=truth)
+    own = _wide(logits[torch.arange(k, device=logits.device), labels.long()])  # (K, M, W)
+    truth = truth.to(own.dtype)
+    _check.within("truth", truth, 0, 1, "give 0 for no and 1 for yes")
+    return _mean(F.binary_cross_entropy_with_logits(own, truth, reduction="none"))
 
 
 def consistency(
@@ -192,9 +103,52 @@ def consistency(
     Source: Laine and Aila 2017 (Π-model); Tarvainen and Valpola 2017 (mean teacher).
     """
     _check.floating("student", student)
-    _same_shape("student", student, "teacher", teacher)
+    _same_shape(student=student, teacher=teacher)
     where = torch.ones_like(student[:, 0], dtype=torch.bool) if where is None else where
     _check.boolean("where", where)
     _check.tensor("where", where, " ".join(map(str, student[:, 0].shape)), "one bool a voxel")
-    ours, theirs = (_wide(x).where(where.unsqueeze(1), 0).softmax(1) for x in (student, teacher.detach()))
+    ours, theirs = (_where(where, x).softmax(1) for x in (student, teacher.detach()))
     return _weighted_mean(((ours - theirs) ** 2).mean(1), where.to(ours.dtype))
+
+
+def _labels(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Check classes against logits; returns the classes (0 where there is none) and where there is one."""
+    axes = "... N C" if logits.ndim == 2 else "... N C S"
+    _check.tensor("logits", logits, axes, "pass (N, C, …), the classes on axis 1")
+    _check.floating("logits", logits)
+    _check.integer("truth", truth)
+    n, c, *space = logits.shape
+    _check.tensor("truth", truth, " ".join(map(str, (n, *space))), "the shape of logits without its class axis")
+    _check.same_device(logits=logits, truth=truth)
+    labelled = truth.long() != UNLABELLED  # long first: as uint8, −1 would be 255
+    classes = truth.long().where(labelled, 0)
+    _check.within("truth", classes, 0, c - 1, f"give classes 0 … {c - 1}, or {UNLABELLED} for unlabelled")
+    return classes, labelled
+
+
+def _where(voxels: Bool[Tensor, "N *S"], logits: Float[Tensor, "N C *S"]) -> Float[Tensor, "N C *S"]:
+    """The logits there and 0 elsewhere: whatever stood there gives neither loss nor gradient."""
+    return _wide(logits).where(voxels.unsqueeze(1), 0)
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.to(_check.wide_dtype(x))
+
+
+def _weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Σ w v / Σ w, and 0 where all weights are 0."""
+    total = weight.sum()
+    return (values.where(weight > 0, 0) * weight).sum() / total.where(total > 0, 1)
+
+
+def _mean(values: Tensor) -> Tensor:
+    """The mean, and 0 of nothing."""
+    return values.sum() / max(values.numel(), 1)
+
+
+def _same_shape(**tensors: Tensor) -> None:
+    (name, x), (other, y) = tensors.items()
+    if x.shape != y.shape:
+        got = f"{tuple(x.shape)} and {tuple(y.shape)}"
+        raise _check.refuse(f"{name} and {other} of one shape", got, "pair them one to one")
+    _check.same_device(**tensors)

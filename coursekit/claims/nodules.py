@@ -46,7 +46,7 @@ SMALL = (5.0, 11.0)  # mm, where size alone says little
 
 def axial(cubes: Tensor) -> Tensor:
     """The slice through the middle: (N, 1, S, S)."""
-    return orthogonal_views(cubes, count=1)[:, 0]
+    return orthogonal_views(cubes)[:, 0]
 
 
 def turned(cubes: Tensor, *, generator: torch.Generator) -> Tensor:

@@ -1,5 +1,4 @@
-"""Two networks on the beating heart (Ouyang et al. 2020): one draws the ventricle in a frame, one tells the ejection
-fraction of a clip.
+"""Two networks on the beating heart (Ouyang et al. 2020): one draws the ventricle, one tells the ejection fraction.
 
 The first is a 2D U-Net (``coursekit.models.unet``). The second is a residual network of (2+1)D convolutions: each 3D
 convolution is taken apart into one over space and one over time, with a ReLU between and as many parameters as the 3D
@@ -16,19 +15,17 @@ from torch import Tensor, nn
 from .. import _check
 from .unet import UNet
 
+SCALE = 10.0  # percent a unit of the regressor's last layer: its steps then suit the learning rate of the rest
+
 
 def middle_width(inputs: int, outputs: int) -> int:
-    """Channels between space and time that give a (2+1)D convolution about the parameters of 3×3×3: ⌊27 i o / (9 i + 3
-    o)⌋.
-    """
+    """Channels between space and time with about the parameters of 3×3×3: ⌊27 i o / (9 i + 3 o)⌋."""
     _check.positive("inputs and outputs", (inputs, outputs))
     return (27 * inputs * outputs) // (9 * inputs + 3 * outputs)
 
 
 class Conv2Plus1D(nn.Sequential):
-    """3×3 over space, batch norm, ReLU, 3 over time: ``(N, inputs, T, H, W) -> (N, outputs, T / s, H / s, W / s)``,
-    rounded up.
-    """
+    """3×3 over space, batch norm, ReLU, 3 over time; ``stride`` divides T, H and W, rounded up."""
 
     def __init__(self, inputs: int, outputs: int, middle: int, *, stride: int = 1) -> None:
         super().__init__(
@@ -66,9 +63,7 @@ class EFRegressor(nn.Module):
     at; set it from the training set.
     """
 
-    def __init__(
-        self, *, in_channels: int = 1, widths: Sequence[int] = (16, 24, 32), mean_percent: float = 50.0
-    ) -> None:
+    def __init__(self, *, in_channels: int = 1, widths: Sequence[int] = (16, 24, 32), mean_percent: float = 50) -> None:
         super().__init__()
         first = widths[0]
         self.stem = nn.Sequential(
@@ -92,9 +87,6 @@ class EFRegressor(nn.Module):
         return percent
 
 
-SCALE = 10.0  # percent a unit of the last layer: its steps then suit the learning rate of the rest
-
-
-def ventricle_net(*, base: int = 8, depth: int = 3) -> UNet:
+def ventricle_net() -> UNet:
     """A frame ``(N, 1, H, W)`` to the logits ``(N, 2, H, W)`` of background and left ventricle, of any size."""
-    return UNet(ndim=2, in_channels=1, classes=2, base=base, depth=depth, padding="same")
+    return UNet(ndim=2, base=8, depth=3)

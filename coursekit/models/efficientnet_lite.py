@@ -2,8 +2,7 @@
 
 Sixteen inverted residual blocks (Sandler et al. 2018): widen by a 1×1 convolution, look around channel by channel,
 narrow again. The "lite" variant of Tan and Le 2019 has ReLU6 in place of swish and no squeeze-and-excitation. The
-names of the layers, underscores included, are those of the published weights (``coursekit data fetch
-imagenet_weights``), so that they load as they are.
+names of the layers, underscores included, are those of the published weights, so that they load as they are.
 """
 
 from pathlib import Path
@@ -24,8 +23,9 @@ BLOCKS = [  # repeats, kernel, stride of the first, widening, channels out
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 ]
-WIDTHS, STRIDES = (24, 40, 112, 320), (4, 8, 16, 32)  # the last map of each size
 SIZE = 224  # pixels, what it was trained on
+SMALLEST = 32  # pixels: it halves its input five times
+THREE = "give three channels; repeat a grey one three times"
 
 
 def pad(kernel: int, stride: int) -> nn.Module:
@@ -41,14 +41,12 @@ def norm(channels: int) -> nn.BatchNorm2d:
 
 
 class Block(nn.Module):
-    """Widen, look around, narrow; the input is added where the shape stays: ``(N, inputs, H, W) -> (N, outputs, H //
-    stride, …)``.
-    """
+    """Widen, look around, narrow; the input is added where the shape stays: ``-> (N, outputs, H // stride, …)``."""
 
     def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int, widening: int) -> None:
         super().__init__()
         wide = inputs * widening
-        self.stride, self.widens, self.adds = stride, widening > 1, stride == 1 and inputs == outputs
+        self.widens, self.adds = widening > 1, stride == 1 and inputs == outputs
         if self.widens:
             self._expand_conv, self._bn0 = nn.Conv2d(inputs, wide, 1, bias=False), norm(wide)
         self._pad = pad(kernel, stride)
@@ -85,20 +83,17 @@ class EfficientNetLite0(nn.Module):
         self._pool = nn.AdaptiveAvgPool2d(1)
         self._fc = nn.Linear(1280, classes)
 
-    def maps(self, x: Tensor) -> list[Tensor]:
-        """The last map of stride 4, 8, 16 and 32, with 24, 40, 112 and 320 channels."""
-        _check_images(x)
-        x = F.relu6(self._bn0(self._conv_stem(self._pad(x))))
-        found: list[Tensor] = []
-        for block in self._blocks:
-            if block.stride == 2:
-                found.append(x)
-            x = block(x)
-        return [*found[1:], x]  # the first is of stride 2
-
     def features(self, x: Tensor) -> Float[Tensor, "N 1280"]:
-        """What the classifier sees: the mean over the image of 1280 features."""
-        x = F.relu6(self._bn1(self._conv_head(self.maps(x)[-1])))
+        """What the classifier sees: the mean over the image, or once inflated over the clip, of 1280 features."""
+        _check.floating("x", x)
+        if x.ndim not in (4, 5) or x.shape[1] != 3:
+            raise _check.refuse("x of shape (N, 3, H, W)", tuple(x.shape), THREE)
+        if min(x.shape[-2:]) < SMALLEST:
+            raise _check.refuse(f"images of at least {SMALLEST} pixels a side", tuple(x.shape[-2:]), "enlarge them")
+        x = F.relu6(self._bn0(self._conv_stem(self._pad(x))))
+        for block in self._blocks:
+            x = block(x)
+        x = F.relu6(self._bn1(self._conv_head(x)))
         return torch.flatten(self._pool(x), 1)
 
     def forward(self, x: Tensor) -> Float[Tensor, "N K"]:
@@ -106,21 +101,8 @@ class EfficientNetLite0(nn.Module):
         return logits
 
 
-def _check_images(x: Tensor) -> None:
-    """Images or, once inflated, clips."""
-    _check.floating("x", x)
-    if x.ndim not in (4, 5) or x.shape[1] != 3:
-        raise _check.refuse(
-            "x of shape (N, 3, H, W)", tuple(x.shape), "give three channels; repeat a grey one three times"
-        )
-    if min(x.shape[-2:]) < STRIDES[-1]:
-        raise _check.refuse(f"images of at least {STRIDES[-1]} pixels a side", tuple(x.shape[-2:]), "enlarge them")
-
-
 def efficientnet_lite0(weights: Path | None = None) -> EfficientNetLite0:
-    """The network ready to use (in evaluation mode), with the published ImageNet weights of the file ``weights``, or
-    untrained.
-    """
+    """The network in evaluation mode, with the published ImageNet weights of the file ``weights``, or untrained."""
     net = EfficientNetLite0()
     if weights is not None:
         net.load_state_dict(torch.load(weights, weights_only=True, map_location="cpu"))
@@ -128,14 +110,11 @@ def efficientnet_lite0(weights: Path | None = None) -> EfficientNetLite0:
 
 
 def prepare(images: Num[Tensor, "N 3 H W"], *, size: int | None = SIZE) -> Float[Tensor, "N 3 H2 W2"]:
-    """Colours 0 … 255 to what the network was trained on, (x − 127) / 128, the middle square shrunk or enlarged to
-    ``size`` pixels.
+    """Colours 0 … 255 to what the network was trained on, (x − 127) / 128; the middle square, resized to ``size``.
 
     ``size=None`` keeps the image's own size and shape.
     """
-    _, _, height, width = _check.tensor(
-        "images", images, "N 3 H W", "give three channels; repeat a grey one three times"
-    )
+    _, _, height, width = _check.tensor("images", images, "N 3 H W", THREE)
     _check.within("images", images, 0, 255, "scale grey levels to 0 … 255 first")
     x = images if images.is_floating_point() else images.float()
     if size is not None:
@@ -144,24 +123,3 @@ def prepare(images: Num[Tensor, "N 3 H W"], *, size: int | None = SIZE) -> Float
         x = x[..., (height - side) // 2 :, (width - side) // 2 :][..., :side, :side]
         x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
     return (x - 127) / 128
-
-
-class LiteBody(nn.Module):
-    """The network as the body of a feature pyramid: images to ``maps``, of ``widths`` channels at ``strides``.
-
-    ``frozen``: its weights and its batch statistics stay as they are, also while the rest is trained.
-    """
-
-    def __init__(self, net: EfficientNetLite0, *, frozen: bool = True) -> None:
-        super().__init__()
-        self.net, self.frozen = net.requires_grad_(not frozen), frozen
-        self.widths, self.strides = WIDTHS, STRIDES
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> "LiteBody":
-        super().train(mode)
-        self.net.train(mode and not self.frozen)
-        return self
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        return self.net.maps(x)

@@ -16,9 +16,7 @@ from ..ops.inflate import PaddedConv3d, PaddedMaxPool3d
 
 
 class Branches(NamedTuple):
-    """Channels of one module: 1×1; 1×1 then 3×3; 1×1 then a second 3×3 (5×5 in GoogLeNet, 3×3 in I3D); 1×1 after the
-    pool.
-    """
+    """Channels of one module: 1×1; 1×1, then 3×3; 1×1, then another 3×3 (5×5 in GoogLeNet); the pool, then 1×1."""
 
     one: int
     reduce3: int
@@ -57,16 +55,14 @@ FULL = Plan(  # Szegedy et al. 2015, table 1, as in I3D
 
 
 def conv(inputs: int, outputs: int, kernel: int, *, ndim: int, stride: int = 1, stride_time: int = 1) -> nn.Sequential:
-    """Convolution of ``kernel`` along every axis, batch norm, ReLU; the size stays, or is divided by ``stride`` and
-    rounded up.
-    """
+    """Convolution of ``kernel`` along every axis, batch norm, ReLU; sizes are divided by the stride, rounded up."""
+    half, relu = kernel // 2, nn.ReLU(inplace=True)
     if ndim == 2:
-        layer: nn.Module = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
-    else:
-        strides, padding = (stride_time, stride, stride), (0, kernel // 2, kernel // 2)
-        layer = PaddedConv3d(inputs, outputs, (kernel,) * 3, strides, padding, bias=False)
-    norm = nn.BatchNorm2d(outputs) if ndim == 2 else nn.BatchNorm3d(outputs)
-    return nn.Sequential(layer, norm, nn.ReLU(inplace=True))
+        flat = nn.Conv2d(inputs, outputs, kernel, stride, half, bias=False)
+        return nn.Sequential(flat, nn.BatchNorm2d(outputs), relu)
+    strides, padding = (stride_time, stride, stride), (0, half, half)
+    deep = PaddedConv3d(inputs, outputs, (kernel, kernel, kernel), strides, padding, bias=False)
+    return nn.Sequential(deep, nn.BatchNorm3d(outputs), relu)
 
 
 def pool(*, ndim: int, stride: int, frames: int = 3, stride_time: int = 1) -> nn.Module:
@@ -77,8 +73,7 @@ def pool(*, ndim: int, stride: int, frames: int = 3, stride_time: int = 1) -> nn
 
 
 class InceptionModule(nn.Module):
-    """Four looks at the same input, of several widths, side by side: ``(N, inputs, *size) -> (N, branches.outputs,
-    *size)``.
+    """Four looks at one input, side by side: ``(N, inputs, *size) -> (N, branches.outputs, *size)``.
 
     Source: Szegedy et al. 2015, figure 2b; Carreira and Zisserman 2017, figure 3.
     """
@@ -97,8 +92,7 @@ class InceptionModule(nn.Module):
 
 
 class Inception(nn.Module):
-    """Stem, Inception modules with pools between, average over space and time, class: ``(N, C, [T,] H, W) -> (N,
-    classes)``.
+    """Stem, Inception modules with pools between, mean, class: ``(N, in_channels, [T,] H, W) -> (N, classes)``.
 
     ``ndim=2`` is GoogLeNet's trunk (batch norm instead of its two side exits), ``ndim=3`` I3D. Space is halved by the
     stem's convolution, twice by its pools, and before every stage but the first. ``stride_time``: frames are halved
@@ -132,16 +126,12 @@ class Inception(nn.Module):
             for branches in stage:
                 layers.append(InceptionModule(c, branches, ndim=ndim))
                 c = branches.outputs
-        self.body, self.width, self.ndim = nn.Sequential(*layers), c, ndim
+        self.body, self.ndim = nn.Sequential(*layers), ndim
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(c, classes))
 
-    def features(self, x: Float[Tensor, "N C *size"]) -> Float[Tensor, "N F"]:
-        """The mean over space, and time, of the last maps."""
+    def forward(self, x: Float[Tensor, "N C *size"]) -> Float[Tensor, "N K"]:
         axes = "N C H W" if self.ndim == 2 else "N C T H W"
         _check.tensor("x", x, axes, "pass images to the 2D network and clips to the 3D one")
-        maps: Tensor = self.body(self.stem(x))
-        return maps.flatten(2).mean(2)
-
-    def forward(self, x: Float[Tensor, "N C *size"]) -> Float[Tensor, "N K"]:
-        logits: Tensor = self.head(self.features(x))
+        maps = self.body(self.stem(x))
+        logits: Tensor = self.head(maps.flatten(2).mean(2))  # the mean over space, and time
         return logits

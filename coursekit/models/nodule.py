@@ -28,50 +28,37 @@ def conv_pool(inputs: int, outputs: int, *, ndim: int) -> nn.Sequential:
 class PatchFeatures(nn.Module):
     """What a patch looks like, in ``hidden`` numbers: ``(N, in_channels, *size) -> (N, hidden)``.
 
-    One convolution and pool a width, then a fully connected layer over what is left of the patch. ``size``: one
-    number for all axes, or one an axis, at least 2^len(widths) each.
+    One convolution and pool a width of ``WIDTHS``, then a fully connected layer over what is left of the patch.
+    ``size``: one number for all axes, or one an axis, at least 8 each.
     """
 
-    def __init__(
-        self,
-        *,
-        ndim: int,
-        size: int | Sequence[int],
-        in_channels: int = 1,
-        widths: Sequence[int] = WIDTHS,
-        hidden: int = 32,
-    ) -> None:
+    def __init__(self, *, ndim: int, size: int | Sequence[int], in_channels: int = 1, hidden: int = 32) -> None:
         super().__init__()
         _check.one_of("ndim", ndim, tuple(LAYERS))
+        _check.positive("in_channels and hidden", (in_channels, hidden))
         self.size = (size,) * ndim if isinstance(size, int) else tuple(size)
-        if len(self.size) != ndim or min(self.size) < 2 ** len(widths):
-            expected = f"a size along {ndim} axes, at least {2 ** len(widths)} each for {len(widths)} pools"
-            raise _check.refuse(expected, self.size, "cut larger patches or give fewer widths")
-        _check.positive("widths, in_channels and hidden", (*widths, in_channels, hidden))
+        smallest = 2 ** len(WIDTHS)
+        if len(self.size) != ndim or min(self.size) < smallest:
+            expected = f"a size along {ndim} axes, at least {smallest} each for {len(WIDTHS)} pools"
+            raise _check.refuse(expected, self.size, "cut larger patches")
         self.in_channels, self.hidden = in_channels, hidden
-        left = math.prod(n >> len(widths) for n in self.size)
-        self.convolutions = nn.Sequential(
-            *(conv_pool(a, b, ndim=ndim) for a, b in itertools.pairwise([in_channels, *widths]))
-        )
-        self.connected = nn.Sequential(nn.Flatten(), nn.Linear(left * [in_channels, *widths][-1], hidden), nn.ReLU())
+        widths = itertools.pairwise([in_channels, *WIDTHS])
+        left = math.prod(n // smallest for n in self.size)  # cells, after the pools
+        self.convolutions = nn.Sequential(*(conv_pool(a, b, ndim=ndim) for a, b in widths))
+        self.connected = nn.Sequential(nn.Flatten(), nn.Linear(left * WIDTHS[-1], hidden), nn.ReLU())
 
     def forward(self, x: Float[Tensor, "N C *space"]) -> Float[Tensor, "N F"]:
-        _check.tensor(
-            "x",
-            x,
-            f"N {self.in_channels} {' '.join(map(str, self.size))}",
-            "cut patches of the size the network was made for",
-        )
+        axes = " ".join(map(str, ("N", self.in_channels, *self.size)))
+        _check.tensor("x", x, axes, "cut patches of the size the network was made for")
         features: Tensor = self.connected(self.convolutions(x))
         return features
 
 
 class NoduleNet(nn.Module):
-    """Patches ``(N, in_channels, D, H, W)`` to logits ``(N, classes)``; with ``ndim=2``, one plane ``(N, in_channels,
-    H, W)``.
+    """Patches ``(N, in_channels, D, H, W)`` to logits ``(N, classes)``; with ``ndim=2`` one plane ``(N, …, H, W)``.
 
-    At 24³ with the widths here 24,586 parameters, at 24² 8,314. ``dropout``: the share of features left out while
-    training. Source: Huang et al. 2017, in outline; the sizes are ours.
+    At 24³ 24,586 parameters, at 24² 8,314. ``dropout``: the share of features left out while training. Source: Huang
+    et al. 2017, in outline; the sizes are ours.
     """
 
     def __init__(
@@ -81,14 +68,12 @@ class NoduleNet(nn.Module):
         size: int | Sequence[int] = 24,
         in_channels: int = 1,
         classes: int = 2,
-        widths: Sequence[int] = WIDTHS,
-        hidden: int = 32,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         _check.positive("classes", classes)
-        self.features = PatchFeatures(ndim=ndim, size=size, in_channels=in_channels, widths=widths, hidden=hidden)
-        self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, classes))
+        self.features = PatchFeatures(ndim=ndim, size=size, in_channels=in_channels)
+        self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(self.features.hidden, classes))
 
     def forward(self, x: Float[Tensor, "N C *space"]) -> Float[Tensor, "N K"]:
         logits: Tensor = self.classifier(self.features(x))

@@ -1,5 +1,4 @@
-"""Features at several scales: a body that halves the image again and again, and a way back up (Lin et al. 2017,
-section 3).
+"""Features at several scales: a body that halves the image again and again, and a way back up (Lin et al. 2017).
 
 The deep maps know what is there, the fine ones where. The pyramid adds what is known, doubled in size, to what is fine.
 """
@@ -14,8 +13,7 @@ from .. import _check
 
 
 def conv_norm_relu(inputs: int, outputs: int, *, halve: bool = False) -> nn.Sequential:
-    """Convolution, batch norm, ReLU: ``(N, inputs, H, W) -> (N, outputs, H, W)``, or ``(…, H // 2, W // 2)`` with
-    ``halve``.
+    """Convolution, batch norm, ReLU: ``(N, inputs, H, W) -> (N, outputs, H, W)``, or ``halve``: H // 2 and W // 2.
 
     Halving takes a 4×4 kernel, since that is centred on the 2×2 pixels its output stands for: cell ``i`` of the
     result then covers ``[2i, 2i + 2)``, which is what RoIAlign takes for granted. A 3×3 kernel at stride 2 is centred
@@ -30,17 +28,15 @@ def conv_norm_relu(inputs: int, outputs: int, *, halve: bool = False) -> nn.Sequ
 
 
 class SmallBody(nn.Module):
-    """Stages of one halving and one more convolution each: maps of stride 2, 4, 8 …, ``(N, widths[i], H // 2^(i+1), W
-    // 2^(i+1))``.
-    """
+    """Stages of one halving and one more convolution each: maps ``(N, widths[i], …)`` of stride 2, 4, 8 …"""
 
-    def __init__(self, in_channels: int = 1, widths: Sequence[int] = (16, 32, 48, 64)) -> None:
+    def __init__(self, in_channels: int, widths: Sequence[int]) -> None:
         super().__init__()
         pairs = itertools.pairwise([in_channels, *widths])
+        self.widths, self.strides = tuple(widths), tuple(2 ** (i + 1) for i in range(len(widths)))
         self.stages = nn.ModuleList(
             nn.Sequential(conv_norm_relu(a, b, halve=True), conv_norm_relu(b, b)) for a, b in pairs
         )
-        self.widths, self.strides = tuple(widths), tuple(2 ** (i + 1) for i in range(len(widths)))
 
     def forward(self, x: Tensor) -> list[Tensor]:
         maps = []
@@ -51,37 +47,25 @@ class SmallBody(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """``body(images)`` gives maps of ``widths``, finest first; out come maps of one ``width`` at those of ``strides``
-    that are asked for.
+    """Images ``(N, C, H, W)`` to maps ``(N, width, H / stride, W / stride)``, one for each of ``strides``, in order.
 
-    1×1 convolutions bring all maps to one width, each deeper one is doubled and added, a 3×3 convolution smooths the
-    sum.
+    ``body`` takes the images to maps of ``body.widths`` at ``body.strides``, finest first. 1×1 convolutions bring them
+    to one width, each deeper one is doubled and added, a 3×3 convolution smooths the sum.
     """
 
-    def __init__(
-        self,
-        body: nn.Module,
-        *,
-        widths: Sequence[int],
-        strides: Sequence[int],
-        out_strides: Sequence[int],
-        width: int = 48,
-    ) -> None:
+    def __init__(self, body: SmallBody, *, strides: Sequence[int], width: int) -> None:
         super().__init__()
-        if not set(out_strides) <= set(strides) or len(widths) != len(strides):
-            raise _check.refuse(
-                f"out_strides among the body's {tuple(strides)}", tuple(out_strides), "ask for maps that the body has"
-            )
-        self.body, self.width = body, width
-        self.first = strides.index(min(out_strides))  # finer maps are not needed
-        self.picked = [strides.index(s) - self.first for s in out_strides]
-        self.strides = tuple(out_strides)
-        self.lateral = nn.ModuleList(nn.Conv2d(w, width, 1) for w in widths[self.first :])
-        self.smooth = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in out_strides)
+        if not set(strides) <= set(body.strides):
+            raise _check.refuse(f"strides among the body's {body.strides}", tuple(strides), "ask for maps that it has")
+        self.body, self.width, self.strides = body, width, tuple(strides)
+        self.first = body.strides.index(min(strides))  # finer maps are not needed
+        self.picked = [body.strides.index(s) - self.first for s in strides]
+        self.lateral = nn.ModuleList(nn.Conv2d(w, width, 1) for w in body.widths[self.first :])
+        self.smooth = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in strides)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Images ``(N, C, H, W)`` to maps ``(N, width, H / stride, W / stride)``, in the order of ``strides``."""
-        *finer, x = (layer(x) for layer, x in zip(self.lateral, self.body(images)[self.first :], strict=True))
+        maps = self.body(images)[self.first :]
+        *finer, x = (lateral(x) for lateral, x in zip(self.lateral, maps, strict=True))
         sums = [x]
         for lateral in reversed(finer):
             x = lateral + F.interpolate(x, size=lateral.shape[-2:], mode="nearest")
@@ -93,9 +77,8 @@ def small_pyramid(
     in_channels: int = 1,
     *,
     widths: Sequence[int] = (16, 32, 48, 64),
-    out_strides: Sequence[int] = (4, 8),
+    strides: Sequence[int] = (4, 8),
     width: int = 48,
 ) -> Pyramid:
     """The course's own backbone, trained from the start."""
-    body = SmallBody(in_channels, widths)
-    return Pyramid(body, widths=body.widths, strides=body.strides, out_strides=out_strides, width=width)
+    return Pyramid(SmallBody(in_channels, widths), strides=strides, width=width)

@@ -1,9 +1,7 @@
-"""Networks with a memory: a cell is applied to one frame after the other and hands its state on (lecture sections 13
-and 14).
+"""Networks with a memory: a cell is applied to one frame after the other and hands its state on (lectures 13, 14).
 
-``rnn_step`` and ``lstm_step`` are the equations. ``Recurrent`` applies one of them to a sequence; its parameters have
-the names, shapes and order of gates of ``torch.nn.RNN`` and ``torch.nn.LSTM``, so that either's ``state_dict`` fits
-the other. ``CNNRNN`` looks at every frame with a 2D network and lets a recurrent one read what it saw.
+``rnn_step`` and ``lstm_step`` are the equations. ``Recurrent`` applies one of them to a sequence. ``CNNRNN`` looks at
+every frame with a 2D network and lets a recurrent one read what it saw.
 """
 
 import math
@@ -12,17 +10,13 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from .. import _check
 
-CELLS = {"rnn": 1, "lstm": 4}  # gates of each
-
 
 class State(NamedTuple):
-    """What is handed from frame to frame: ``hidden`` is also the output; ``cell``, the long memory, is the LSTM's
-    alone.
-    """
+    """What is handed from frame to frame: ``hidden``, also the output, and ``cell``, the LSTM's long memory."""
 
     hidden: Float[Tensor, "N M"]
     cell: Float[Tensor, "N M"]
@@ -34,8 +28,7 @@ def rnn_step(gates: Float[Tensor, "N M"], state: State) -> State:
 
 
 def lstm_step(gates: Float[Tensor, "N gates"], state: State) -> State:
-    """Forget a share f of the memory, write a share i of the new, show a share o of it: c' = f c + i g, h' = o
-    tanh(c').
+    """Forget a share f of the memory, write a share i of the new, show a share o: c' = f c + i g, h' = o tanh(c').
 
     ``gates`` holds i, f, g, o, M numbers each, before their σ (tanh for g). Source: Hochreiter and Schmidhuber 1997,
     and Gers 2000 for f.
@@ -45,35 +38,27 @@ def lstm_step(gates: Float[Tensor, "N gates"], state: State) -> State:
     return State(o.sigmoid() * cell.tanh(), cell)
 
 
-STEPS: dict[str, Callable[[Tensor, State], State]] = {"rnn": rnn_step, "lstm": lstm_step}
+CELLS: dict[str, tuple[int, Callable[[Tensor, State], State]]] = {"rnn": (1, rnn_step), "lstm": (4, lstm_step)}  # gates
 
 
 class Recurrent(nn.Module):
     """One cell, applied along a sequence: ``(N, T, inputs) -> (N, T, hidden)`` and the last state.
 
-    Equal to ``torch.nn.RNN`` or ``torch.nn.LSTM`` of one layer with ``batch_first=True`` on the same weights. Weights
-    start uniform in ±1/√hidden, drawn by ``generator`` if one is given.
+    Equal to ``torch.nn.RNN`` or ``torch.nn.LSTM`` of one layer with ``batch_first=True``: parameters have the same
+    names, shapes and order of gates. They start uniform in ±1/√hidden.
     """
 
-    weight_ih_l0: nn.Parameter
-    weight_hh_l0: nn.Parameter
-    bias_ih_l0: nn.Parameter
-    bias_hh_l0: nn.Parameter
-
-    def __init__(self, inputs: int, hidden: int, *, cell: str = "lstm", generator: Generator | None = None) -> None:
+    def __init__(self, inputs: int, hidden: int, *, cell: str = "lstm") -> None:
         super().__init__()
         _check.one_of("cell", cell, tuple(CELLS))
         _check.positive("inputs and hidden", (inputs, hidden))
-        self.inputs, self.hidden, self.cell = inputs, hidden, cell
-        rows, bound = CELLS[cell] * hidden, 1 / math.sqrt(hidden)
-        shapes = {
-            "weight_ih_l0": (rows, inputs),
-            "weight_hh_l0": (rows, hidden),
-            "bias_ih_l0": (rows,),
-            "bias_hh_l0": (rows,),
-        }
-        for name, shape in shapes.items():
-            self.register_parameter(name, nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator)))
+        self.inputs, self.hidden = inputs, hidden
+        gates, self.step = CELLS[cell]
+        rows, bound = gates * hidden, 1 / math.sqrt(hidden)
+        self.weight_ih_l0 = nn.Parameter(torch.empty(rows, inputs).uniform_(-bound, bound))
+        self.weight_hh_l0 = nn.Parameter(torch.empty(rows, hidden).uniform_(-bound, bound))
+        self.bias_ih_l0 = nn.Parameter(torch.empty(rows).uniform_(-bound, bound))
+        self.bias_hh_l0 = nn.Parameter(torch.empty(rows).uniform_(-bound, bound))
 
     def forward(self, x: Float[Tensor, "N T F"], state: State | None = None) -> tuple[Float[Tensor, "N T M"], State]:
         n, frames, _ = _check.tensor("x", x, f"N T {self.inputs}", f"pass {self.inputs} features a frame")
@@ -83,14 +68,13 @@ class Recurrent(nn.Module):
         from_input = x @ self.weight_ih_l0.T + self.bias_ih_l0 + self.bias_hh_l0  # (N, T, gates): all frames at once
         outputs = []
         for t in range(frames):
-            state = STEPS[self.cell](from_input[:, t] + state.hidden @ self.weight_hh_l0.T, state)
+            state = self.step(from_input[:, t] + state.hidden @ self.weight_hh_l0.T, state)
             outputs.append(state.hidden)
         return torch.stack(outputs, 1) if outputs else x.new_zeros(n, 0, self.hidden), state
 
 
 class CNNRNN(nn.Module):
-    """A 2D network on every frame, then a recurrent one over what it says, then a class: ``(N, C, T, H, W) -> (N,
-    classes)``.
+    """A 2D network on every frame, a recurrent one over what it says, a class: ``(N, C, T, H, W) -> (N, classes)``.
 
     ``frame_net`` takes ``(N, C, H, W)`` to ``(N, width)``. Jointly: train the whole. In two steps: train
     ``frame_net`` on frames (or take one that is trained), keep ``features`` of all clips, and train ``classify`` on

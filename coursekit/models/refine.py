@@ -2,8 +2,7 @@
 
 After Hollandi et al. (nucleAIzer, bioRxiv 2019; Cell Systems 2020), who refine the masks of Mask R-CNN with a U-Net.
 A mask head answers on a grid of 28 × 28 whatever the size of the object; the refiner sees the image itself around it.
-Ours works on crops resampled to one size and starts from the mask it is given: before training it gives that mask
-back.
+Ours works on crops resampled to one size and starts from the mask it is given: untrained it gives that mask back.
 """
 
 import torch
@@ -16,6 +15,7 @@ from ..ops.roi import roi_align
 from ..types import Boxes, Image, Masks
 from .unet import UNet
 
+MARGIN = 0.25  # how much of the surroundings is seen, in extents of the box; a boundary further out is out of reach
 CONFIDENCE = 1.0  # the logit of a pixel of the given mask, before anything is learnt
 
 AnyMasks = Masks | Float[Tensor, "N H W"]  # yes or no, or how likely
@@ -34,17 +34,14 @@ def through(masks: AnyMasks, boxes: Boxes, size: int) -> Float[Tensor, "N S S"]:
     count = _check.tensor("masks", masks, "K H W", "one plane a box")[0]
     if _check.boxes("boxes", boxes) != count:
         raise _check.refuse(f"{count} boxes", len(boxes), "pass one box a mask")
+    if count == 0:
+        return boxes.new_zeros(0, size, size)
     planes = masks[:, None].to(boxes.dtype)  # (K, 1, H, W)
-    return (
-        roi_align(planes, list(boxes[:, None]), size, sampling_ratio=2)[:, 0]
-        if count
-        else boxes.new_zeros(0, size, size)
-    )
+    return roi_align(planes, list(boxes[:, None]), size, sampling_ratio=2)[:, 0]
 
 
 def as_detected(masks: AnyMasks, boxes: Boxes, detected: Boxes, *, resolution: int = 28) -> Bool[Tensor, "N H W"]:
-    """The masks as a perfect mask head would give them in the boxes ``detected``: on a coarse grid, stretched over a
-    box a little off.
+    """The masks as a perfect mask head gives them in the boxes ``detected``: coarse, stretched over a box a bit off.
 
     What to train a refiner on where no detector is at hand.
     """
@@ -53,23 +50,17 @@ def as_detected(masks: AnyMasks, boxes: Boxes, detected: Boxes, *, resolution: i
 
 
 class BoundaryRefiner(nn.Module):
-    """Crops ``(K, in_channels + 1, size, size)``, the mask last, to logits ``(K, size, size)`` of the mask as it
-    should be.
+    """Crops ``(K, in_channels + 1, size, size)``, the mask last, to logits ``(K, size, size)`` of a better mask.
 
     ``look`` cuts the crops, ``targets`` what they should give, ``refine`` does all for the masks of an image.
-    ``margin``: how much of the surroundings is seen, in extents of the box; a boundary further out cannot be reached.
     """
 
-    def __init__(
-        self, *, in_channels: int = 1, size: int = 48, margin: float = 0.25, base: int = 8, depth: int = 3
-    ) -> None:
+    def __init__(self, *, in_channels: int = 1, size: int = 48, base: int = 8, depth: int = 3) -> None:
         super().__init__()
-        _check.positive("margin", margin, zero=True)
         if size < 2**depth:
-            raise _check.refuse(
-                f"a size of at least {2**depth} for {depth} pools", size, "look at larger crops or take fewer levels"
-            )
-        self.in_channels, self.size, self.margin = in_channels, size, margin
+            expected = f"a size of at least {2**depth} for {depth} pools"
+            raise _check.refuse(expected, size, "look at larger crops or take fewer levels")
+        self.in_channels, self.size = in_channels, size
         self.net = UNet(ndim=2, in_channels=in_channels + 1, classes=1, base=base, depth=depth)
         nn.init.zeros_(self.net.logits.weight)
 
@@ -80,28 +71,23 @@ class BoundaryRefiner(nn.Module):
         return logits
 
     def look(self, image: Image, masks: AnyMasks, boxes: Boxes) -> Float[Tensor, "N C_in S S"]:
-        """What the network sees of each instance: the image ``(C, H, W)`` around it, and its mask, resampled to one
-        size.
-        """
+        """What the network sees of each instance: the image ``(C, H, W)`` around it and its mask, in one size."""
         _, h, w = _check.tensor("image", image, f"{self.in_channels} H W")
         _check.tensor("masks", masks, f"K {h} {w}", "one plane an instance, of the size of the image")
-        wide = grow(boxes, self.margin)
+        wide = grow(boxes, MARGIN)
         around = roi_align(image[None].to(boxes.dtype), [wide], self.size, sampling_ratio=2)  # (K, C, S, S)
         return torch.cat([around, through(masks, wide, self.size)[:, None]], 1)
 
     def targets(self, truth: AnyMasks, boxes: Boxes) -> Float[Tensor, "N S S"]:
-        """The true masks in the frame of the crops: how much of each cell is covered, 0 … 1, which keeps the boundary's
-        exact place.
-        """
-        return through(truth, grow(boxes, self.margin), self.size)
+        """The true masks in the frame of the crops: how much of each cell is covered keeps the boundary's place."""
+        return through(truth, grow(boxes, MARGIN), self.size)
 
     @torch.no_grad()
-    def refine(self, image: Image, masks: AnyMasks, boxes: Boxes, *, threshold: float = 0.5) -> Bool[Tensor, "N H W"]:
+    def refine(self, image: Image, masks: AnyMasks, boxes: Boxes) -> Bool[Tensor, "N H W"]:
         """The masks ``(K, H, W)`` with their boundaries drawn again; call ``eval()`` first. ``boxes (K, 4)``: the
         detector's.
 
         Instances are refined one by one: neighbours may come to overlap by a pixel or two.
         """
-        _check.within("threshold", torch.tensor(threshold), 0, 1, "it is a probability")
         likely = self(self.look(image, masks, boxes)).sigmoid()
-        return paste(likely, grow(boxes, self.margin), (image.shape[1], image.shape[2])) > threshold
+        return paste(likely, grow(boxes, MARGIN), (image.shape[1], image.shape[2])) > 0.5

@@ -18,6 +18,7 @@ from ..ops import boxes as box_ops
 from ..ops.nms import batched_nms
 
 BACKGROUND, BETWEEN = -1, -2  # what an anchor or proposal is assigned to when it is no object
+BETA = 1 / 9  # where the smooth L1 loss of offsets becomes a line, as in the code of Ren et al.
 
 
 class Raw(NamedTuple):
@@ -29,62 +30,21 @@ class Raw(NamedTuple):
     level: Integer[Tensor, "A"]  # the feature map each anchor lies on
 
 
-def assign(iou: Float[Tensor, "G A"], *, low: float, high: float, best: bool = False) -> Integer[Tensor, "A"]:
-    """The object each anchor stands for: the one it overlaps most, if by ``high``; BACKGROUND below ``low``; else
-    BETWEEN.
-
-    ``best`` also gives each object all anchors that overlap it as much as any does, however little, but for those
-    that overlap nothing. Source: Ren et al. 2015, section 3.1.2.
-    """
-    if not iou.shape[0]:
-        return torch.full((iou.shape[1],), BACKGROUND, device=iou.device)
-    overlap, index = iou.max(0)
-    found = torch.where(overlap >= high, index, torch.where(overlap < low, BACKGROUND, BETWEEN))
-    if best and iou.shape[1]:
-        top = iou.amax(1, keepdim=True)  # (G, 1)
-        found = torch.where(((iou == top) & (top > 0)).any(0), index, found)
-    return found
-
-
-def balanced(
-    assigned: Integer[Tensor, "A"], *, count: int, share: float, generator: Generator
-) -> tuple[Tensor, Tensor]:
-    """The numbers of at most ``count`` anchors to learn from: objects, at most ``share`` of them, and background for
-    the rest.
-    """
-    objects, background = _shuffle(assigned >= 0, generator), _shuffle(assigned == BACKGROUND, generator)
-    chosen = objects[: int(count * share)]
-    return chosen, background[: count - len(chosen)]
-
-
-def _shuffle(where: Tensor, generator: Generator) -> Tensor:
-    rows = where.nonzero()[:, 0]
-    order = torch.randperm(len(rows), generator=generator, device=generator.device)
-    return rows[order.to(rows.device)]
-
-
 class RegionProposals(nn.Module):
-    """One 3×3 convolution, then for every anchor of a cell one logit and four offsets; the same on every feature map.
+    """One 3×3 convolution, then for every anchor of a cell a logit and four offsets; the same on every feature map.
 
-    ``strides``: input pixels a cell of each map; ``sizes``: √area of the anchors on each map; ``ratios``: height over
-    width.
+    ``strides``: input pixels a cell of each map; ``sizes``: √area of its anchors; ``ratios``: their height over width.
     """
 
     def __init__(
-        self,
-        width: int,
-        *,
-        strides: Sequence[int],
-        sizes: Sequence[Sequence[float]],
-        ratios: Sequence[float] = (0.5, 1, 2),
+        self, width: int, *, strides: Sequence[int], sizes: Sequence[Sequence[float]], ratios: Sequence[float]
     ) -> None:
         super().__init__()
-        if len({len(s) for s in sizes}) != 1 or len(sizes) != len(strides):
-            raise _check.refuse(
-                f"as many sizes on each of {len(strides)} maps", [len(s) for s in sizes], "give one list a stride"
-            )
+        counts = [len(s) for s in sizes]
+        if len(set(counts)) != 1 or len(sizes) != len(strides):
+            raise _check.refuse(f"as many sizes on each of {len(strides)} maps", counts, "give one list a stride")
         self.strides, self.sizes, self.ratios = strides, sizes, ratios
-        each = len(sizes[0]) * len(ratios)
+        each = counts[0] * len(ratios)  # anchors of a cell
         self.look = nn.Conv2d(width, width, 3, padding=1)
         self.objectness, self.offsets = nn.Conv2d(width, each, 1), nn.Conv2d(width, 4 * each, 1)
         for layer in (self.look, self.objectness, self.offsets):
@@ -95,12 +55,10 @@ class RegionProposals(nn.Module):
         """Feature maps ``(N, width, H_l, W_l)``, finest first, to what is said of every anchor of all of them."""
         logits, offsets, anchors = [], [], []
         for x, stride, sizes in zip(features, self.strides, self.sizes, strict=True):
-            seen = F.relu(self.look(x))
-            n, _, h, w = seen.shape
-            logits.append(
-                self.objectness(seen).permute(0, 2, 3, 1).reshape(n, -1)
-            )  # (N, H·W·each): cell by cell, as anchors are
-            offsets.append(self.offsets(seen).permute(0, 2, 3, 1).reshape(n, -1, 4))
+            x = F.relu(self.look(x))
+            n, _, h, w = x.shape
+            logits.append(self.objectness(x).permute(0, 2, 3, 1).reshape(n, -1))  # (N, H·W·each), as anchors are
+            offsets.append(self.offsets(x).permute(0, 2, 3, 1).reshape(n, -1, 4))
             anchors.append(box_ops.anchors((h, w), stride=stride, sizes=sizes, ratios=self.ratios, device=x.device))
         level = torch.cat([torch.full((len(a),), i, device=a.device) for i, a in enumerate(anchors)])
         return Raw(torch.cat(logits, 1), torch.cat(offsets, 1), torch.cat(anchors), level)
@@ -114,52 +72,68 @@ def propose(
 
     The ``before`` best of each feature map go into non-maximum suppression, map by map; the ``keep`` best leave it.
     """
-    found = []
+    levels = [(raw.level == i).nonzero()[:, 0] for i in raw.level.unique()]  # the anchors of each map
+    proposals = []
     for logits, offsets in zip(raw.objectness, raw.offsets):
-        rows = torch.cat(
-            [_top(logits, raw.level == i, before) for i in range(int(raw.level.max()) + 1 if len(raw.level) else 0)]
-        )
+        rows = torch.cat([own[logits[own].topk(min(before, len(own))).indices] for own in levels])
         boxes = box_ops.clip(box_ops.decode(offsets[rows].float(), raw.anchors[rows]), size)
-        sound = ((boxes[:, 2:] - boxes[:, :2]) >= 1e-3).all(1)
+        sound = ((boxes[:, 2:] - boxes[:, :2]) >= 1e-3).all(1)  # pixels: not clipped away
         rows, boxes = rows[sound], boxes[sound]
         scores = logits[rows].float().sigmoid()
         kept = batched_nms(boxes, scores, raw.level[rows], iou_threshold)[:keep]
-        found.append((boxes[kept], scores[kept]))
-    return found
+        proposals.append((boxes[kept], scores[kept]))
+    return proposals
 
 
-def _top(logits: Tensor, where: Tensor, count: int) -> Tensor:
-    rows = where.nonzero()[:, 0]
-    return rows[logits[rows].topk(min(count, len(rows))).indices]
+def assign(iou: Float[Tensor, "G A"], *, low: float, high: float, best: bool = False) -> Integer[Tensor, "A"]:
+    """The object each anchor overlaps most, if by ``high``; BACKGROUND if by less than ``low``; else BETWEEN.
+
+    ``best`` also gives each object all anchors that overlap it as much as any does, however little, but for those
+    that overlap nothing. Source: Ren et al. 2015, section 3.1.2.
+    """
+    if not iou.shape[0]:
+        return torch.full((iou.shape[1],), BACKGROUND, device=iou.device)
+    overlap, nearest = iou.max(0)
+    assigned = torch.where(overlap >= high, nearest, torch.where(overlap < low, BACKGROUND, BETWEEN))
+    if best and iou.shape[1]:
+        top = iou.amax(1, keepdim=True)  # (G, 1)
+        assigned = torch.where(((iou == top) & (top > 0)).any(0), nearest, assigned)
+    return assigned
+
+
+def balanced(
+    assigned: Integer[Tensor, "A"], *, count: int, share: float, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """At most ``count`` anchors to learn from: at most ``share`` of them objects, background for the rest."""
+
+    def shuffled(where: Tensor) -> Tensor:
+        rows = where.nonzero()[:, 0]
+        order = torch.randperm(len(rows), generator=generator, device=generator.device)
+        return rows[order.to(rows.device)]
+
+    objects = shuffled(assigned >= 0)
+    background = shuffled(assigned == BACKGROUND)
+    objects = objects[: int(count * share)]
+    return objects, background[: count - len(objects)]
 
 
 def rpn_loss(
-    raw: Raw,
-    truth: Sequence[Float[Tensor, "_ 4"]],
-    *,
-    count: int = 256,
-    share: float = 0.5,
-    low: float = 0.3,
-    high: float = 0.7,
-    generator: Generator,
+    raw: Raw, truth: Sequence[Float[Tensor, "_ 4"]], *, count: int = 256, share: float = 0.5, generator: Generator
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """The two losses of the proposals: cross-entropy of the objectness of sampled anchors, smooth L1 of the offsets
-    of those on an object.
+    """Cross-entropy of the objectness of sampled anchors, and smooth L1 of the offsets of those on an object.
 
-    Both are divided by the number of sampled anchors. Source: Ren et al. 2015, equation 1, with β = 1/9 as in their
-    code.
+    Both are divided by the number of sampled anchors. Source: Ren et al. 2015, equation 1 and section 3.1.3.
     """
-    rows, wanted, moves, targets = [], [], [], []
+    logits, wanted, offsets, targets = [], [], [], []
     for i, boxes in enumerate(truth):
-        assigned = assign(box_ops.iou(boxes, raw.anchors), low=low, high=high, best=True)
+        assigned = assign(box_ops.iou(boxes, raw.anchors), low=0.3, high=0.7, best=True)
         objects, background = balanced(assigned, count=count, share=share, generator=generator)
-        rows.append(raw.objectness[i, torch.cat([objects, background])])
+        logits.append(raw.objectness[i, torch.cat([objects, background])])
         wanted.append(torch.cat([torch.ones_like(objects), torch.zeros_like(background)]))
-        moves.append(raw.offsets[i, objects])
+        offsets.append(raw.offsets[i, objects])
         targets.append(box_ops.encode(boxes[assigned[objects]], raw.anchors[objects]))
-    said = torch.cat(rows)
+    said, goal = torch.cat(logits), torch.cat(targets)
     many = max(len(said), 1)
-    objectness = F.binary_cross_entropy_with_logits(said, torch.cat(wanted).to(said.dtype), reduction="sum") / many
-    return objectness, losses.smooth_l1(
-        torch.cat(moves), torch.cat(targets).to(said.dtype), beta=1 / 9, reduction="sum"
-    ) / many
+    objectness = F.binary_cross_entropy_with_logits(said, torch.cat(wanted).to(said.dtype), reduction="sum")
+    box = losses.smooth_l1(torch.cat(offsets), goal.to(said.dtype), beta=BETA, reduction="sum")
+    return objectness / many, box / many

@@ -26,22 +26,22 @@ from .recurrent import Recurrent
 
 Rgb = Float[Tensor, "N C T H W"]
 Flow = Float[Tensor, "N 2 T1 H W"]
+WIDTHS = (16, 24, 32)
 
 
 def stage(inputs: int, outputs: int, *, ndim: int) -> nn.Sequential:
     """Convolution of 3 along each axis that halves space and keeps time, batch norm, ReLU."""
+    relu = nn.ReLU(inplace=True)
     if ndim == 2:
-        return nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-        )
+        return nn.Sequential(nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False), nn.BatchNorm2d(outputs), relu)
     layer = PaddedConv3d(inputs, outputs, (3, 3, 3), (1, 2, 2), (0, 1, 1), bias=False)
-    return nn.Sequential(layer, nn.BatchNorm3d(outputs), nn.ReLU(inplace=True))
+    return nn.Sequential(layer, nn.BatchNorm3d(outputs), relu)
 
 
 class Backbone(nn.Module):
-    """Stages that each halve space: ``(N, C, [T,] H, W) -> (N, widths[-1], [T,] H / 2^n, W / 2^n)``."""
+    """Stages that each halve space: ``(N, in_channels, [T,] H, W) -> (N, widths[-1], [T,] H / 2^n, W / 2^n)``."""
 
-    def __init__(self, in_channels: int, widths: Sequence[int] = (16, 24, 32), *, ndim: int) -> None:
+    def __init__(self, in_channels: int, widths: Sequence[int] = WIDTHS, *, ndim: int) -> None:
         super().__init__()
         _check.one_of("ndim", ndim, (2, 3))
         self.width = widths[-1]
@@ -51,8 +51,8 @@ class Backbone(nn.Module):
         maps: Tensor = self.stages(x)
         return maps
 
-    def pooled(self, x: Tensor) -> Tensor:
-        """The mean over space, and time: ``(N, width)``."""
+    def pooled(self, x: Tensor) -> Float[Tensor, "N width"]:
+        """The mean over space, and time."""
         maps: Tensor = self(x)
         return maps.flatten(2).mean(2)
 
@@ -70,20 +70,21 @@ def flow_stack(flow: Flow, at: int, length: int) -> Float[Tensor, "N channels H 
     return flow[:, :, index].transpose(1, 2).flatten(1, 2)  # (N, 2·length, H, W)
 
 
-def _door(rgb: Tensor, flow: Tensor | None) -> None:
+def _with_flow(rgb: Tensor, flow: Tensor | None) -> Tensor:
+    """The flow, if it is there and fits the clip."""
     n, _, frames, h, w = _check.tensor("rgb", rgb, "N C T H W", "pass a batch of clips")
     if flow is None:
         raise _check.refuse("flow beside rgb", None, "compute it first, e.g. by coursekit.flow.tv_l1")
     _check.tensor("flow", flow, f"{n} 2 {frames - 1} {h} {w}", "one field (dy, dx) from each frame to the next")
+    return flow
 
 
 class LSTMOverFrames(nn.Module):
     """a) A 2D backbone on each frame, an LSTM over the frames, the class after the last."""
 
-    def __init__(
-        self, classes: int, *, in_channels: int = 1, widths: Sequence[int] = (16, 24, 32), hidden: int = 32
-    ) -> None:
+    def __init__(self, classes: int, *, in_channels: int = 1, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
+        hidden = 32
         self.frame = Backbone(in_channels, widths, ndim=2)
         self.memory = Recurrent(self.frame.width, hidden, cell="lstm")
         self.head = nn.Linear(hidden, classes)
@@ -98,7 +99,7 @@ class LSTMOverFrames(nn.Module):
 class Clip3D(nn.Module):
     """b) A 3D backbone over the clip; with ``in_channels=2`` over flow, which makes it a stream of e)."""
 
-    def __init__(self, classes: int, *, in_channels: int = 1, widths: Sequence[int] = (16, 24, 32)) -> None:
+    def __init__(self, classes: int, *, in_channels: int = 1, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
         self.clip = Backbone(in_channels, widths, ndim=3)
         self.head = nn.Linear(self.clip.width, classes)
@@ -110,55 +111,37 @@ class Clip3D(nn.Module):
 
 
 class TwoStream(nn.Module):
-    """c) One RGB frame and the flow around it, a 2D backbone each; their logits are averaged (Simonyan and Zisserman
-    2014).
+    """c) One RGB frame and the flow around it, a 2D backbone each, logits averaged (Simonyan and Zisserman 2014).
 
-    ``flow_frames`` fields are stacked as channels. While training the frame is the clip's middle; ``eval`` averages
-    over ``looks`` of them.
+    ``FLOWS`` fields are stacked as channels. While training the frame is the clip's middle; ``eval`` averages over
+    ``looks`` of them.
     """
 
-    def __init__(
-        self,
-        classes: int,
-        *,
-        in_channels: int = 1,
-        widths: Sequence[int] = (16, 24, 32),
-        flow_frames: int = 8,
-        looks: int = 3,
-    ) -> None:
+    FLOWS = 8
+
+    def __init__(self, classes: int, *, in_channels: int = 1, widths: Sequence[int] = WIDTHS, looks: int = 3) -> None:
         super().__init__()
-        self.flow_frames, self.looks = flow_frames, looks
-        self.rgb, self.flow = Backbone(in_channels, widths, ndim=2), Backbone(2 * flow_frames, widths, ndim=2)
+        self.looks = looks
+        self.rgb, self.flow = Backbone(in_channels, widths, ndim=2), Backbone(2 * self.FLOWS, widths, ndim=2)
         self.rgb_head, self.flow_head = nn.Linear(self.rgb.width, classes), nn.Linear(self.flow.width, classes)
 
     def forward(self, rgb: Rgb, flow: Flow | None = None) -> Float[Tensor, "N K"]:
-        _door(rgb, flow)
-        assert flow is not None
-        at = spread(rgb.shape[2], 1 if self.training else min(self.looks, rgb.shape[2]))
-        looks = [self.rgb_head(self.rgb.pooled(rgb[:, :, t])) + self.flow_head(self._moving(flow, t)) for t in at]
+        flow, frames = _with_flow(rgb, flow), rgb.shape[2]
+        looks = []
+        for t in spread(frames, 1 if self.training else min(self.looks, frames)):
+            still, moving = self.rgb.pooled(rgb[:, :, t]), self.flow.pooled(flow_stack(flow, t, self.FLOWS))
+            looks.append(self.rgb_head(still) + self.flow_head(moving))
         return torch.stack(looks).mean(0) / 2
-
-    def _moving(self, flow: Tensor, t: int) -> Tensor:
-        return self.flow.pooled(flow_stack(flow, t, self.flow_frames))
 
 
 class Fused3D(nn.Module):
-    """d) 2D maps of a few frames and of the flow around each, joined by a 3D convolution over space and time
-    (Feichtenhofer 2016).
-    """
+    """d) 2D maps of five frames and of the flow around each, joined by a 3D convolution (Feichtenhofer 2016)."""
 
-    def __init__(
-        self,
-        classes: int,
-        *,
-        in_channels: int = 1,
-        widths: Sequence[int] = (16, 24, 32),
-        flow_frames: int = 4,
-        looks: int = 5,
-    ) -> None:
+    LOOKS, FLOWS = 5, 4
+
+    def __init__(self, classes: int, *, in_channels: int = 1, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
-        self.flow_frames, self.looks = flow_frames, looks
-        self.rgb, self.flow = Backbone(in_channels, widths, ndim=2), Backbone(2 * flow_frames, widths, ndim=2)
+        self.rgb, self.flow = Backbone(in_channels, widths, ndim=2), Backbone(2 * self.FLOWS, widths, ndim=2)
         width = self.rgb.width
         self.fuse = nn.Sequential(
             PaddedConv3d(2 * width, width, (3, 3, 3), padding=(0, 1, 1), bias=False),
@@ -168,24 +151,25 @@ class Fused3D(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def forward(self, rgb: Rgb, flow: Flow | None = None) -> Float[Tensor, "N K"]:
-        _door(rgb, flow)
-        assert flow is not None
-        at = spread(rgb.shape[2], min(self.looks, rgb.shape[2]))
-        both = [torch.cat([self.rgb(rgb[:, :, t]), self.flow(flow_stack(flow, t, self.flow_frames))], 1) for t in at]
-        logits: Tensor = self.head(self.fuse(torch.stack(both, 2)).flatten(2).mean(2))
+        flow, frames = _with_flow(rgb, flow), rgb.shape[2]
+        looks = []
+        for t in spread(frames, min(self.LOOKS, frames)):
+            looks.append(torch.cat([self.rgb(rgb[:, :, t]), self.flow(flow_stack(flow, t, self.FLOWS))], 1))
+        fused = self.fuse(torch.stack(looks, 2))  # (N, F, looks, H / 2^n, W / 2^n)
+        logits: Tensor = self.head(fused.flatten(2).mean(2))
         return logits
 
 
 class TwoStream3D(nn.Module):
     """e) A 3D backbone over RGB and one over flow; their logits are averaged."""
 
-    def __init__(self, classes: int, *, in_channels: int = 1, widths: Sequence[int] = (16, 24, 32)) -> None:
+    def __init__(self, classes: int, *, in_channels: int = 1, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
         self.rgb = Clip3D(classes, in_channels=in_channels, widths=widths)
         self.flow = Clip3D(classes, in_channels=2, widths=widths)
 
     def forward(self, rgb: Rgb, flow: Flow | None = None) -> Float[Tensor, "N K"]:
-        _door(rgb, flow)
+        flow = _with_flow(rgb, flow)
         logits: Tensor = (self.rgb(rgb) + self.flow(flow)) / 2
         return logits
 

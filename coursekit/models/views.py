@@ -6,60 +6,30 @@ Two ways: *jointly*, one network shared by all views, its features fused, all tr
 ``fit_linear``; Ciompi et al. 2015 took the features of OverFeat). What no plane passes through is not seen.
 """
 
-import math
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
 
 from .. import _check
 from ..losses import cross_entropy
-from ..ops.warp import sample
-
-COUNTS = (1, 3, 9)
 
 
-# --- from a volume to views
-# ----------------------------------------------------------------------------------------------
+def orthogonal_views(volume: Shaped[Tensor, "N C D H W"]) -> Shaped[Tensor, "N 3 C S S"]:
+    """Planes through voxel S // 2 of a cube of side S: across z (the axial one), across y, across x.
 
-
-def orthogonal_views(volume: Shaped[Tensor, "N C D H W"], *, count: int = 3) -> Shaped[Tensor, "N V C S S"]:
-    """Planes through voxel S // 2 of a cube of side S: across z (the axial one), across y, across x, in the order of
-    the axes.
-
-    ``count=1`` gives the axial plane alone; 9 adds the six that stand at 45° between two axes, (x, y), (x, z), (y,
-    z), read linearly between the voxels at their distance, so that all views have one scale. Rows and columns keep
-    the order of the axes; a diagonal is the last axis. Resample to equal spacing first. Source: Ciompi et al. 2015
-    (three); Setio et al. 2016 (nine).
+    Rows and columns keep the order of the axes. Resample to equal spacing first. Source: Ciompi et al. 2015.
     """
-    _check.one_of("count", count, COUNTS)
     side = _check.tensor("volume", volume, "N C S S S", "cut a cube around the candidate")[-1]
     _check.positive("the side of volume", side)
-    middle = side // 2
-    planes = [volume.select(axis, middle) for axis in (2, 3, 4)[:count]]  # (N, C, S, S) each
-    if count == 9:
-        _check.floating("volume", volume)
-        planes += [_diagonal(volume, pair, sign) for pair in ((1, 2), (0, 2), (0, 1)) for sign in (1, -1)]
-    return torch.stack(planes, 1)
-
-
-def _diagonal(volume: Tensor, pair: tuple[int, int], sign: int) -> Tensor:
-    """The plane along the axis that is not in ``pair`` and the diagonal of the two that are: (N, C, S, S)."""
-    n, _, side = volume.shape[:3]
-    step = torch.arange(side, device=volume.device, dtype=torch.promote_types(volume.dtype, torch.float32)) - side // 2
-    along, across = torch.meshgrid(step, step / math.sqrt(2), indexing="ij")
-    points = [along, along, along]
-    points[pair[0]], points[pair[1]] = across, sign * across
-    return sample(volume, (torch.stack(points) + side // 2).expand(n, 3, side, side))
+    return torch.stack([volume.select(axis, side // 2) for axis in (2, 3, 4)], 1)
 
 
 def as_photograph(grey: Float[Tensor, "N 1 H W"], *, low: float, high: float) -> Float[Tensor, "N 3 H W"]:
-    """Values ``low`` … ``high`` (e.g. −1000 … 400 HU) to 0 … 255, cut there, and one channel to three: what an
-    ImageNet network takes.
+    """What an ImageNet network takes: ``low`` … ``high`` (e.g. −1000 … 400 HU) to 0 … 255, one channel to three.
 
-    Source: Ciompi et al. 2015.
+    Values beyond are cut. Source: Ciompi et al. 2015.
     """
     _check.tensor("grey", grey, "N 1 H W", "pass one channel")
     if not low < high:
@@ -67,39 +37,30 @@ def as_photograph(grey: Float[Tensor, "N 1 H W"], *, low: float, high: float) ->
     return (((grey - low) / (high - low)).clamp(0, 1) * 255).expand(-1, 3, -1, -1)
 
 
-# --- trained together
-# ----------------------------------------------------------------------------------------------------
+# --- trained together ---
 
 
 class JointViews(nn.Module):
-    """One 2D network for all views, its features fused, one classifier: views ``(N, V, C, S, S)`` to logits ``(N,
-    classes)``.
+    """One 2D network for all views, its features joined, one classifier: ``(N, V, C, S, S)`` to ``(N, classes)``.
 
     ``features`` takes ``(N, C, S, S)`` to ``(N, width)``, e.g. ``nodule.PatchFeatures(ndim=2, size=S)``.
-    ``fuse="concat"`` keeps apart which view said what and needs the number of ``views``; "mean" takes any number.
     Source: Setio et al. 2016 (late fusion: concatenated features, shared weights).
     """
 
-    def __init__(
-        self, features: nn.Module, *, width: int, views: int = 3, classes: int = 2, fuse: str = "concat"
-    ) -> None:
+    def __init__(self, features: nn.Module, *, width: int, views: int = 3, classes: int = 2) -> None:
         super().__init__()
-        _check.one_of("fuse", fuse, ("concat", "mean"))
         _check.positive("width, views and classes", (width, views, classes))
-        self.features, self.views, self.fuse = features, views, fuse
-        self.classifier = nn.Linear(width * (views if fuse == "concat" else 1), classes)
+        self.features, self.views = features, views
+        self.classifier = nn.Linear(width * views, classes)
 
     def forward(self, views: Float[Tensor, "N V C H W"]) -> Float[Tensor, "N K"]:
-        n, count, *_ = _check.tensor("views", views, "N V C H W", "cut them with orthogonal_views")
-        if self.fuse == "concat" and count != self.views:
-            raise _check.refuse(f"{self.views} views", count, "cut as many as the network was made for")
-        each = self.features(views.flatten(0, 1)).unflatten(0, (n, count))  # (N, V, width)
-        logits: Tensor = self.classifier(each.flatten(1) if self.fuse == "concat" else each.mean(1))
+        _check.tensor("views", views, f"N {self.views} C H W", "cut as many as the network was made for")
+        each = self.features(views.flatten(0, 1))  # (N·V, width)
+        logits: Tensor = self.classifier(each.unflatten(0, (-1, self.views)).flatten(1))
         return logits
 
 
-# --- in two stages
-# -------------------------------------------------------------------------------------------------------
+# --- in two stages ---
 
 
 @torch.no_grad()
@@ -119,9 +80,10 @@ def view_features(
 
 
 class LinearClassifier(nn.Module):
-    """Features ``(N, F)``, standardised as the training features were, times one weight a class: logits ``(N,
-    classes)``.
-    """
+    """Features ``(N, F)``, standardised as those of the training set, times one weight a class: ``(N, classes)``."""
+
+    mean: Float[Tensor, "F"]
+    scale: Float[Tensor, "F"]
 
     def __init__(self, mean: Float[Tensor, "F"], scale: Float[Tensor, "F"], *, classes: int) -> None:
         super().__init__()
@@ -131,9 +93,6 @@ class LinearClassifier(nn.Module):
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
-    mean: Tensor
-    scale: Tensor
-
     def forward(self, features: Float[Tensor, "N F"]) -> Float[Tensor, "N K"]:
         _check.tensor("features", features, f"N {len(self.mean)}", "make them as the training features were made")
         logits: Tensor = self.linear((features.to(self.mean.dtype) - self.mean) / self.scale)
@@ -141,10 +100,9 @@ class LinearClassifier(nn.Module):
 
 
 def fit_linear(
-    features: Float[Tensor, "N F"], labels: Integer[Tensor, "N"], *, classes: int = 2, l2: float = 1.0, steps: int = 200
+    features: Float[Tensor, "N F"], labels: Integer[Tensor, "N"], *, classes: int = 2, l2: float = 1.0
 ) -> LinearClassifier:
-    """Logistic regression: mean cross-entropy + l2 / 2N · Σ weights², the bias free, by L-BFGS in float64 from zero
-    weights.
+    """Logistic regression: mean cross-entropy + l2 / 2N · Σ weights², the bias free, by L-BFGS in float64.
 
     The loss is convex, so where it starts does not matter. A feature that never varies counts nothing. Returns
     float64 weights.
@@ -153,16 +111,12 @@ def fit_linear(
     _check.floating("features", features)
     _check.finite("features", features)
     _check.tensor("labels", labels, str(count), "one label a row of features")
-    _check.positive("classes, samples and steps", (classes, count, steps))
-    _check.positive("l2", l2)
+    _check.positive("classes, samples and l2", (classes, count, l2))
     x = features.detach().double()
     spread = x.std(0, correction=0)
-    model = LinearClassifier(
-        x.mean(0), spread.where(spread > 1e-9 * x.abs().amax(0).clamp(min=1e-30), 1.0), classes=classes
-    )
-    optimizer = torch.optim.LBFGS(
-        model.parameters(), max_iter=steps, tolerance_grad=1e-9, line_search_fn="strong_wolfe"
-    )
+    varies = spread > 1e-9 * x.abs().amax(0).clamp(min=1e-30)
+    model = LinearClassifier(x.mean(0), spread.where(varies, 1.0), classes=classes)
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=200, tolerance_grad=1e-9, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()

@@ -39,7 +39,7 @@ def rows(*, repeats: int = 7) -> Iterator[Row]:
 
 def pair(channels: tuple[int, ...]) -> tuple[UNet, nn.Module]:
     """Our network and MONAI's, with the same weights."""
-    ours = UNet(ndim=3, channels=channels)
+    ours = UNet(ndim=3, widths=[(c, c) for c in channels])
     theirs: nn.Module = BasicUNet(
         3, 1, 2, (*channels, channels[0]), act=("relu", {"inplace": True}), norm="batch", bias=False
     )

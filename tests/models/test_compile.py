@@ -36,7 +36,8 @@ clip = torch.rand(2, 1, 6, 16, 16), torch.rand(2, 2, 5, 16, 16)
 cases |= {name: (kind(3, widths=(4, 6)), clip) for name, kind in ARCHITECTURES.items()}
 for name, (net, inputs) in cases.items():
     net.eval()
-    torch.testing.assert_close(torch.compile(net, backend="eager", fullgraph=True)(*inputs), net(*inputs), rtol=1e-4, atol=1e-4)
+    compiled = torch.compile(net, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(*inputs), net(*inputs), rtol=1e-4, atol=1e-4)
     print("same:", name)
 """
 

@@ -1,15 +1,15 @@
-"""EfficientNet-lite0 with the published weights: what it sees, its maps, its padding, its inflated twin."""
+"""EfficientNet-lite0 with the published weights: what it sees, its padding, its inflated twin."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 from skimage import data
-from torch import Tensor, nn
+from torch import Tensor
 
 from coursekit import testing
 from coursekit.data import fetch
 from coursekit.models import efficientnet_lite
-from coursekit.models.efficientnet_lite import EfficientNetLite0, LiteBody, efficientnet_lite0, prepare
+from coursekit.models.efficientnet_lite import EfficientNetLite0, efficientnet_lite0, prepare
 from coursekit.ops.inflate import inflate, still_clip
 from coursekit.testing import assert_close
 
@@ -57,41 +57,11 @@ def test_padding_is_tensorflows(kernel: int, stride: int) -> None:
         assert efficientnet_lite.pad(kernel, stride)(torch.zeros(1, 1, size, size)).shape[-1] == size + missing
 
 
-@pytest.mark.parametrize("size", [(64, 96), (77, 65), (32, 47)])
-def test_maps_of_every_stride(net: EfficientNetLite0, size: tuple[int, int]) -> None:
-    body = LiteBody(net)
-    maps = body(torch.rand(1, 3, *size))
-    assert [m.shape[1] for m in maps] == list(body.widths) == [24, 40, 112, 320]
-    assert [tuple(m.shape[2:]) for m in maps] == [tuple(n // s for n in size) for s in body.strides]
-
-
-def test_a_map_sees_around_its_own_place(net: EfficientNetLite0) -> None:
-    """The gradient of a cell is centred on the pixels it stands for, within a stride."""
-    image = torch.zeros(1, 3, 128, 128, requires_grad=True)
-    (gradient,) = torch.autograd.grad(net.maps(image)[1][0, :, 5, 9].square().sum(), image)
-    weight = gradient.abs().sum((0, 1))
-    place = torch.arange(128) + 0.5
-    rows, columns = ((weight.sum(axis) * place).sum() / weight.sum() for axis in (1, 0))
-    assert abs(rows - 5.5 * 8) < 8
-    assert abs(columns - 9.5 * 8) < 8
-
-
 def test_a_still_clip_gets_the_logits_of_its_image(net: EfficientNetLite0) -> None:
     image = prepare(photograph("chelsea"), size=64)
     with torch.no_grad():
         flat, clip = net(image), inflate(net)(still_clip(image, 5))
     assert (clip - flat).abs().max() < 1e-5 * flat.abs().max()
-
-
-def test_a_frozen_body_stays_as_it_is() -> None:
-    body, x = LiteBody(EfficientNetLite0()), torch.rand(2, 3, 32, 32)
-    before = {name: value.clone() for name, value in body.state_dict().items()}
-    maps = nn.ModuleList([body]).train()[0](x)
-    assert all(torch.equal(value, before[name]) for name, value in body.state_dict().items())
-    assert not any(m.requires_grad for m in maps)
-    loose = LiteBody(EfficientNetLite0(), frozen=False)
-    assert loose.net.training
-    assert loose(x)[0].requires_grad
 
 
 def test_prepare_takes_the_middle_and_scales() -> None:

@@ -13,7 +13,7 @@ IMAGES = torch.randn(2, 1, 37, 50, generator=generator(0))
 
 
 def test_equals_torchvisions_on_copied_weights() -> None:
-    ours = pyramid.small_pyramid(out_strides=(2, 4, 8, 16)).eval()
+    ours = pyramid.small_pyramid(strides=(2, 4, 8, 16)).eval()
     body = ours.body(IMAGES)
     theirs = FeaturePyramidNetwork(list(ours.body.widths), ours.width)
     for i, (lateral, smooth) in enumerate(zip(ours.lateral, ours.smooth)):
@@ -26,12 +26,12 @@ def test_equals_torchvisions_on_copied_weights() -> None:
 
 @pytest.mark.parametrize("strides", [(4,), (4, 8), (8, 2), (16,)])
 def test_the_maps_asked_for_in_the_order_asked(strides: tuple[int, ...]) -> None:
-    found = pyramid.small_pyramid(out_strides=strides)(IMAGES)
+    found = pyramid.small_pyramid(strides=strides)(IMAGES)
     assert [tuple(x.shape) for x in found] == [(2, 48, 37 // s, 50 // s) for s in strides]
 
 
 def test_every_weight_is_used() -> None:
-    model = pyramid.small_pyramid(out_strides=(4, 8))
+    model = pyramid.small_pyramid(strides=(4, 8))
     sum(x.square().mean() for x in model(IMAGES)).backward()
     assert all(p.grad is not None for p in model.parameters())
 
@@ -49,4 +49,4 @@ def test_runs_where_its_input_lies() -> None:
 
 
 def test_strides_the_body_lacks_are_refused(refuses) -> None:
-    refuses("out_strides among the body's", pyramid.small_pyramid, out_strides=(4, 64))
+    refuses("strides among the body's", pyramid.small_pyramid, strides=(4, 64))

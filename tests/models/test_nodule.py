@@ -80,5 +80,5 @@ def test_refuses_what_it_cannot_take(refuses) -> None:
     refuses("ndim to be one of 2, 3", NoduleNet, ndim=1)
     refuses("at least 8 each for 3 pools", NoduleNet, size=7)
     refuses("a size along 3 axes", NoduleNet, size=(24, 24))
-    refuses("widths, in_channels and hidden > 0", NoduleNet, hidden=0)
+    refuses("in_channels and hidden > 0", PatchFeatures, ndim=2, size=9, hidden=0)
     refuses("classes > 0", NoduleNet, classes=0)

@@ -63,7 +63,9 @@ def test_crops_hold_the_image_and_the_mask_in_one_frame() -> None:
 def test_the_targets_hold_the_exact_boundary() -> None:
     """Pasted back, the targets are the true masks again, from crops coarser than the image too."""
     masks, net = ellipses(), BoundaryRefiner(size=24)
-    assert torch.equal(paste(net.targets(masks, BOXES + 2), refine.grow(BOXES + 2, net.margin), (61, 53)) > 0.5, masks)
+    assert torch.equal(
+        paste(net.targets(masks, BOXES + 2), refine.grow(BOXES + 2, refine.MARGIN), (61, 53)) > 0.5, masks
+    )
 
 
 def test_parameters_are_the_u_nets() -> None:
@@ -116,7 +118,6 @@ def test_refuses_what_it_cannot_take(refuses) -> None:
     refuses(r"masks of shape \(K, 60, 53\)", BoundaryRefiner.look, net, torch.rand(1, 60, 53), masks, BOXES)
     refuses("expected 2 boxes, got 1", refine.through, masks, BOXES[:1], 28)
     refuses(r"crops of shape \(K, 2, S, S\)", BoundaryRefiner.forward, net, torch.rand(1, 3, 48, 48))
-    refuses("margin >= 0", BoundaryRefiner, margin=-0.1)
+    refuses("margin >= 0", refine.grow, BOXES, -0.1)
     refuses("a size of at least 8 for 3 pools", BoundaryRefiner, size=7)
     refuses("resolution > 0", refine.as_detected, masks, BOXES, BOXES, resolution=0)
-    refuses(r"threshold in \[0, 1\]", BoundaryRefiner.refine, net, torch.rand(1, 61, 53), masks, BOXES, threshold=2.0)

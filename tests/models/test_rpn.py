@@ -18,7 +18,8 @@ def random_boxes(count: int, seed: int, *, size: float = 60.0) -> Tensor:
 
 def network(levels: int = 2) -> rpn.RegionProposals:
     torch.manual_seed(0)
-    model = rpn.RegionProposals(8, strides=(4, 8)[:levels], sizes=((12.0, 20.0), (32.0, 48.0))[:levels])
+    sizes = ((12.0, 20.0), (32.0, 48.0))[:levels]
+    model = rpn.RegionProposals(8, strides=(4, 8)[:levels], sizes=sizes, ratios=(0.5, 1.0, 2.0))
     for p in model.parameters():
         torch.nn.init.normal_(p, std=0.2)
     return model
@@ -129,5 +130,5 @@ def test_runs_where_its_input_lies() -> None:
 
 
 def test_sizes_that_do_not_fit_the_maps_are_refused(refuses) -> None:
-    refuses("as many sizes on each of 2 maps", rpn.RegionProposals, 8, strides=(4, 8), sizes=((8,), (8, 16)))
-    refuses("as many sizes on each of 2 maps", rpn.RegionProposals, 8, strides=(4, 8), sizes=((8,),))
+    for sizes in (((8,), (8, 16)), ((8,),)):
+        refuses("as many sizes on each of 2 maps", rpn.RegionProposals, 8, strides=(4, 8), sizes=sizes, ratios=(1.0,))

@@ -1,7 +1,5 @@
 """Views of a volume, the shared network over them, and the linear classifier against another optimiser."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -30,7 +28,6 @@ def test_three_planes_through_the_middle(side: int) -> None:
     assert found.shape == (1, 3, 1, side, side)
     for view, plane in zip(found[0, :, 0], expected, strict=True):
         assert torch.equal(view, plane)
-    assert torch.equal(orthogonal_views(numbered(side), count=1), found[:, :1])
 
 
 def test_views_also_of_whole_numbers_and_of_channels() -> None:
@@ -38,28 +35,6 @@ def test_views_also_of_whole_numbers_and_of_channels() -> None:
     found = orthogonal_views(volume)
     assert found.shape == (2, 3, 3, 5, 5)
     assert torch.equal(found[1, 1, 2], volume[1, 2, :, 2])
-
-
-def test_nine_views_at_their_true_place() -> None:
-    """On a linear ramp, linear reading is exact: the diagonals show the ramp at places one voxel apart."""
-    side = 9
-    found = orthogonal_views(numbered(side), count=9)[0, 3:, 0]
-    step = torch.arange(side, dtype=torch.float64) - 4
-    along, across = step[:, None], step / math.sqrt(2)
-    weights, centre = (10_000, 100, 1), 40_404
-    for view, (a, b, sign) in zip(
-        found, [(1, 2, 1), (1, 2, -1), (0, 2, 1), (0, 2, -1), (0, 1, 1), (0, 1, -1)], strict=True
-    ):
-        rest = weights[3 - a - b]
-        assert_close(view, centre + rest * along + weights[a] * across + sign * weights[b] * across)
-
-
-def test_a_ball_looks_alike_in_all_nine() -> None:
-    ball = (torch.stack(torch.meshgrid(*[torch.arange(31.0) - 15] * 3, indexing="ij")).norm(dim=0) < 9).float()[
-        None, None
-    ]
-    area = orthogonal_views(ball, count=9).sum((-2, -1)).flatten()
-    assert (area - math.pi * 81).abs().max() < 0.05 * math.pi * 81
 
 
 def test_a_photograph_of_hounsfield_units() -> None:
@@ -72,8 +47,8 @@ def test_a_photograph_of_hounsfield_units() -> None:
 # --- joint ---
 
 
-def joint(fuse: str = "concat") -> JointViews:
-    return JointViews(PatchFeatures(ndim=2, size=9, hidden=6), width=6, classes=3, fuse=fuse).eval()
+def joint() -> JointViews:
+    return JointViews(PatchFeatures(ndim=2, size=9, hidden=6), width=6, classes=3).eval()
 
 
 def test_each_view_goes_through_the_one_network() -> None:
@@ -81,11 +56,6 @@ def test_each_view_goes_through_the_one_network() -> None:
     net = joint()
     by_hand = torch.cat([net.features(x[:, v]) for v in range(3)], 1) @ net.classifier.weight.T + net.classifier.bias
     assert_close(net(x), by_hand)
-    net = joint("mean")
-    by_hand = sum(net.features(x[:, v]) for v in range(3)) / 3 @ net.classifier.weight.T + net.classifier.bias
-    assert_close(net(x), by_hand)
-    assert net(x[:, :2]).shape == (4, 3)
-    assert_close(net(x), net(x.flip(1)))
 
 
 def test_parameters_do_not_grow_with_the_views_but_for_the_last_layer() -> None:
@@ -110,7 +80,6 @@ def test_runs_where_its_input_lies_and_in_half_precision() -> None:
     volume = torch.rand(2, 1, 9, 9, 9)
     with testing.fake_cuda() as to_cuda:
         assert to_cuda(joint())(orthogonal_views(to_cuda(volume))).device.type == "cuda"
-        assert orthogonal_views(to_cuda(volume), count=9).device.type == "cuda"
     net, x = joint(), orthogonal_views(volume)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         half = net(x)
@@ -165,17 +134,14 @@ def test_a_feature_that_never_varies_counts_nothing() -> None:
 def test_refuses_what_it_cannot_take(refuses) -> None:
     cube, features, labels = torch.rand(1, 1, 4, 4, 4), *problem(2)
     refuses(r"volume of shape \(N, C, S, S, S\)", orthogonal_views, cube[:, :, :3])
-    refuses("count to be one of 1, 3, 9", orthogonal_views, cube, count=6)
-    refuses("volume to be floating", orthogonal_views, cube.long(), count=9)
     refuses(r"grey of shape \(N, 1, H, W\)", views.as_photograph, torch.rand(1, 3, 4, 4), low=0.0, high=1.0)
     refuses("low < high", views.as_photograph, torch.rand(1, 1, 4, 4), low=1.0, high=0.0)
-    refuses("fuse to be one of", JointViews, nn.Identity(), width=3, fuse="max")
-    refuses("expected 3 views, got 9", JointViews.forward, joint(), torch.rand(1, 9, 1, 9, 9))
+    refuses(r"views of shape \(N, 3, C, H, W\)", JointViews.forward, joint(), torch.rand(1, 9, 1, 9, 9))
     refuses("batch, volumes and views > 0", view_features, nn.Identity(), torch.rand(0, 3, 1, 9, 9))
     refuses("features to be finite", fit_linear, features * torch.nan, labels)
     refuses("one label a row", fit_linear, features, labels[:9])
     refuses("truth in", fit_linear, features, labels + 1)
-    refuses("l2 > 0", fit_linear, features, labels, l2=0.0)
+    refuses("classes, samples and l2 > 0", fit_linear, features, labels, l2=0.0)
     refuses(
         r"features of shape \(N, 4\)", views.LinearClassifier.forward, fit_linear(features, labels), features[:, :3]
     )
