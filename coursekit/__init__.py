@@ -1,12 +1,14 @@
 """coursekit: every model and metric of "Medical Images: 3D and Video", small enough to read.
 
-Importing it costs no more than importing torch: each room (``coursekit.ops``, ``coursekit.data`` …) is loaded
-when it is first named.
+Each room (``coursekit.ops``, ``coursekit.data`` …) is loaded when it is first named, so that importing this costs
+nothing. ``coursekit.__doc__`` is the page to enter by, README.md beside this file; ``python -m coursekit`` prints it.
 """
 
 import importlib
+from pathlib import Path
 
 __version__ = "0.1.0"
+__doc__ = Path(__file__).with_name("README.md").read_text(encoding="utf-8")
 
 
 def __getattr__(name: str) -> object:
