@@ -76,7 +76,7 @@ def effects(record: Mapping[str, Any], *, alt: str, measures: Sequence[str] | No
     axes.axvline(0, color="black", lw=0.8)
     axes.set(yticks=range(len(rows)), yticklabels=[f"{e['measure']}: {e['better']} minus {e['worse']}" for e in rows])
     axes.set(ylim=(len(rows) - 0.5, -0.5), xlabel="difference; 95 % t interval over seeds, paired")
-    axes.set_title(f"{record['name']}, {record['seeds']} seeds; filled: the interval leaves out 0", fontsize=10)
+    figure.suptitle(f"{record['name']}, {record['seeds']} seeds; filled: the interval leaves out 0", fontsize=10)
     return Picture(figure, alt=alt)
 
 

@@ -45,6 +45,7 @@ DRAWN: dict[str, Callable[..., figures.Picture]] = {
         {"one": Curve(X, X, X - 0.1, X + 0.1), "other": Curve(X, X**2)}, x="recall", y="precision", **k
     ),
     "effects": lambda **k: figures.effects(claims.load("second_stage"), **k),
+    "effects of long names": lambda **k: figures.effects(claims.load("roi_align_vs_roi_pool"), **k),
 }
 
 
