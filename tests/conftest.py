@@ -14,7 +14,7 @@ settings.load_profile("course")
 
 ALLOWED_SKIPS = {  # test ids → why they may be skipped; any other skip fails the run
     "*test_timing.py::test_peak_memory_sees_an_allocation": "peak memory is read from /proc, which is Linux's",
-    "*test_postgres.py::*": "a server from Debian's package postgresql, which CI installs, is needed to test against one",
+    "*test_postgres.py::*": "it needs a server from Debian's package postgresql, which CI installs",
     "*coursegrade/worker/*bubblewrap*": "bubblewrap is not everywhere; grading says so and refuses",
     "*coursegrade/worker/*landlock*": "Landlock of version 6 needs Linux 6.12",
     "*test_course.py::test_make_only_passes_on": "Windows has no make",

@@ -56,7 +56,8 @@ def test_gpu_tests_are_left_out_without_a_gpu(tmp_path: Path) -> None:
     (tmp_path / "test_two.py").write_text(
         "import pytest\n@pytest.mark.gpu\ndef test_gpu():\n    assert False\ndef test_cpu():\n    pass\n"
     )
-    code = "import torch; torch.cuda.is_available = lambda: False; import pytest; raise SystemExit(pytest.main(['-p', 'no:cacheprovider']))"
+    code = "import pytest, torch; torch.cuda.is_available = lambda: False; "
+    code += "raise SystemExit(pytest.main(['-p', 'no:cacheprovider']))"
     ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert ended.returncode == 0
     assert "1 passed, 1 deselected" in ended.stdout

@@ -137,7 +137,8 @@ def batches(generator, dies):
 generator = train.seed_everything(5)
 model = nn.Sequential(nn.Linear(3, 16), nn.Dropout(0.2), nn.ReLU(), nn.Linear(16, 1))
 loss = lambda m, b: (m(b[0]) - b[1]).square().mean()
-history = train.fit(model, batches(generator, int(sys.argv[2])), loss, steps=20, lr=0.01, every=6, checkpoint=Path(sys.argv[1]), show=False)
+settings = {"steps": 20, "lr": 0.01, "every": 6, "show": False, "checkpoint": Path(sys.argv[1])}
+history = train.fit(model, batches(generator, int(sys.argv[2])), loss, **settings)
 torch.save({"weights": model.state_dict(), "losses": [row["loss"] for row in history]}, sys.argv[3])
 """
 

@@ -23,7 +23,7 @@ ORANGE, BLUE = "#ff7f0e", "#56b4e9"
 
 
 def plane(axes: Axes, here: ground.Ground, axis: int) -> None:
-    """The slice or the coronal plane through the tumour, sides in mm; the tumour outlined, vessels within 5 mm marked."""
+    """The slice or the coronal plane through the tumour, sides in mm; tumour outlined, vessels within 5 mm marked."""
     scan, label = here.ct.scan, here.ct.label.values
     at = int(np.round(label.nonzero().float().mean(0)[axis]))
     cut = tuple(at if k == axis else slice(None) for k in range(3))

@@ -24,7 +24,7 @@ AXIS = np.arange(-HALF_MM, HALF_MM + STEP_MM, STEP_MM)
 
 
 def field(one: Nodule, readings: tuple[Reading, ...], middle: np.ndarray) -> np.ndarray:
-    """The distance to the outline that these readers agree on, on a grid around ``middle`` (z, y, x in mm of the scan)."""
+    """The distance to the outline that these readers agree on, around ``middle`` (z, y, x in mm of the scan)."""
     share, z, y, x = agreement(readings, one.slice_mm)
     steps = np.array([one.slice_mm, one.pixel_mm, one.pixel_mm])
     corner = np.array([z, (y - 1) * one.pixel_mm, (x - 1) * one.pixel_mm])  # a pixel of background is put around

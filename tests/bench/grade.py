@@ -20,14 +20,20 @@ ROOT = Path(__file__).parents[2]
 NAME = "a1_roi"
 COUNT = 20
 OURS = "import sys; from coursegrade import run; run(sys.argv[1], jobs=1)"
-PLAIN = "import sys; from nbgrader.apps import NbGraderApp; sys.argv = ['nbgrader', *sys.argv[1:]]; NbGraderApp.launch_instance()"
+PLAIN = """
+import sys
+from nbgrader.apps import NbGraderApp
+sys.argv = ["nbgrader", *sys.argv[1:]]
+NbGraderApp.launch_instance()
+"""
 RELEASE = "import sys; from coursegrade import release; release(sys.argv[1])"
 MARKS = """
 import json, sys
 from coursegrade.book import gradebook, marks_of
 from coursegrade.directory import course
 with gradebook(course()) as book:
-    marks = {s.student.id: {n: m.auto for n, m in marks_of(s).items()} for s in book.assignment_submissions(sys.argv[1])}
+    submissions = book.assignment_submissions(sys.argv[1])
+    marks = {s.student.id: {n: m.auto for n, m in marks_of(s).items()} for s in submissions}
 print(json.dumps(marks))
 """
 

@@ -1,4 +1,4 @@
-"""An instructor's hour: hand in, grade, mark the written answer in the formgrader, look at the feedback and the table."""
+"""An instructor's hour: hand in, grade, mark the written answer in the formgrader, look at feedback and table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 NAME = "a1_roi"
-ANSWER = "Half a cell, that is **8 pixels**.\n\n<script>document.title = 'canary'</script> <img src=x onerror=\"document.title='canary'\">"
+ANSWER = """Half a cell, that is **8 pixels**.
+
+<script>document.title = 'canary'</script> <img src=x onerror="document.title='canary'">"""
 
 
 def coursekit(course: Path, *arguments: str) -> str:

@@ -32,7 +32,8 @@ SOLUTION = "solutions/a1_roi/a1_roi.ipynb"
 RUN_MINUTES = 5
 # Some cell has run, none waits or runs.
 RUN_IS_OVER = """() => {
-    const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(prompt => prompt.textContent.trim());
+    const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]
+        .map(prompt => prompt.textContent.trim());
     const status = document.querySelector('.jp-Notebook-ExecutionIndicator').dataset.status;
     return status === 'idle' && prompts.some(text => /\\d/.test(text)) && !prompts.some(text => text.includes('*'));
 }"""
