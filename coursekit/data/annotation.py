@@ -5,18 +5,18 @@ look at the labels.
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, SupportsIndex
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Generator, Tensor
-from torch.utils.data import Dataset
 
 from .. import _check
 from ..types import Volume
 from . import seeds
+from .items import Items
 from .nuclei import turn
-from .phantoms import uniform
+from .seeds import uniform
 
 UNLABELLED = -1  # as in coursekit.losses; a test holds the two together
 
@@ -124,7 +124,7 @@ def _start(at: int, wanted: int, there: int, generator: Generator) -> int:
     return int(uniform(max(0, at - wanted + 1), min(at, there - wanted) + 1, generator=generator))
 
 
-class Patches(Dataset[Patch]):
+class Patches(Items[Patch], what="a patch"):
     """``length`` crops of one annotated volume as a data set; item i depends on ``seed`` and i alone. See ``crops``."""
 
     def __init__(
@@ -144,8 +144,7 @@ class Patches(Dataset[Patch]):
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, index: SupportsIndex) -> Patch:
-        index = _check.index("a patch", index, self.length)
+    def item(self, index: int) -> Patch:
         image, target = _crop(
             self.image, self.target, self.places, self.size, seeds.stream(self.seed, "patches", index)
         )

@@ -11,17 +11,17 @@ split by image, and ``load`` the first of them by name: one image stands for the
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple, SupportsIndex
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
-from torch.utils.data import Dataset
 
 from .. import _check
 from ..types import Boxes, Image, LabelMap, Masks
 from . import fetch, phantoms, readers, seeds, tiff
+from .items import Items
 from .readers import dsb2018
 
 Part = Literal["train", "test"]
@@ -79,7 +79,7 @@ def _phantom(note: str) -> Nuclei:
     return Nuclei(image, labels, "phantom", note)
 
 
-class Images(Dataset[Nuclei]):
+class Images(Items[Nuclei], what="an image"):
     """Whole images with their nuclei, one an item; they may differ in size."""
 
     def __init__(self, whole: Nuclei | dsb2018.DSB2018) -> None:
@@ -88,8 +88,7 @@ class Images(Dataset[Nuclei]):
     def __len__(self) -> int:
         return 1 if isinstance(self.whole, Nuclei) else len(self.whole)
 
-    def __getitem__(self, index: SupportsIndex) -> Nuclei:
-        index = _check.index("an image", index, len(self))
+    def item(self, index: int) -> Nuclei:
         if isinstance(self.whole, Nuclei):
             return self.whole
         grey, labels, name, mended = self.whole[index]
@@ -180,7 +179,7 @@ def crop(whole: Nuclei, size: int, *, least: int = 16, generator: Generator) -> 
     height, width = whole.labels.shape
     if size > min(height, width):
         raise _check.refuse(f"a crop no larger than {min(height, width)}", size, "take a smaller one")
-    top, left = (int(phantoms.uniform(0, n - size + 1, generator=generator)) for n in (height, width))
+    top, left = (int(seeds.uniform(0, n - size + 1, generator=generator)) for n in (height, width))
     window = (slice(top, top + size), slice(left, left + size))
     image, labels = turn(whole.image[:, *window], whole.labels[window], generator=generator)
     area = torch.bincount(labels.flatten())
@@ -192,8 +191,8 @@ def turn(*arrays: Tensor, generator: Generator) -> tuple[Tensor, ...]:
     masks stay exact.
     """
     quarters, mirror = (
-        int(phantoms.uniform(0, 4, generator=generator)),
-        phantoms.uniform(0, 1, generator=generator) < 0.5,
+        int(seeds.uniform(0, 4, generator=generator)),
+        seeds.uniform(0, 1, generator=generator) < 0.5,
     )
     turned = (torch.rot90(x, quarters, (-2, -1)) for x in arrays)
     return tuple(x.flip(-1) if mirror else x for x in turned)
@@ -249,14 +248,14 @@ def copy_paste(whole: Nuclei, count: int, *, size: int = 128, touching: float = 
             "an image with nuclei away from its edge and from each other", "none", "pass a larger part of the image"
         )
     background = dark[torch.randint(len(dark), (size, size), generator=generator, device=dark.device)]
-    chosen = (_varied(cut[int(phantoms.uniform(0, len(cut), generator=generator))], generator) for _ in range(count))
+    chosen = (_varied(cut[int(seeds.uniform(0, len(cut), generator=generator))], generator) for _ in range(count))
     image, labels = phantoms.scatter(chosen, background, touching=touching, generator=generator)
     return Nuclei(image.clamp(0, 1)[None], labels, f"copy-paste of {whole.source}", whole.note)
 
 
 def _varied(stamp: phantoms.Stamp, generator: Generator) -> phantoms.Stamp:
     light, mask = turn(stamp.light, stamp.mask, generator=generator)
-    return phantoms.Stamp(light * phantoms.uniform(0.7, 1.4, generator=generator), mask)
+    return phantoms.Stamp(light * seeds.uniform(0.7, 1.4, generator=generator), mask)
 
 
 class Tile(NamedTuple):
@@ -266,7 +265,7 @@ class Tile(NamedTuple):
     labels: LabelMap
 
 
-class CopyPaste(Dataset[Tile]):
+class CopyPaste(Items[Tile], what="a tile"):
     """``length`` tiles of ``size`` pixels made of one image or of ``images``: a share ``pasted`` by ``copy_paste``,
     the rest by ``crop``.
 
@@ -294,11 +293,10 @@ class CopyPaste(Dataset[Tile]):
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, index: SupportsIndex) -> Tile:
-        index = _check.index("a tile", index, self.length)
+    def item(self, index: int) -> Tile:
         generator = seeds.stream(self.seed, "tiles", index)
-        whole = self.images[int(phantoms.uniform(0, len(self.images), generator=generator))]
-        count = self._room(whole) if phantoms.uniform(0, 1, generator=generator) < self.pasted else 0
+        whole = self.images[int(seeds.uniform(0, len(self.images), generator=generator))]
+        count = self._room(whole) if seeds.uniform(0, 1, generator=generator) < self.pasted else 0
         made = (
             copy_paste(whole, count, size=self.size, generator=generator)
             if count

@@ -7,18 +7,18 @@ see ``clean`` and docs/data.md.
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, SupportsIndex
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Integer, Num
 from scipy import ndimage
 from torch import Generator, Tensor
-from torch.utils.data import Dataset
 
 from .. import _check
 from ..types import Volume
 from . import fetch, nuclei, phantoms3d, readers, tiff
+from .items import Items
 from .readers import nifti
 
 Part = Literal["train", "test"]
@@ -94,7 +94,7 @@ def _phantom(note: str) -> NucleiVolume:
     return NucleiVolume(image, labels, phantoms3d.SPACING_UM, "phantom", note)
 
 
-class Volumes(Dataset[NucleiVolume]):
+class Volumes(Items[NucleiVolume], what="a volume"):
     """Whole volumes with their labels, one an item; they may differ in size and spacing."""
 
     def __init__(self, whole: NucleiVolume | nifti.NiftiFolder) -> None:
@@ -103,8 +103,7 @@ class Volumes(Dataset[NucleiVolume]):
     def __len__(self) -> int:
         return 1 if isinstance(self.whole, NucleiVolume) else len(self.whole)
 
-    def __getitem__(self, index: SupportsIndex) -> NucleiVolume:
-        index = _check.index("a volume", index, len(self))
+    def item(self, index: int) -> NucleiVolume:
         return self.whole if isinstance(self.whole, NucleiVolume) else _own(self.whole[index])
 
 

@@ -16,6 +16,7 @@ from torch import Generator, Tensor
 
 from .. import _check
 from ..types import Image, LabelMap
+from .seeds import uniform
 
 HALO = 8  # pixels around a mask that still receive its light
 LARGEST = 15.0  # longest semi-axis of a phantom nucleus in pixels; with its lobes it spans less than 32
@@ -27,11 +28,6 @@ class Stamp(NamedTuple):
 
     light: Float[Tensor, "H W"]
     mask: Bool[Tensor, "H W"]
-
-
-def uniform(low: float, high: float, *, generator: Generator) -> float:
-    """One number from [low, high)."""
-    return low + (high - low) * float(torch.rand((), generator=generator, device=generator.device))
 
 
 def nucleus(*, generator: Generator) -> Stamp:

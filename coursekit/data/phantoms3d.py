@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 
 from .. import _check
 from ..types import Volume
-from .phantoms import uniform
+from .seeds import uniform
 
 Spacing = tuple[float, float, float]
 SPACING_UM: Spacing = (0.29, 0.26, 0.26)  # (D, H, W), that of the real volume

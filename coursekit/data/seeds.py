@@ -37,3 +37,8 @@ def part_of(subject: str, *, test_share: float = 0.25) -> Part:
     _check.within("test_share", torch.tensor(test_share), 0, 1, "it is a share of all subjects")
     digest = hashlib.blake2b(subject.encode(), digest_size=8).digest()
     return "test" if int.from_bytes(digest, "little") < test_share * 2**64 else "train"
+
+
+def uniform(low: float, high: float, *, generator: torch.Generator) -> float:
+    """One number from [low, high)."""
+    return low + (high - low) * float(torch.rand((), generator=generator, device=generator.device))

@@ -27,10 +27,9 @@ from ... import _check
 from ...ops.warp import grid, sample
 from ...types import Clip
 from .. import readers
-from ..phantoms import uniform
 from ..readers import videos
 from ..readers.videos import Clips
-from ..seeds import Part, stream
+from ..seeds import Part, stream, uniform
 from .stills import textures
 
 PLACE_Y, PLACE_X, TURN, SIZE = range(4)

@@ -21,9 +21,8 @@ from torch.utils.data import Dataset
 from ... import _check
 from ...types import Image
 from .. import nuclei
-from ..phantoms import uniform
 from ..readers.videos import Picture, as_clip
-from ..seeds import Part, stream
+from ..seeds import Part, stream, uniform
 from .films import frame
 from .stills import still
 

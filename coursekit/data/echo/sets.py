@@ -24,9 +24,8 @@ from ... import _check
 from ...types import Clip
 from .. import readers
 from ..fetch import DataMissing
-from ..phantoms import uniform
 from ..readers import echonet
-from ..seeds import stream
+from ..seeds import stream, uniform
 from ..simulated import heart, ultrasound
 
 Part = Literal["train", "val", "test"]

@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import dijkstra
 from torch import Generator
 
 from ... import _check
-from ..phantoms import uniform
+from ..seeds import uniform
 from . import depth
 from .body import ahead
 from .depth import Box, Camera

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Generator
 
-from ..phantoms import uniform
+from ..seeds import uniform
 from . import body
 from .room import Floor, Room
 from .story import Actor, Event, Patient, Row

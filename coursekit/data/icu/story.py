@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Generator
 
-from ..phantoms import uniform
+from ..seeds import uniform
 from . import body
 from .body import Pose
 from .room import Floor, Room

@@ -7,18 +7,18 @@ Source: Caicedo et al., Nucleus segmentation across imaging experiments: the 201
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, NamedTuple, SupportsIndex
+from typing import Literal, NamedTuple
 
 import numpy as np
 import PIL.Image
 import torch
 from jaxtyping import Bool, UInt8
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from ... import _check
 from ...types import LabelMap
 from .. import readers
+from ..items import Items
 from ..seeds import PARTS, part_of
 
 
@@ -33,7 +33,7 @@ class Sample(NamedTuple):
     note: str
 
 
-class DSB2018(Dataset[Sample]):
+class DSB2018(Items[Sample], what="an image"):
     """The images of ``stage1_train`` in the order of their ids; ``split`` takes those whose id lies in that part.
 
     ``fluorescence`` keeps the grey images on a dark ground and leaves out the stained tissue and bright-field ones;
@@ -61,8 +61,8 @@ class DSB2018(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, index: SupportsIndex) -> Sample:
-        name = self.names[_check.index("an image", index, len(self))]
+    def item(self, index: int) -> Sample:
+        name = self.names[index]
         grey = np.round(self._pixels(name).mean(2)).astype(np.uint8)
         masks = readers.entry(self.folder / name / "masks", f"the masks of {name}", is_folder=True)
         files = sorted(f for f in masks.glob("[!.]*") if f.suffix.lower() == ".png")

@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float
 from scipy.interpolate import PchipInterpolator
 from torch import Generator, Tensor
 
-from ..phantoms import uniform
+from ..seeds import uniform
 
 EF_RANGE = (15.0, 75.0)
 # cumulative share, mean and sd of the ejection fraction: normal, mildly and severely reduced

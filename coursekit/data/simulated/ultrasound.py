@@ -17,7 +17,7 @@ from scipy import ndimage
 from torch import Generator, Tensor
 
 from ...ops.warp import sample
-from ..phantoms import uniform
+from ..seeds import uniform
 from .heart import HALF_ANGLE, Heart, Motion, pixels
 
 RANGE_SAMPLES = 1.25  # samples along a beam for each pixel of the picture's height
