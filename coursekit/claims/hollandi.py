@@ -14,8 +14,9 @@ from jaxtyping import Bool
 from torch import Generator, Tensor, nn
 
 from .. import losses, train
-from ..data import nuclei, phantoms
+from ..data import nuclei
 from ..data.seeds import stream
+from ..data.simulated import phantoms
 from ..metrics import overlap
 from ..models.rcnn import Detections, Target, jitter
 from ..models.refine import BoundaryRefiner, as_detected, grow
@@ -255,7 +256,7 @@ CLAIMS = [
         ],
         baseline=("AP", WATERSHED, LOCAL),
         experiment=style_experiment,
-        simulated=("phantoms.nuclei",),
+        simulated=("simulated.phantoms.nuclei",),
     ),
     Claim(
         name="boundary_refinement",

@@ -20,6 +20,7 @@ from torch import Generator, Tensor, nn
 from .. import losses, train
 from ..data import nuclei
 from ..data.seeds import stream
+from ..data.simulated.pasting import CopyPaste
 from ..metrics import detection, instances, overlap
 from ..models.pyramid import small_pyramid
 from ..models.rcnn import Detections, MaskRCNN, RoIOp, Target
@@ -56,7 +57,7 @@ def target(labels: LabelMap) -> Target:
 
 def tiles(whole: nuclei.Nuclei, *, seed: int, count: int = TILES) -> list[nuclei.Tile]:
     """Half cut out of the image, half made of its nuclei by copy and paste: the training set of every arm."""
-    made = nuclei.CopyPaste(whole, size=SIZE, length=count, seed=seed)
+    made = CopyPaste(whole, size=SIZE, length=count, seed=seed)
     return [made[i] for i in range(count)]
 
 

@@ -15,8 +15,9 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from .. import losses, train
-from ..data import annotation, nuclei3d
+from ..data import nuclei
 from ..data.seeds import Part, stream
+from ..data.simulated import annotation, volumes
 from ..metrics.overlap import dice
 from ..models.unet import UNet
 from . import Claim, Scores
@@ -30,15 +31,15 @@ UNLABELLED = losses.UNLABELLED
 Loss = Callable[[nn.Module, annotation.Patch], Tensor]
 
 
-def halves(seed: int, *, kind: str) -> tuple[nuclei3d.NucleiVolume, nuclei3d.NucleiVolume]:
+def halves(seed: int, *, kind: str) -> tuple[nuclei.Nuclei, nuclei.Nuclei]:
     """The noisy training and test part, every second plane: (1, 30, rows, 256) of 0.58 × 0.26 × 0.26 µm; ``kind``
     "real" or "rim".
     """
     parts = []
     for split in SPLITS:
-        part = nuclei3d.load(split=split)
-        part = nuclei3d.thinned(nuclei3d.rim(part) if kind == "rim" else part)
-        parts.append(nuclei3d.noisy(part, sd=NOISE[kind], generator=stream(seed, "noise", split)))
+        part = nuclei.volume(split=split)
+        part = nuclei.thinned(volumes.rim(part) if kind == "rim" else part)
+        parts.append(volumes.noisy(part, sd=NOISE[kind], generator=stream(seed, "noise", split)))
     return parts[0], parts[1]
 
 
@@ -70,7 +71,7 @@ def learn(
     return net
 
 
-def score(net: UNet, part: nuclei3d.NucleiVolume) -> float:
+def score(net: UNet, part: nuclei.Nuclei) -> float:
     """Dice of nucleus against background in a whole part."""
     image = part.image.transpose(0, 1) if net.ndim == 2 else part.image[None]
     logits = train.predict(net, image, size=8)
@@ -82,7 +83,7 @@ Draw = Callable[[Tensor], Tensor]
 THRESHOLD, FILLED = "blur and threshold", "blur, threshold and fill"
 
 
-def unlearnt(learnt: nuclei3d.NucleiVolume, held_out: nuclei3d.NucleiVolume) -> dict[str, float]:
+def unlearnt(learnt: nuclei.Nuclei, held_out: nuclei.Nuclei) -> dict[str, float]:
     """Dice of what needs no network: blur and cut, and the same with the holes of each plane filled, as of a rim.
 
     How much blur and which level is chosen on the whole training part. A watershed would part touching nuclei, which
@@ -91,7 +92,7 @@ def unlearnt(learnt: nuclei3d.NucleiVolume, held_out: nuclei3d.NucleiVolume) -> 
     return {THRESHOLD: threshold(learnt, held_out), FILLED: threshold(learnt, held_out, draw=filled)}
 
 
-def threshold(learnt: nuclei3d.NucleiVolume, held_out: nuclei3d.NucleiVolume, *, draw: Draw = torch.clone) -> float:
+def threshold(learnt: nuclei.Nuclei, held_out: nuclei.Nuclei, *, draw: Draw = torch.clone) -> float:
     """Dice of what ``draw`` makes of a blur that is cut, on the held-out part, with the blur and the level that are
     best on the other.
     """
@@ -110,7 +111,7 @@ def filled(mask: Tensor) -> Tensor:
     return torch.from_numpy(np.stack([ndimage.binary_fill_holes(plane) for plane in mask.numpy()]))
 
 
-def blurred(part: nuclei3d.NucleiVolume, sigma: float) -> Tensor:
+def blurred(part: nuclei.Nuclei, sigma: float) -> Tensor:
     """Gaussian blur, ``sigma`` voxels in the plane and half of it across."""
     return torch.from_numpy(ndimage.gaussian_filter(part.image[0].numpy(), (sigma / 2, sigma, sigma)))
 
@@ -219,7 +220,7 @@ CLAIMS = [
         baseline=("Dice", THRESHOLD, FILLED),
         experiment=slices_experiment,
         asserted=2,
-        simulated=("nuclei3d.rim",),
+        simulated=("simulated.volumes.rim",),
     ),
     Claim(
         name="semi_supervised",
@@ -232,6 +233,6 @@ CLAIMS = [
         ],
         baseline=("Dice", THRESHOLD, FILLED),
         experiment=rest_experiment,
-        simulated=("nuclei3d.rim",),
+        simulated=("simulated.volumes.rim",),
     ),
 ]

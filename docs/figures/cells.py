@@ -11,14 +11,13 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from skimage.segmentation import find_boundaries
 
-from coursekit.data import cells
-from coursekit.data.nuclei import PARTS
+from coursekit.data import nuclei
 
 OUT = Path(__file__).parents[1] / "images" / "data_cells.png"
 
 
 def main() -> None:
-    hela, cho = cells.movie("hela"), cells.movie("cho")
+    hela, cho = nuclei.movie("hela"), nuclei.movie("cho")
     figure, grid = plt.subplots(1, 4, figsize=(14, 3.4), layout="constrained", width_ratios=(1.6, 1, 1, 1))
     views = (
         (hela.image[0, 0], hela.labels[0], "hela, frame 0; the gap is shaded"),
@@ -30,11 +29,11 @@ def main() -> None:
         axes.imshow(image**0.6, cmap="gray", vmin=0, vmax=1)
         edge = find_boundaries(labels.numpy(), mode="inner").astype(float)
         axes.imshow(edge, cmap="autumn", alpha=edge * 0.9)
-        axes.set_title(f"{title} ({hela.source})", fontsize=9)
+        axes.set_title(f"{title}", fontsize=9)
         axes.set_xlabel("x (pixels)", fontsize=8)
         axes.tick_params(labelsize=7)
     width = hela.labels.shape[-1]
-    grid[0].axvspan(width * PARTS["train"][1] // 16, width * PARTS["test"][0] // 16, color="#56b4e9", alpha=0.5)
+    grid[0].axvspan(width * 10 // 16, width * 11 // 16, color="#56b4e9", alpha=0.5)
     grid[0].set_ylabel("y (pixels)", fontsize=8)
     figure.savefig(OUT, dpi=80)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from coursekit.data import nuclei
 from coursekit.data.seeds import stream
+from coursekit.data.simulated import pasting, phantoms
 
 OUT = Path(__file__).parents[1] / "images" / "data_nuclei2d.png"
 ORANGE, BLUE = "#E69F00", "#56B4E9"
@@ -40,12 +41,12 @@ def main() -> None:
     show(axes, whole.image, whole.labels, f"{whole.source}: train | gap | test, {whole.count} nuclei outlined")
     axes.axvspan(319.5, 351.5, color=BLUE, alpha=0.45)
     train = nuclei.load(split="train")
-    tiles = nuclei.CopyPaste(train, pasted=1.0, seed=1)
+    tiles = pasting.CopyPaste(train, pasted=1.0, seed=1)
     for k in range(2):
         show(figure.add_subplot(grid[k, 1]), *tiles[k], f"copy-paste of {train.source}, tile {k}")
     crop = nuclei.crop(train, 128, generator=stream(2, "figure"))
     show(figure.add_subplot(grid[0, 2]), crop.image, crop.labels, f"{crop.source}: a crop of train")
-    image, labels = nuclei.phantoms.nuclei(generator=stream(0, "figure"))
+    image, labels = phantoms.nuclei(generator=stream(0, "figure"))
     show(
         figure.add_subplot(grid[1, 2]),
         image[:, :128, :128],

@@ -1,4 +1,4 @@
-"""Draw docs/images/data_nuclei3d.png: the real volume in three planes, made harder, a phantom, and slices as annotated.
+"""Draw docs/images/data_nuclei3d.png: the real volume in three planes, made harder, and slices as annotated.
 
 Run as ``python docs/figures/nuclei3d.py`` after ``coursekit data fetch nuclei3d_image nuclei3d_labels``.
 """
@@ -14,9 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from torch import Tensor
 
-from coursekit.data import annotation, nuclei3d, phantoms3d
-from coursekit.data.nuclei3d import NucleiVolume
+from coursekit.data import nuclei
+from coursekit.data.nuclei import Nuclei
 from coursekit.data.seeds import stream
+from coursekit.data.simulated import annotation, volumes
 
 OUT = Path(__file__).parents[1] / "images" / "data_nuclei3d.png"
 ORANGE, BLUE = "#E69F00", "#56B4E9"
@@ -37,7 +38,7 @@ def show(
     axes.tick_params(labelsize=7)
 
 
-def outlined(axes: Axes, one: NucleiVolume, cut: int, at: int, title: str, **knobs: object) -> None:
+def outlined(axes: Axes, one: Nuclei, cut: int, at: int, title: str, **knobs: object) -> None:
     """The plane with the outline of each nucleus."""
     show(axes, one.image[0].select(cut, at), one.spacing_um, cut, title, **knobs)
     labels = one.labels.select(cut, at).numpy()
@@ -50,11 +51,11 @@ def outlined(axes: Axes, one: NucleiVolume, cut: int, at: int, title: str, **kno
 
 def main() -> None:
     figure, grid = plt.subplots(3, 4, figsize=(12, 8.2), layout="constrained", height_ratios=[1, 0.32, 1])
-    whole = nuclei3d.load()
-    image, labels = phantoms3d.nuclei(generator=stream(3, "figure"))
-    noisy, rim = nuclei3d.noisy(whole, generator=stream(0, "figure")), nuclei3d.rim(whole)
-    phantom = NucleiVolume(image, labels, whole.spacing_um, "phantom")
-    shown = [(whole, {}), (noisy, {"vmin": -1, "vmax": 2}), (rim, {}), (phantom, {})]
+    whole = nuclei.volume()
+    rim = volumes.rim(whole)
+    noisy, noisy_rim = (volumes.noisy(one, generator=stream(0, "figure")) for one in (whole, rim))
+    wide = {"vmin": -1, "vmax": 2}
+    shown = [(whole, {}), (noisy, wide), (rim, {}), (noisy_rim, wide)]
     for (one, knobs), column, at in zip(shown, grid.T, (150, 150, 150, 150)):
         outlined(column[0], one, 0, 34, one.source, **knobs)
         outlined(column[1], one, 1, at, f"y = {at * one.spacing_um[1]:.0f} µm", **knobs)

@@ -10,9 +10,10 @@ from torch import Tensor
 from coursekit import train
 from coursekit.claims import hollandi as claim
 from coursekit.claims.nuclei import as_detections, components, target, tiles
-from coursekit.data import nuclei, phantoms
+from coursekit.data import nuclei
 from coursekit.data.nuclei import Nuclei, Tile
 from coursekit.data.seeds import stream
+from coursekit.data.simulated import phantoms
 from coursekit.models.rcnn import Detections
 from coursekit.models.refine import BoundaryRefiner, as_detected
 

@@ -10,7 +10,8 @@ from scored import complete
 from torch import nn
 
 from coursekit.claims import sparse as claim
-from coursekit.data import annotation, nuclei3d
+from coursekit.data import nuclei
+from coursekit.data.simulated import annotation
 from coursekit.losses import UNLABELLED
 from coursekit.testing import assert_close, generator
 
@@ -21,11 +22,11 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_halves_have_no_row_in_common_and_noise_of_their_own() -> None:
-    whole = nuclei3d.load()
+    whole = nuclei.volume()
     learnt, held_out = claim.halves(0, kind="real")
     assert learnt.image.shape[1] == 30
     assert learnt.image.shape[2] + held_out.image.shape[2] < whole.image.shape[2]
-    clean = nuclei3d.thinned(nuclei3d.load(split="test"))
+    clean = nuclei.thinned(nuclei.volume(split="test"))
     assert float((held_out.image - clean.image).std()) == pytest.approx(claim.NOISE["real"], rel=0.02)
     again, other = claim.halves(0, kind="real")[0], claim.halves(1, kind="real")[0]
     assert torch.equal(again.image, learnt.image)
@@ -56,7 +57,7 @@ def test_planes_are_the_crops_cut_apart() -> None:
 
 
 def test_blur_and_threshold_solves_what_brightness_solves() -> None:
-    learnt, held_out = (nuclei3d.thinned(nuclei3d.load(split=s)) for s in claim.SPLITS)
+    learnt, held_out = (nuclei.thinned(nuclei.volume(split=s)) for s in claim.SPLITS)
     lit = [replace(part, image=(part.labels > 0).float()[None] + 0.01) for part in (learnt, held_out)]
     assert claim.threshold(*lit) > 0.97
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Subset
 
-from coursekit.data import annotation, brain, clips, ct, echo, icu, nuclei, nuclei3d
+from coursekit.data import brain, clips, ct, echo, icu, nuclei
 from coursekit.data.ct import lidc
 from coursekit.data.seeds import stream
+from coursekit.data.simulated.pasting import CopyPaste
 
 SETS: dict[str, Callable[[], Any]] = {
     "echo": lambda: echo.clips(split="train", count=4, size=40, frames=4),
@@ -21,11 +22,7 @@ SETS: dict[str, Callable[[], Any]] = {
     "actions": lambda: clips.actions(count=4, frames=2, size=16),
     "pairs": lambda: clips.pairs(split="train", count=4, size=64),
     "images": lambda: nuclei.images(),
-    "tiles": lambda: nuclei.CopyPaste(nuclei.load(), size=64, count=2, length=4),
-    "volumes": lambda: nuclei3d.volumes(),
-    "patches": lambda: annotation.Patches(
-        torch.zeros(1, 8, 20, 20), torch.zeros(8, 20, 20).long(), size=(2, 4, 4), length=4
-    ),
+    "tiles": lambda: CopyPaste(nuclei.load(), size=64, count=2, length=4),
     "pet": lambda: brain.PetSet(
         torch.rand(2, 1, 40, 64, 64),
         torch.zeros(2, 40, 64, 64).long(),

@@ -1,19 +1,16 @@
 """The nuclei: on an image of known numbers, on the phantom, and on the real image where the index can be reached."""
 
-import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 import torch
-import torch.nn.functional as F
-from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
 
 from coursekit.data import fetch, nuclei
 from coursekit.data.nuclei import Nuclei
-from coursekit.testing import assert_close, fake_cuda, generator
+from coursekit.data.simulated import pasting, phantoms
+from coursekit.testing import assert_close, generator
 
 
 @pytest.fixture
@@ -30,17 +27,7 @@ def toy_files(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def phantom() -> Nuclei:
-    return nuclei._phantom("a note")
-
-
-def touches(labels: Tensor) -> set[int]:
-    """Labels with a neighbouring pixel, diagonals included, of another label."""
-    height, width = labels.shape
-    padded, found = F.pad(labels, (1, 1, 1, 1)), set()
-    for dy, dx in itertools.product(range(3), repeat=2):
-        other = padded[dy : dy + height, dx : dx + width]
-        found |= set(labels[(labels > 0) & (other > 0) & (labels != other)].tolist())
-    return found
+    return Nuclei(*phantoms.nuclei(generator=generator(2018)), "phantom", "a note")
 
 
 def test_without_data_a_labelled_phantom_of_the_same_shapes(empty_cache: Path) -> None:
@@ -52,11 +39,6 @@ def test_without_data_a_labelled_phantom_of_the_same_shapes(empty_cache: Path) -
     assert nuclei.load(split="train").image.shape == (1, 512, 320)
     assert nuclei.load(split="test").image.shape == (1, 512, 160)
     assert nuclei.load(split="test").source == "phantom"
-
-
-def test_without_data_and_phantom_the_error_says_what_to_run(empty_cache: Path) -> None:
-    with pytest.raises(fetch.DataMissing, match="run coursekit data fetch nuclei2d_image"):
-        nuclei.load(allow_phantom=False)
 
 
 def test_the_files_are_scaled_by_percentile_and_renumbered(toy_files: np.ndarray) -> None:
@@ -84,7 +66,7 @@ def test_a_nucleus_in_both_parts_is_refused(refuses) -> None:
     labels = torch.zeros(8, 64, dtype=torch.int64)
     labels[2, 39:45] = 1
     refuses(
-        "wider than the nuclei, got 1 nuclei in both parts",
+        "a gap that no nucleus crosses, got 1 nuclei in both parts",
         nuclei.part,
         Nuclei(torch.zeros(1, 8, 64), labels, "toy"),
         "train",
@@ -104,10 +86,10 @@ def test_relabel_closes_gaps_and_keeps_the_background() -> None:
 
 
 def test_bad_labels_are_refused(refuses) -> None:
-    refuses("labels of shape", nuclei.relabel, torch.zeros(1, 2, 2, dtype=torch.int64))
+    refuses("labels of shape", nuclei.relabel, torch.zeros(2, dtype=torch.int64))
     refuses("integer", nuclei.masks, torch.zeros(2, 2))
     refuses("background is 0", nuclei.relabel, torch.tensor([[-1, 0]]))
-    refuses("relabel first", nuclei.boxes, torch.tensor([[0, 2]]))
+    refuses("no pixel of 1: relabel them first", nuclei.boxes, torch.tensor([[0, 2]]))
 
 
 def test_masks_and_boxes_of_labels_drawn_by_hand() -> None:
@@ -127,14 +109,6 @@ def test_boxes_meet_their_slow_definition(phantom: Nuclei) -> None:
         pixels = [(r, c) for r, c in (labels == k).nonzero().tolist()]
         rows, columns = [r for r, _ in pixels], [c for _, c in pixels]
         assert (x1, y1, x2, y2) == (min(columns), min(rows), max(columns) + 1, max(rows) + 1)
-
-
-def test_masks_and_boxes_run_on_the_labels_device() -> None:
-    with fake_cuda() as to_cuda:
-        labels = to_cuda(torch.zeros(5, 7, dtype=torch.int64))
-        for out, shape in ((nuclei.masks(labels, count=3), (3, 5, 7)), (nuclei.boxes(labels, count=3), (3, 4))):
-            assert isinstance(out, FakeTensor)
-            assert (out.device.type, out.shape) == ("cuda", shape)
 
 
 def test_a_crop_keeps_image_and_labels_together(phantom: Nuclei) -> None:
@@ -172,7 +146,7 @@ def test_a_crop_larger_than_the_image_is_refused(refuses, phantom: Nuclei) -> No
 def test_randomness_is_the_generators_alone(phantom: Nuclei) -> None:
     for make in (
         lambda seed: nuclei.crop(phantom, 64, generator=generator(seed)),
-        lambda seed: nuclei.copy_paste(phantom, 4, size=96, generator=generator(seed)),
+        lambda seed: pasting.copy_paste(phantom, 4, size=96, generator=generator(seed)),
     ):
         first, again, other = make(1), make(1), make(2)
         assert torch.equal(first.image, again.image)
@@ -180,67 +154,13 @@ def test_randomness_is_the_generators_alone(phantom: Nuclei) -> None:
         assert not torch.equal(first.image, other.image)
 
 
-def test_stamps_are_whole_nuclei_that_lie_free(phantom: Nuclei) -> None:
-    boxes, edge = nuclei.boxes(phantom.labels), nuclei.phantoms.HALO
-    free = (boxes[:, :2] >= edge).all(1) & (boxes[:, 2:] <= 512 - edge).all(1)
-    areas = phantom.labels.flatten().bincount()[1:]
-    wanted = {int(areas[k]) for k in range(125) if free[k] and k + 1 not in touches(phantom.labels)}
-    cut = nuclei.stamps(phantom)
-    assert 20 < len(cut) < 125
-    assert {int(stamp.mask.sum()) for stamp in cut} <= wanted
-    for stamp in cut:
-        assert stamp.light.min() >= 0
-        assert stamp.light[stamp.mask].mean() > 4 * stamp.light[~stamp.mask].mean()
-
-
-def test_a_stamp_holds_no_light_of_its_neighbour() -> None:
-    """Two squares six pixels apart: near enough to reach into each other's stamp."""
-    labels = torch.zeros(40, 60, dtype=torch.int64)
-    labels[15:25, 15:25], labels[15:25, 31:41] = 1, 2
-    whole = Nuclei((labels > 0).float()[None], labels, "toy")
-    for light, mask in nuclei.stamps(whole):
-        assert_close(light, mask.float())
-    assert nuclei.copy_paste(whole, 6, size=80, generator=generator(0)).image.max() == 1  # gains above one saturate
-
-
-def test_a_pasted_nucleus_keeps_mask_and_light() -> None:
-    """One bright square on an empty background: what is pasted is that square, its light times the drawn gain."""
-    image, labels = torch.full((1, 60, 60), 0.1), torch.zeros(60, 60, dtype=torch.int64)
-    image[0, 20:30, 20:36], labels[20:30, 20:36] = 0.5, 1
-    whole = Nuclei(image, labels, "toy", "a note")
-    for seed in range(10):
-        new = nuclei.copy_paste(whole, 1, size=80, generator=generator(seed))
-        (mask,) = nuclei.masks(new.labels)
-        values = new.image[0][mask]
-        assert 80 <= mask.sum() <= 160  # at least half of it is on the image
-        assert values.max() - values.min() < 1e-6
-        assert 0.1 + 0.4 * 0.7 <= values[0] <= 0.1 + 0.4 * 1.4
-        assert_close(new.image[0][~mask], torch.full_like(new.image[0][~mask], 0.1))
-    assert (new.source, new.note) == ("copy-paste of toy", "a note")
-
-
-def test_copy_paste_counts_and_stays_in_range(phantom: Nuclei) -> None:
-    for count in (0, 1, 12):
-        new = nuclei.copy_paste(phantom, count, size=128, generator=generator(count))
-        assert (new.count, len(new.labels.unique())) == (count, count + 1)
-        assert new.image.min() >= 0
-        assert new.image.max() <= 1
-
-
-def test_nothing_to_paste_is_refused(refuses) -> None:
-    full = Nuclei(torch.zeros(1, 9, 9), torch.ones(9, 9, dtype=torch.int64), "toy")
-    refuses("an image with background", nuclei.copy_paste, full, 1, generator=generator(0))
-    bare = Nuclei(torch.zeros(1, 9, 9), torch.zeros(9, 9, dtype=torch.int64), "toy")
-    refuses("nuclei away from its edge", nuclei.copy_paste, bare, 1, generator=generator(0))
-
-
 @pytest.mark.network
 def test_the_real_image_is_the_one_described(empty_cache: Path) -> None:
     fetch.fetch(progress=False)
-    whole, train, test = nuclei.load(allow_phantom=False), nuclei.load(split="train"), nuclei.load(split="test")
+    whole, train, test = nuclei.load(), nuclei.load(split="train"), nuclei.load(split="test")
     assert (whole.source, whole.image.shape, whole.count) == ("real", (1, 512, 512), 125)
     assert (train.source, train.count, test.count) == ("real", 89, 35)
     assert set(whole.labels[:, :320].unique().tolist()) & set(whole.labels[:, 352:].unique().tolist()) == {0}
     inside = whole.labels > 0
     assert whole.image[0][inside].mean() > 3 * whole.image[0][~inside].mean()  # labels lie on the nuclei
-    assert len(nuclei.stamps(train)) > 20
+    assert len(pasting.stamps(train)) > 20

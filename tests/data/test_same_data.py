@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from coursekit.data import annotation, brain, clips, ct, echo, icu, nuclei, nuclei3d, phantoms, phantoms3d
+from coursekit.data import brain, clips, ct, echo, icu, nuclei
 from coursekit.data.ct import lidc
 from coursekit.data.seeds import stream
+from coursekit.data.simulated import annotation, pasting, phantoms, volumes
 
 WRITTEN = Path(__file__).with_name("same_data.json")
 MACHINE = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
@@ -34,10 +35,10 @@ SETS: dict[str, Callable[[], Any]] = {
     "actions": lambda: clips.actions(count=16, frames=4, size=32),
     "pairs": lambda: clips.pairs(split="train", count=8, size=64),
     "pairs held out and stereo": lambda: [clips.stereo(shrink=8), clips.pairs(split="test", count=8, size=48)[7]],
-    "tiles": lambda: nuclei.CopyPaste(nuclei.load(split="train"), size=64, count=4, length=4),
-    "volumes": lambda: [nuclei3d.rim(nuclei3d.load(split="train")), nuclei3d.noisy(nuclei3d.load(split="test"), generator=stream(1))],
-    "few slices": lambda: [annotation.annotate(nuclei3d.load(split="train").labels, slices=4)],
-    "patches": lambda: annotation.Patches(torch.rand(1, 8, 20, 20, generator=stream(2)), torch.ones(8, 20, 20).long(), size=(2, 4, 4), length=4),
+    "tiles": lambda: pasting.CopyPaste(nuclei.load(split="train"), size=64, count=4, length=4),
+    "volumes": lambda: [volumes.rim(nuclei.volume(split="train")), volumes.noisy(nuclei.volume(split="test"), generator=stream(1))],
+    "few slices": lambda: [annotation.annotate(nuclei.volume(split="train").labels, slices=4)],
+    "patches": lambda: [tuple(x[0] for x in annotation.crops(torch.rand(1, 8, 20, 20, generator=stream(2)), torch.ones(8, 20, 20).long(), size=(2, 4, 4), count=1, generator=stream(0, "patches", i))) for i in (0, 3)],
     "pet": lambda: brain.pet(split="train", count=2),
     "pet held out": lambda: brain.pet(split="test", count=2),
     "candidates": lambda: ct.nodules(split="train", count=8),
@@ -46,7 +47,6 @@ SETS: dict[str, Callable[[], Any]] = {
     "slices held out": lambda: ct.slices(split="test", count=8, size=64),
     "malignancy": lambda: drawn(lidc.malignancy(split="train"), 4, stream(0, "malignancy", "train")),
     "nuclei of phantoms": lambda: [phantoms.nuclei(count=20, size=(192, 192), generator=stream(3))],
-    "nuclei of phantoms in 3D": lambda: [phantoms3d.nuclei(generator=stream(4))],
 }  # fmt: skip
 
 

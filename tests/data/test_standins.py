@@ -8,14 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from coursekit.data import ct, fetch, nuclei, nuclei3d
+from coursekit.data import ct, fetch, nuclei
 from coursekit.data.clips import films
 
 LOADERS: dict[str, Callable[[], object]] = {
     "nuclei": nuclei.load,
     "nuclei of images": nuclei.images,
-    "nuclei3d": nuclei3d.load,
-    "nuclei3d of volumes": nuclei3d.volumes,
     "ct": lambda: ct.load("lung1"),
     "ct of a part": lambda: ct.nodules(split="train", count=4),
     "video": lambda: films.video("street", frames=2),

@@ -6,15 +6,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+import tifffile
 import torch
 import torch.nn.functional as F
 
 from ... import _check
 from ...ops.warp import affine
 from ...types import Clip
-from .. import fetch, phantoms, tiff
+from .. import fetch
 from ..readers.videos import Decoded, Picture, as_clip, decode
 from ..seeds import stream
+from ..simulated import phantoms
 from .stills import still
 
 Name = Literal["street", "talking_head", "timelapse"]
@@ -73,7 +75,7 @@ def _frames(name: str, frames: int | None) -> int:
 def _real(name: Name, wanted: range) -> Decoded:
     path = fetch.path(name)
     if name == "timelapse":
-        return Decoded(list(tiff.read(path, axes=3)[wanted.start : wanted.stop]), None)
+        return Decoded(list(tifffile.imread(path)[wanted.start : wanted.stop]), None)
     return decode(path, wanted, as_stored=True)
 
 

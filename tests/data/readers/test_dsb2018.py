@@ -14,6 +14,7 @@ from skimage.io import imsave
 from coursekit.data import nuclei
 from coursekit.data.readers.dsb2018 import DSB2018
 from coursekit.data.seeds import part_of
+from coursekit.data.simulated.pasting import CopyPaste
 from coursekit.testing import assert_close
 
 HIGH, WIDE = 20, 24
@@ -176,5 +177,5 @@ def test_the_variable_gives_the_lesson_the_whole_set(tmp_path: Path, monkeypatch
         assert (first.source, first.note, first.count) == ("real", images[0].note, 1)
         assert_close(first.image, (first.labels > 0).float()[None])  # scaled to [0, 1]
     assert nuclei.load().note.startswith(names[0])
-    tiles = nuclei.CopyPaste(nuclei.images(split="train"), size=20, pasted=0.0, length=60)
+    tiles = CopyPaste(nuclei.images(split="train"), size=20, pasted=0.0, length=60)
     assert {int((tile.labels > 0).sum()) for tile in tiles} >= {16, 25, 36}  # nuclei of several images, cut or whole

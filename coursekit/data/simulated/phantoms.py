@@ -1,8 +1,8 @@
-"""Scenes whose answer is known, because the scene is made from the answer.
+"""A phantom of fluorescent nuclei, and the way to lay nuclei on an image so that their masks are known.
 
 A widefield fluorescence image is a sum of light: background plus what each nucleus emits, blurred by the optics, plus
-noise. A ``Stamp`` is one nucleus, its light and its mask; ``scatter`` lays stamps on a background and keeps the exact
-instance masks. The same ``scatter`` lays stamps cut from a real image (``coursekit.data.nuclei.copy_paste``).
+noise. A ``Stamp`` is one nucleus, its light and its mask; ``scatter`` lays stamps, drawn here or cut out of a real
+image (``pasting``), and keeps the exact instance masks.
 """
 
 import math
@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
-from .. import _check
-from ..types import Image, LabelMap
-from .seeds import uniform
+from ... import _check
+from ...types import Image, LabelMap
+from ..seeds import uniform
 
 HALO = 8  # pixels around a mask that still receive its light
 LARGEST = 15.0  # longest semi-axis of a phantom nucleus in pixels; with its lobes it spans less than 32
@@ -31,9 +31,7 @@ class Stamp(NamedTuple):
 
 
 def nucleus(*, generator: Generator) -> Stamp:
-    """A lobed ellipse, brighter in the middle, blurred by a Gaussian of 1.8 pixels. A pixel belongs to it if its centre
-    lies inside.
-    """
+    """A lobed ellipse, brighter in the middle, blurred by 1.8 pixels. It owns the pixels whose centres lie inside."""
     major = uniform(10, LARGEST, generator=generator)
     minor = major * uniform(0.5, 0.85, generator=generator)
     angle, phase = uniform(0, math.pi, generator=generator), uniform(0, 2 * math.pi, generator=generator)
@@ -77,9 +75,7 @@ def scatter(
             if _fits(labels, stamp, corner, against):
                 break
         else:
-            raise _check.refuse(
-                f"room for {label} nuclei", f"an image of {tuple(image.shape)} that is full", "ask for fewer"
-            )
+            raise _check.refuse(f"room for {label} nuclei", f"a full image of {tuple(image.shape)}", "ask for fewer")
         _lay(image, labels, stamp, corner, label)
     return image, labels
 
@@ -87,41 +83,39 @@ def scatter(
 def _corner(labels: LabelMap, stamp: Stamp, taken: Tensor | None, generator: Generator) -> tuple[int, int]:
     """Where to try the upper left corner of the stamp: anywhere, or near one of the ``taken`` pixels (P, 2)."""
     height, width = stamp.mask.shape
-    if taken is not None:
+    if taken is None:
+        row, column = (int(uniform(0, size, generator=generator)) for size in labels.shape)
+    else:
         row, column = taken[int(uniform(0, len(taken), generator=generator))].tolist()
         turn, away = uniform(0, 2 * math.pi, generator=generator), uniform(5, LARGEST, generator=generator)
         row, column = row + round(away * math.sin(turn)), column + round(away * math.cos(turn))
-    else:
-        row = int(uniform(0, labels.shape[0], generator=generator))
-        column = int(uniform(0, labels.shape[1], generator=generator))
     return row - height // 2, column - width // 2
 
 
-def _overlap(canvas: Tensor, stamp: Stamp, corner: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+def _overlap(canvas: Tensor, stamp: Stamp, corner: tuple[int, int]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     """The part of the canvas under the stamp, and the part of the stamp on the canvas."""
-    on, of = [], []
-    for start, size, limit in zip(corner, stamp.mask.shape, canvas.shape):
-        first, last = max(start, 0), min(start + size, limit)
-        on.append(slice(first, max(first, last)))
-        of.append(slice(first - start, max(first, last) - start))
-    return (on[0], on[1]), (of[0], of[1])
+    first = [max(start, 0) for start in corner]
+    last = [max(a, min(c + size, end)) for a, c, size, end in zip(first, corner, stamp.mask.shape, canvas.shape)]
+    on_canvas = tuple(slice(a, b) for a, b in zip(first, last))
+    return on_canvas, tuple(slice(a - c, b - c) for a, b, c in zip(first, last, corner))
 
 
 def _fits(labels: LabelMap, stamp: Stamp, corner: tuple[int, int], against: bool) -> bool:
     """At least half on the image; touching and at most a tenth hidden if it should touch, else apart."""
-    on, of = _overlap(labels, stamp, corner)
-    mask, taken = stamp.mask[of], labels[on] > 0
+    on_canvas, of_stamp = _overlap(labels, stamp, corner)
+    mask, taken = stamp.mask[of_stamp], labels[on_canvas] > 0
     area = int(stamp.mask.sum())
     if 2 * int(mask.sum()) < area or 10 * int((mask & taken).sum()) > area:
         return False  # most places fail here, before the slower look
-    rim = F.max_pool2d(mask[None].float(), 3, 1, 1)[0] > 0 if mask.numel() else mask
-    return bool((rim & taken).any()) == against
+    grown = F.max_pool2d(mask[None].float(), 3, 1, 1)[0] > 0 if mask.numel() else mask
+    return bool((grown & taken).any()) == against
 
 
 def _lay(image: Tensor, labels: Tensor, stamp: Stamp, corner: tuple[int, int], label: int) -> None:
-    on, of = _overlap(labels, stamp, corner)
-    image[on] += stamp.light[of]
-    labels[on] = torch.where((labels[on] == 0) & stamp.mask[of], label, labels[on])
+    on_canvas, of_stamp = _overlap(labels, stamp, corner)
+    image[on_canvas] += stamp.light[of_stamp]
+    free = (labels[on_canvas] == 0) & stamp.mask[of_stamp]
+    labels[on_canvas] = torch.where(free, label, labels[on_canvas])
 
 
 def nuclei(
@@ -134,9 +128,8 @@ def nuclei(
     _check.positive("count", count, zero=True)
     _check.positive("size", size)
     dark = torch.zeros(size, device=generator.device)
-    light, labels = scatter(
-        (nucleus(generator=generator) for _ in range(count)), dark, touching=touching, generator=generator
-    )
+    stamps = (nucleus(generator=generator) for _ in range(count))
+    light, labels = scatter(stamps, dark, touching=touching, generator=generator)
     image = 0.05 + light + 0.1 * blur(light, sigma=8)  # a haze of light out of focus
     noise = torch.randn(size, generator=generator, device=generator.device) * (0.02 + 0.05 * image)
     return (image + noise).clamp(0, 1)[None], labels

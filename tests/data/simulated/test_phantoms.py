@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from coursekit.data import phantoms
-from coursekit.data.phantoms import Stamp
+from coursekit.data.simulated import phantoms
+from coursekit.data.simulated.phantoms import Stamp
 from coursekit.testing import assert_close, generator
 
 
