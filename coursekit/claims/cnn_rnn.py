@@ -12,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from .. import train
-from ..data.clips.action import Scene, render, scene
-from ..data.clips.stills import textures
 from ..data.seeds import stream
+from ..data.simulated.action_clips import render, scene
+from ..data.simulated.photographs import textures
 from ..models.recurrent import CNNRNN
 from ..models.video import Backbone
 from . import Claim, Scores, actions, by_measure
@@ -42,13 +42,10 @@ def stills(seed: int, *, count: int) -> tuple[Float[Tensor, "N 1 S S"], Float[Te
     """
     pictures = textures("train", True)
     drawn = [scene("left", pictures, size=SIZE, generator=stream(seed, "stills", i)) for i in range(count)]
-    frames = [
-        render(Scene(*(torch.stack(x) for x in zip(*drawn[k : k + 64]))), frames=1, size=SIZE)
-        for k in range(0, count, 64)
-    ]
+    frames = render(drawn, frames=1, size=SIZE)[:, :, 0]
     shown = torch.stack([s.middle for s in drawn])  # (N, 4): down, across, turn, size
     angle = 2 * torch.pi * shown[:, :2]
-    return torch.cat(frames)[:, :, 0], torch.cat([angle.cos(), angle.sin(), shown[:, 3:]], 1)
+    return frames, torch.cat([angle.cos(), angle.sin(), shown[:, 3:]], 1)
 
 
 class FromStored(nn.Module):

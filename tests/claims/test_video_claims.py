@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from coursekit.claims import Scores, actions, cnn_rnn, inflation, video
 from coursekit.data import clips
-from coursekit.data.clips.action import RADIUS
-from coursekit.data.clips.stills import STILLS
 from coursekit.data.seeds import Part
+from coursekit.data.simulated.action_clips import RADIUS, TWIN
+from coursekit.data.simulated.photographs import STILLS
 from coursekit.ops.inflate import still_clip
 
 EACH = {"video_architectures": video, "inflated_vs_random": inflation, "cnn_rnn_joint": cnn_rnn}
@@ -105,7 +105,7 @@ def test_flow_follows_the_object() -> None:
 
 def test_twins_stand_side_by_side() -> None:
     names = list(clips.MOTIONS)
-    assert all(names.index(clips.TWIN[name]) // 2 == names.index(name) // 2 for name in names)
+    assert all(names.index(TWIN[name]) // 2 == names.index(name) // 2 for name in names)
 
 
 def test_single_frame_sees_the_middle_alone(few: actions.Labelled) -> None:

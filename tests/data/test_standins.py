@@ -8,16 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from coursekit.data import ct, fetch, nuclei
-from coursekit.data.clips import films
+from coursekit.data import clips, ct, fetch, nuclei
 
 LOADERS: dict[str, Callable[[], object]] = {
     "nuclei": nuclei.load,
     "nuclei of images": nuclei.images,
     "ct": lambda: ct.load("lung1"),
     "ct of a part": lambda: ct.nodules(split="train", count=4),
-    "video": lambda: films.video("street", frames=2),
-    "frame": lambda: films.frame("talking_head", 0),
+    "video": lambda: clips.video("street", frames=2),
 }
 
 

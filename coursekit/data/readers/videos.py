@@ -2,8 +2,7 @@
 ``root/ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi``.
 
 The class is the folder's name, its number the place of that name in alphabetical order. Clips cut from one film look
-alike, so they are split by film, not by clip: see :func:`subject_of`. The official splits of the two data sets are
-not read.
+alike, so they are split by film, not by clip: see :func:`subject_of`. The data sets' official splits are not read.
 """
 
 import re
@@ -32,21 +31,6 @@ LUMA = (0.299, 0.587, 0.114)  # weights of red, green, blue in grey: ITU-R BT.60
 Picture = UInt8[np.ndarray, "_ _ ..."]  # (H, W) or (H, W, 3)
 
 
-class Film(NamedTuple):
-    """One video of the folder."""
-
-    path: Path
-    label: int
-    subject: str
-
-
-class Decoded(NamedTuple):
-    """Frames as they are stored, and how many a second; None if the file does not say."""
-
-    frames: list[Picture]
-    fps: float | None
-
-
 @dataclass(frozen=True)
 class Clips:
     """Videos that are decoded when asked for: ``clips[i]`` is (C, T, size, size) float32 in [0, 1].
@@ -68,7 +52,7 @@ class Clips:
         path = self.paths[_check.index("a video", index, len(self))]
         length = length_of(path)
         wanted = [min(int((k + 0.5) * length / self.frames), length - 1) for k in range(self.frames)]
-        return square(as_clip(decode(path, wanted).frames, gray=self.gray, size=self.size))
+        return square(as_clip(decode(path, wanted), gray=self.gray, size=self.size))
 
 
 class Chosen(NamedTuple):
@@ -80,84 +64,54 @@ class Chosen(NamedTuple):
 
 
 def read(
-    root: Path,
-    *,
-    split: seeds.Part | None = None,
-    classes: Sequence[str] | None = None,
-    count: int | None = None,
-    frames: int = 16,
-    size: int = 40,
-    gray: bool = True,
-    seed: int = 0,
+    root: Path, *, split: seeds.Part | None, count: int | None, frames: int, size: int, gray: bool, seed: int
 ) -> Chosen:
-    """The videos of one part, or of both; at most ``count``, then drawn by ``seed`` and as even over the classes as
-    they allow.
+    """The videos of one part, or of both; at most ``count``, drawn by ``seed``, as even over the classes as they allow.
 
-    No file is opened here. Raises ``ValueError`` for fewer than two classes, a class without a video, or a part
-    without one.
+    No file is opened. Raises ``ValueError`` for fewer than two classes, a class without a video, or a part without one.
     """
-    names = _classes(root, classes)
-    films = [f for f in _films(root, names) if split is None or seeds.part_of(f.subject) == split]
-    if not films:
-        raise _check.refuse(f"videos of the part {split!r} in {root.name}", "none", "add films, or name more classes")
-    films = films if count is None else _even(films, len(names), seed)[:count]
-    clips = Clips(tuple(f.path for f in films), frames, size, gray)
-    return Chosen(clips, torch.tensor([f.label for f in films]), names)
+    folders = sorted(f for f in entry(root, "class folders", is_folder=True).iterdir() if f.is_dir())
+    folders = [folder for folder in folders if not folder.name.startswith(".")]
+    names = tuple(folder.name for folder in folders)
+    if len(names) < 2:
+        expected = f"at least two classes of videos in {root.name}"
+        raise _check.refuse(expected, list(names), "put each class into a folder of its name")
+    of_class = [_videos(folder) for folder in folders]
+    if split is not None:
+        of_class = [[path for path in paths if seeds.part_of(subject_of(path)) == split] for paths in of_class]
+    if not any(of_class):
+        raise _check.refuse(f"videos of the part {split!r} in {root.name}", "none", "add films")
+    paths = [path for paths in of_class for path in paths]
+    if count is not None:
+        shuffled = []
+        for label, own in enumerate(of_class):
+            order = torch.randperm(len(own), generator=seeds.stream(seed, "films", label)).tolist()
+            shuffled.append([own[k] for k in order])
+        paths = [path for turn in zip_longest(*shuffled) for path in turn if path][:count]  # of each class in turn
+    labels = [names.index(path.parent.name) for path in paths]
+    return Chosen(Clips(tuple(paths), frames, size, gray), torch.tensor(labels), names)
 
 
-def subject_of(stem: str, name: str) -> str:
-    """The film a clip was cut from, by its file name without suffix in the class ``name``.
+def _videos(folder: Path) -> list[Path]:
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    if not paths:
+        expected = f"videos ({', '.join(SUFFIXES)}) in class {folder.name}"
+        raise _check.refuse(expected, "none", "fill the folder or take it out")
+    return paths
+
+
+def subject_of(path: Path) -> str:
+    """The film a clip was cut from, by the name of its file and, in HMDB-51, of its folder, the class.
 
     UCF-101 numbers the clips of one film at the end, ``v_ApplyEyeMakeup_g08_c01``: all before ``_cNN``. HMDB-51 puts
     the film before the class, ``film_brush_hair_u_nm_np1_ba_goo_0``: all before it, so that a film is in one part in
     whatever class it appears. Any other name is a film of its own.
     """
-    cut = re.sub(r"_c\d+$", "", stem)
-    return cut if cut != stem else stem.partition(f"_{name}_")[0]
+    film = re.sub(r"_c\d+$", "", path.stem)
+    return film if film != path.stem else path.stem.partition(f"_{path.parent.name}_")[0]
 
 
-def _classes(root: Path, wanted: Sequence[str] | None) -> tuple[str, ...]:
-    found = sorted(
-        f.name
-        for f in entry(root, "class folders", is_folder=True).iterdir()
-        if f.is_dir() and not f.name.startswith(".")
-    )
-    for name in wanted or ():
-        _check.one_of("a class", name, found)
-    names = tuple(found if wanted is None else wanted)
-    if len(set(names)) < 2:
-        raise _check.refuse(
-            f"at least two classes of videos in {root.name}", list(names), "put each class into a folder of its name"
-        )
-    return names
-
-
-def _films(root: Path, names: Sequence[str]) -> list[Film]:
-    films = []
-    for label, name in enumerate(names):
-        paths = sorted(
-            p for p in (root / name).iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
-        )
-        if not paths:
-            raise _check.refuse(
-                f"videos ({', '.join(SUFFIXES)}) in class {name}", "none", "fill the folder or leave the class out"
-            )
-        films += [Film(p, label, subject_of(p.stem, name)) for p in paths]
-    return films
-
-
-def _even(films: list[Film], classes: int, seed: int) -> list[Film]:
-    """Shuffled within each class, then one of each class in turn."""
-    lists = []
-    for label in range(classes):
-        own = [f for f in films if f.label == label]
-        order = torch.randperm(len(own), generator=seeds.stream(seed, "films", label)).tolist()
-        lists.append([own[k] for k in order])
-    return [f for turn in zip_longest(*lists) for f in turn if f is not None]
-
-
-# --- decoding
-# ------------------------------------------------------------------------------------------------------------
+# --- decoding ---
 
 
 def shown(path: Path) -> Iterator[av.VideoFrame]:
@@ -179,16 +133,16 @@ def shown(path: Path) -> Iterator[av.VideoFrame]:
                 sizes.add((frame.height, frame.width))
                 if frame.is_corrupt or packet.is_corrupt:
                     raise ValueError("a damaged frame")
-                if len(sizes) > 1 or max(part.bits for part in frame.format.components) > 8:
-                    raise ValueError("frames of several sizes" if len(sizes) > 1 else f"pixels as {frame.format.name}")
+                if len(sizes) > 1:
+                    raise ValueError("frames of several sizes")
+                if max(part.bits for part in frame.format.components) > 8:
+                    raise ValueError(f"pixels as {frame.format.name}")
                 yield frame
         if container.format.name == "avi" and packets < stream.frames:
             raise EOFError(f"{packets} of {stream.frames} frames")
-        if (
-            "matroska" in container.format.name
-            and end + 0.5 / float(stream.average_rate or 25) < (container.duration or 0) / av.time_base
-        ):
-            raise EOFError(f"{end:.3f} of {container.duration / av.time_base:.3f} s")
+        length, half_a_frame = (container.duration or 0) / av.time_base, 0.5 / float(stream.average_rate or 25)
+        if "matroska" in container.format.name and end + half_a_frame < length:
+            raise EOFError(f"{end:.3f} of {length:.3f} s")
     if not sizes:
         raise _check.refuse(f"frames in {path.name}", "none", ADVICE)
 
@@ -202,65 +156,52 @@ def _film(container: Any) -> Any:
 
 
 def length_of(path: Path) -> int:
-    """How many frames the file shows: they are decoded, as its packets may be more. Raises ``ValueError`` as
-    :func:`shown`.
-    """
+    """How many frames are shown; they are decoded, as packets may be more. Raises ``ValueError`` as :func:`shown`."""
     return sum(1 for _ in shown(path))
 
 
-def decode(path: Path, wanted: Sequence[int] | None = None, *, as_stored: bool = False) -> Decoded:
+def decode(path: Path, wanted: Sequence[int] | None = None, *, as_stored: bool = False) -> list[Picture]:
     """The frames numbered ``wanted``, in that order, or all of them: each (H, W, 3) RGB, 0–255, upright.
 
     Pixels are made square, but ``as_stored`` leaves them. Raises ``ValueError`` as one sentence.
     """
-    kept: dict[int, Picture] = {}
-    last = None if wanted is None else max(wanted)
-    rate, stretch = _about(path)
+    with _check.reading("a video", entry(path, "the video"), ADVICE), av.open(str(path)) as container:
+        pixel_ratio = float(_film(container).sample_aspect_ratio or 1)  # width over height
+    pictures: dict[int, Picture] = {}
     for k, frame in enumerate(shown(path)):
         if wanted is None or k in wanted:
-            kept[k] = _upright(frame, 1.0 if as_stored else stretch, path)
-        if k == last:
+            pictures[k] = _upright(frame, 1.0 if as_stored else pixel_ratio, path)
+        if wanted is not None and k == max(wanted):
             break
-    order = range(len(kept)) if wanted is None else wanted
-    if not set(order) <= set(kept):
-        raise _check.refuse(
-            f"{max(order) + 1} frames in {path.name}", f"{len(kept)} of the {len(order)} wanted", ADVICE
-        )
-    return Decoded([kept[k] for k in order], rate)
+    order = range(len(pictures)) if wanted is None else wanted
+    if not set(order) <= set(pictures):
+        got = f"{len(pictures)} of the {len(order)} wanted"
+        raise _check.refuse(f"{max(order) + 1} frames in {path.name}", got, ADVICE)
+    return [pictures[k] for k in order]
 
 
-def _about(path: Path) -> tuple[float | None, float]:
-    """Frames a second, if the file says; the width of a pixel over its height."""
-    with _check.reading("a video", entry(path, "the video"), ADVICE), av.open(str(path)) as container:
-        stream = _film(container)
-        return float(stream.average_rate) if stream.average_rate else None, float(stream.sample_aspect_ratio or 1)
-
-
-def _upright(frame: av.VideoFrame, stretch: float, path: Path) -> Picture:
+def _upright(frame: av.VideoFrame, pixel_ratio: float, path: Path) -> Picture:
     """The picture turned as the file asks, its pixels made square."""
     with _check.reading("a picture", path, ADVICE):
-        picture = frame.to_ndarray(format="rgb24", width=round(frame.width * stretch), height=frame.height)
-    matrix = (
-        np.frombuffer(turn, np.int32)
-        if (turn := frame.side_data.get(SideData.DISPLAYMATRIX))
-        else np.eye(3, dtype=np.int32).ravel()
-    )
-    if float(matrix[0]) * matrix[4] < float(matrix[1]) * matrix[3]:
-        raise _check.refuse(
-            f"frames that are not mirrored in {path.name}", "a mirroring display matrix", "store them as they are shown"
-        )
+        picture = frame.to_ndarray(format="rgb24", width=round(frame.width * pixel_ratio), height=frame.height)
+    display = frame.side_data.get(SideData.DISPLAYMATRIX)
+    a, b, _, c, d = np.frombuffer(display, np.int32)[:5].astype(float) if display else (1.0, 0.0, 0.0, 0.0, 1.0)
+    if a * d < b * c:
+        expected = f"frames that are not mirrored in {path.name}"
+        raise _check.refuse(expected, "a mirroring display matrix", "store them as they are shown")
     if frame.rotation % 90:
-        raise _check.refuse(
-            f"frames turned by quarters in {path.name}", f"{frame.rotation} degrees", "store them upright"
-        )
+        expected = f"frames turned by quarters in {path.name}"
+        raise _check.refuse(expected, f"{frame.rotation} degrees", "store them upright")
     return np.ascontiguousarray(np.rot90(picture, frame.rotation // 90))
+
+
+# --- from pictures to clips ---
 
 
 def as_clip(frames: Sequence[Picture], *, gray: bool = True, size: int | None = None) -> Clip:
     """Pictures of 0–255, (H, W) or (H, W, 3), as (C, T, H, W) float32 in [0, 1]: C is 1 if ``gray``, else 3.
 
-    ``size`` is the shorter side after resampling, linearly and with smoothing where it shrinks; the aspect ratio is
-    kept.
+    ``size`` is the shorter side after resampling, linearly and with smoothing where it shrinks, in proportion.
     """
     return torch.stack([_image(frame, gray, size) for frame in frames], 1)
 

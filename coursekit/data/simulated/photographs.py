@@ -1,6 +1,4 @@
-"""Photographs that lie inside scikit-image, which is always installed: the texture of clips and pairs whose motion is
-known.
-"""
+"""Photographs that lie inside scikit-image, which is always installed: the texture of what moves in a known way."""
 
 from functools import lru_cache
 from importlib import resources
@@ -24,15 +22,14 @@ SIDE = 256  # shorter side of a texture in pixels
 
 def still(name: str) -> Picture:
     """The picture as it is stored, (H, W) or (H, W, 3), 0–255."""
-    place = resources.files("skimage.data") / f"{name}.png"
-    with resources.as_file(place) as path:
+    with resources.as_file(resources.files("skimage.data") / f"{name}.png") as path:
         if not path.is_file():
             raise _check.refuse(f"{name}.png inside scikit-image", "no file", "reinstall scikit-image from its wheel")
-        picture: np.ndarray = np.array(imread(path))
+        picture: Picture = np.array(imread(path))
     return picture[..., :3] if picture.ndim == 3 else picture
 
 
 @lru_cache(maxsize=4)
 def textures(split: Part, gray: bool) -> tuple[Float[Tensor, "C H W"], ...]:
-    """All pictures of one part, their shorter side brought to 256 pixels, in [0, 1]."""
+    """All pictures of one part, their shorter side brought to ``SIDE`` pixels, in [0, 1]."""
     return tuple(as_clip([still(name)], gray=gray, size=SIDE)[:, 0] for name in STILLS[split])
