@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Literal, NamedTuple, SupportsIndex
+from typing import Literal, NamedTuple
 
 import numpy as np
 import tifffile
@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Integer
 from torch import Generator, Tensor
-from torch.utils.data import Dataset
 
 from .. import _check
 from ..ops.warp import affine
 from ..types import Clip, Image
 from . import fetch, nuclei, readers
+from .items import Items
 from .readers import videos
 from .readers.videos import Clips, Picture, as_clip, decode
 from .seeds import Part, stream, uniform
@@ -145,7 +145,7 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class PairSet(Dataset[Pair]):
+class PairSet(Items[Pair], what="a pair"):
     """Pairs of one size."""
 
     frames: tuple[Pair, ...]
@@ -153,8 +153,8 @@ class PairSet(Dataset[Pair]):
     def __len__(self) -> int:
         return len(self.frames)
 
-    def __getitem__(self, index: SupportsIndex) -> Pair:
-        return self.frames[_check.index("a pair", index, len(self))]
+    def item(self, index: int) -> Pair:
+        return self.frames[index]
 
 
 def stereo(*, gray: bool = True, shrink: int = 1) -> Pair:
@@ -275,7 +275,7 @@ class Action(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class ActionSet(Dataset[Action]):
+class ActionSet(Items[Action], what="a clip"):
     """``clips`` (N, C, T, H, W), or videos decoded when asked for; ``labels`` (N,) into ``names``.
 
     ``source`` is "phantom of real textures" or "real".
@@ -289,8 +289,7 @@ class ActionSet(Dataset[Action]):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index: SupportsIndex) -> Action:
-        index = _check.index("a clip", index, len(self))
+    def item(self, index: int) -> Action:
         return Action(self.clips[index], self.labels[index])
 
 

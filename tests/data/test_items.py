@@ -18,7 +18,6 @@ from coursekit.data.simulated.pasting import CopyPaste
 SETS: dict[str, Callable[[], Any]] = {
     "echo": lambda: echo.clips(split="train", count=4, size=40, frames=4),
     "rooms": lambda: icu.rooms(split="train", count=4, minutes=0.5, fps=1),
-    "windows": lambda: icu.windows(icu.rooms(split="train", count=2, minutes=0.5, fps=1), seconds=15),
     "actions": lambda: clips.actions(count=4, frames=2, size=16),
     "pairs": lambda: clips.pairs(split="train", count=4, size=64),
     "images": lambda: nuclei.images(),
