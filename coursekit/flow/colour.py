@@ -13,14 +13,12 @@ from coursekit.ops.warp import grid
 CORNERS = (((1, 0, 0), 15), ((1, 1, 0), 6), ((0, 1, 0), 4), ((0, 1, 1), 11), ((0, 0, 1), 13), ((1, 0, 1), 6))
 
 
-def colour_wheel(
-    *, dtype: torch.dtype = torch.float32, device: torch.device | str | None = None
-) -> Float[Tensor, "55 3"]:
+def colour_wheel(*, dtype: torch.dtype = torch.float32) -> Float[Tensor, "55 3"]:
     """The 55 colours of Baker et al. 2011, red to red, RGB in [0, 1]: more steps where the eye tells more apart."""
     steps = []
     for (start, count), (end, _) in zip(CORNERS, (*CORNERS[1:], CORNERS[0])):
-        a, b = (torch.tensor(c, dtype=dtype, device=device) for c in (start, end))
-        steps.append(a + (b - a) * torch.arange(count, dtype=dtype, device=device)[:, None] / count)
+        a, b = torch.tensor(start, dtype=dtype), torch.tensor(end, dtype=dtype)
+        steps.append(a + (b - a) * torch.arange(count, dtype=dtype)[:, None] / count)
     return torch.cat(steps)
 
 
@@ -39,7 +37,7 @@ def flow_to_colour(flow: Float[Tensor, "N 2 H W"], *, largest: float | None = No
         _check.positive("largest", largest)
     known = flow.isfinite().all(1, keepdim=True)  # (N, 1, H, W)
     wide = flow.to(_check.wide_dtype(flow))
-    dy, dx = wide.where(known, torch.zeros_like(wide)).unbind(1)
+    dy, dx = wide.where(known, 0).unbind(1)
     speed = torch.hypot(dy, dx)  # (N, H, W)
     if largest is not None:
         speed = speed / largest
@@ -52,7 +50,7 @@ def flow_to_colour(flow: Float[Tensor, "N 2 H W"], *, largest: float | None = No
 
 def _hue(dy: Tensor, dx: Tensor) -> Float[Tensor, "N H W 3"]:
     """The wheel's colour for each direction, between its two nearest steps."""
-    wheel = colour_wheel(dtype=dy.dtype, device=dy.device)
+    wheel = colour_wheel(dtype=dy.dtype).to(dy.device)
     turn = torch.atan2(dy, dx) / (2 * math.pi) % 1  # 0 right, 1/4 down
     place = turn * (len(wheel) - 1)
     low = place.floor()
@@ -62,9 +60,7 @@ def _hue(dy: Tensor, dx: Tensor) -> Float[Tensor, "N H W 3"]:
 
 
 def colour_key(size: int = 65) -> Float[Tensor, "3 size size"]:
-    """The picture to put beside: each pixel in the colour of the motion from the middle to it, white outside the
-    circle.
-    """
+    """The picture to put beside: each pixel in the colour of the motion from the middle to it, round, on white."""
     _check.positive("size", size)
     radius = max((size - 1) / 2, 1.0)
     flow = grid((size, size)) - (size - 1) / 2
@@ -85,11 +81,3 @@ def to_channels(flow: Float[Tensor, "N ndim *size"], *, bound: float = 20.0) -> 
     _check.positive("bound", bound)
     wide = flow.to(_check.wide_dtype(flow))
     return ((wide.clamp(-bound, bound) + bound) * (255 / (2 * bound))).to(flow.dtype)
-
-
-def from_channels(channels: Float[Tensor, "N ndim *size"], *, bound: float = 20.0) -> Float[Tensor, "N ndim *size"]:
-    """The flow in pixels that :func:`to_channels` made, but for what it clipped."""
-    _check.floating("channels", channels)
-    _check.positive("bound", bound)
-    wide = channels.to(_check.wide_dtype(channels))
-    return (wide * (2 * bound / 255) - bound).to(channels.dtype)

@@ -23,31 +23,22 @@ def lucas_kanade(
     Returns (N, ndim, *size) in pixels, channels ``(dy, dx)`` or ``(dz, dy, dx)``. Raises ValueError for anything else.
     Lucas and Kanade 1981; on a pyramid as by Bouguet 2001, with ``warps`` linearisations a level.
     """
-    door(first, second)
-    _check.positive("window", window)
-    _check.positive("damping", damping)
-    _check.positive("warps", warps)
+    door(first, second, window=window, damping=damping, warps=warps)
 
     def refine(a: Tensor, b: Tensor, flow: Tensor) -> Tensor:
+        damp = damping * torch.eye(flow.shape[1], dtype=flow.dtype, device=flow.device)
         for _ in range(warps):
-            flow = _solve(*linearise(a, b, flow), flow, window, damping)
+            residual, slope = linearise(a, b, flow)
+            matrix = structure_tensor(slope, window).movedim((1, 2), (-2, -1)) + damp  # (N, *size, ndim, ndim)
+            right = damping * flow - blur(slope * residual, window)  # (N, ndim, *size)
+            flow = torch.linalg.solve(matrix, right.movedim(1, -1)).movedim(-1, 1)
         return flow
 
     return coarse_to_fine(first, second, refine, smallest=smallest)
 
 
 def structure_tensor(slope: Flow, window: float) -> Float[Tensor, "N ndim ndim *size"]:
-    """``G = Σ w g gᵀ`` around each pixel. Its eigenvalues tell a corner (both large) from an edge (one) and a flat
-    place (none).
-    """
+    """``G = Σ w g gᵀ`` around each pixel: a corner has two large eigenvalues, an edge one, a flat place none."""
     wide = slope.to(_check.wide_dtype(slope))
     products = wide[:, :, None] * wide[:, None]  # (N, ndim, ndim, *size)
     return blur(products.flatten(1, 2), window).reshape(products.shape).to(slope.dtype)
-
-
-def _solve(residual: Frames, slope: Flow, flow: Flow, window: float, damping: float) -> Flow:
-    one = damping * torch.eye(slope.shape[1], dtype=flow.dtype, device=flow.device)
-    matrix = structure_tensor(slope, window).movedim((1, 2), (-2, -1)) + one  # (N, *size, ndim, ndim)
-    right = (damping * flow - blur(slope * residual, window)).movedim(1, -1)  # (N, *size, ndim)
-    solved: Tensor = torch.linalg.solve(matrix, right)
-    return solved.movedim(-1, 1)

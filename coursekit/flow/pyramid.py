@@ -23,9 +23,7 @@ Refine = Callable[[Tensor, Tensor, Tensor], Tensor]  # (first, second, flow so f
 
 
 def derivatives(image: Frames) -> Flow:
-    """Central differences ``(image[i + 1] − image[i − 1]) / 2`` along each axis, the edge pixel repeated; in brightness
-    a pixel.
-    """
+    """Central differences ``(image[i + 1] − image[i − 1]) / 2`` along each axis, the edge repeated."""
     return torch.cat([(shifted(image, axis, 1) - shifted(image, axis, -1)) / 2 for axis in range(2, image.ndim)], dim=1)
 
 
@@ -74,23 +72,21 @@ def coarse_to_fine(first: Frames, second: Frames, refine: Refine, *, smallest: i
     if first.numel() == 0:
         return first.new_zeros(len(first), first.ndim - 2, *first.shape[2:])
     dtype = _check.wide_dtype(first)
-    levels = [(first.to(dtype), second.to(dtype))]
-    while (size := _half(levels[-1][0].shape[2:], smallest)) != levels[-1][0].shape[2:]:
-        a, b = levels[-1]
-        levels.append((F.interpolate(a, size, mode="area"), F.interpolate(b, size, mode="area")))
-    coarsest = levels[-1][0]
-    flow = coarsest.new_zeros(len(first), first.ndim - 2, *coarsest.shape[2:])
+    a, b = first.to(dtype), second.to(dtype)
+    levels = [(a, b)]
+    while (size := tuple(n // 2 if n // 2 >= smallest else n for n in a.shape[2:])) != a.shape[2:]:
+        a, b = F.interpolate(a, size, mode="area"), F.interpolate(b, size, mode="area")
+        levels.append((a, b))
+    flow = a.new_zeros(len(a), a.ndim - 2, *a.shape[2:])
     for a, b in reversed(levels):
         flow = refine(a, b, flow if flow.shape[2:] == a.shape[2:] else resize_flow(flow, a.shape[2:]))
     return flow.to(first.dtype)
 
 
-def _half(size: Sequence[int], smallest: int) -> tuple[int, ...]:
-    return tuple(n // 2 if n // 2 >= smallest else n for n in size)
-
-
-def door(first: object, second: object) -> None:
-    """Refuse frames that are not ``(N, 1, H, W)`` or ``(N, 1, D, H, W)``, differ in shape, or leave [0, 1]."""
+def door(first: object, second: object, **knobs: float) -> None:
+    """Refuse frames not ``(N, 1, H, W)`` or ``(N, 1, D, H, W)``, unlike, or beyond [0, 1], and knobs not above 0."""
+    for name, value in knobs.items():
+        _check.positive(name, value)
     for name, frame in (("first", first), ("second", second)):
         if not isinstance(frame, Tensor) or frame.ndim not in (4, 5) or frame.shape[1] != 1:
             got = tuple(frame.shape) if isinstance(frame, Tensor) else type(frame).__name__
@@ -102,9 +98,8 @@ def door(first: object, second: object) -> None:
     assert isinstance(first, Tensor)
     assert isinstance(second, Tensor)
     if first.shape != second.shape:
-        raise _check.refuse(
-            "two frames of one shape", f"{tuple(first.shape)} and {tuple(second.shape)}", "crop or resample one"
-        )
+        got = f"{tuple(first.shape)} and {tuple(second.shape)}"
+        raise _check.refuse("two frames of one shape", got, "crop or resample one")
     if first.dtype != second.dtype:
         raise _check.refuse("two frames of one dtype", f"{first.dtype} and {second.dtype}", "convert one of them")
     _check.same_device(first=first, second=second)

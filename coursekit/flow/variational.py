@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from coursekit import _check
+from coursekit.fast.total_variation import TVL1
 from coursekit.flow.pyramid import Flow, Frames, coarse_to_fine, door, linearise, shifted
 
 
@@ -29,10 +29,7 @@ def horn_schunck(
     ``first``, ``second``: (N, 1, H, W) or (N, 1, D, H, W), N pairs at once, brightness in [0, 1].
     Returns (N, ndim, *size) in pixels, channels ``(dy, dx)`` or ``(dz, dy, dx)``. Raises ValueError for anything else.
     """
-    door(first, second)
-    _check.positive("smoothness", smoothness)
-    _check.positive("warps", warps)
-    _check.positive("iterations", iterations)
+    door(first, second, smoothness=smoothness, warps=warps, iterations=iterations)
 
     def refine(a: Tensor, b: Tensor, flow: Tensor) -> Tensor:
         for _ in range(warps):
@@ -69,67 +66,52 @@ def tv_l1(
     """The flow u with ``second(x + u(x)) ≈ first(x)`` that minimises ``∫ λ |ρ(u)| + Σ |∇uᵢ|``, λ = ``attachment``.
 
     The two absolute values are taken apart by a twin v of u, held together by ``|u − v|² / 2θ``, θ = ``tightness``
-    (Zach, Pock and Bischof 2007, sections 2 and 3). Each iteration solves for v at fixed u, pixel by pixel
-    (:func:`_towards_data`), then takes one step for u at fixed v (:func:`_Dual.smooth`).
+    (Zach, Pock and Bischof 2007, sections 2 and 3). Each iteration is :func:`tv_l1_step`, written in place.
 
     ``first``, ``second``: (N, 1, H, W) or (N, 1, D, H, W), N pairs at once, brightness in [0, 1].
     Returns (N, ndim, *size) in pixels, channels ``(dy, dx)`` or ``(dz, dy, dx)``. Raises ValueError for anything else.
     """
-    door(first, second)
-    _check.positive("attachment", attachment)
-    _check.positive("tightness", tightness)
-    _check.positive("warps", warps)
-    _check.positive("iterations", iterations)
+    door(first, second, attachment=attachment, tightness=tightness, warps=warps, iterations=iterations)
 
     def refine(a: Tensor, b: Tensor, flow: Tensor) -> Tensor:
-        dual = _Dual(flow, tightness)
+        engine = TVL1(flow, attachment=attachment, tightness=tightness)
         for _ in range(warps):
-            residual, slope = linearise(a, b, flow)
-            energy = slope.square().sum(1, keepdim=True).clamp_(min=1e-12)
-            for _ in range(iterations):
-                flow = dual.smooth(_towards_data(flow, residual, slope, energy, attachment * tightness))
+            flow = engine.steps(flow, *linearise(a, b, flow), count=iterations)
         return flow
 
     return coarse_to_fine(first, second, refine, smallest=smallest)
 
 
-def _towards_data(flow: Flow, residual: Frames, slope: Flow, energy: Frames, reach: float) -> Flow:
-    """The v that minimises ``λ |ρ(v)| + |u − v|² / 2θ``: go along the slope g until ρ = 0, at most ``reach`` = λθ times
-    g.
+def tv_l1_step(
+    u: Flow,
+    p: Float[Tensor, "N ndim ndim *size"],
+    residual: Frames,
+    slope: Flow,
+    *,
+    attachment: float,
+    tightness: float,
+) -> tuple[Flow, Float[Tensor, "N ndim ndim *size"]]:
+    """One iteration: v at fixed u, pixel by pixel, then a step for u at fixed v with its dual p (Chambolle 2004).
+
+    v minimises ``λ |ρ(v)| + |u − v|² / 2θ``: go along the slope g until ρ = 0, at most λθ times g.
+    u minimises ``Σ |∇uᵢ| + |u − v|² / 2θ``: ``u = v + θ div p``, then ``p = (p + τ/θ ∇u) / (1 + τ/θ |∇u|)``; p is one
+    vector ``|p| ≤ 1`` for each pixel and component of the flow, τ = 1 / 2·ndim.
     """
-    rho = residual.clone()
-    for axis in range(flow.shape[1]):
-        rho.addcmul_(slope[:, axis, None], flow[:, axis, None])
-    return torch.addcmul(flow, slope, rho.div_(energy).clamp_(-reach, reach), value=-1)
+    rho = residual + (slope * u).sum(1, keepdim=True)
+    squared = slope.square().sum(1, keepdim=True).clamp(min=1e-12)
+    reach = attachment * tightness
+    v = u - slope * (rho / squared).clamp(-reach, reach)
+    u = v + tightness * divergence(p)
+    step = 0.5 / u.shape[1] / tightness * gradient(u)
+    return u, (p + step) / (1 + step.norm(dim=2, keepdim=True))
 
 
-class _Dual:
-    """The dual variable p of the total variation, one vector ``|p| ≤ 1`` for each pixel and component of the flow
-    (Chambolle 2004).
+def gradient(u: Flow) -> Float[Tensor, "N ndim ndim *size"]:
+    """Forward differences of each component along each axis, 0 at the far edge."""
+    return torch.stack([shifted(u, axis, 1) - u for axis in range(2, u.ndim)], 2)
 
-    Written in place: at these sizes a step costs as much in fresh memory as in arithmetic.
-    """
 
-    def __init__(self, flow: Flow, tightness: float) -> None:
-        ndim = flow.shape[1]
-        self.tightness, self.step = tightness, 0.5 / ndim / tightness
-        self.p = [torch.zeros_like(flow) for _ in range(ndim)]  # one (N, ndim, *size) an axis
-        self.gradient = [torch.zeros_like(flow) for _ in range(ndim)]
-        self.norm = torch.empty_like(flow)
-
-    def smooth(self, u: Flow) -> Flow:
-        """One step from v, which is overwritten: ``u = v + θ div p``, then ``p = (p + τ/θ ∇u) / (1 + τ/θ |∇u|)``."""
-        for axis, p in enumerate(self.p):  # backward differences, the adjoint of the forward ones below
-            n = u.shape[axis + 2]
-            u.add_(p, alpha=self.tightness)
-            u.narrow(axis + 2, 1, n - 1).sub_(p.narrow(axis + 2, 0, n - 1), alpha=self.tightness)
-        for axis, g in enumerate(self.gradient):  # forward differences, 0 at the far edge
-            n = u.shape[axis + 2]
-            torch.sub(u.narrow(axis + 2, 1, n - 1), u.narrow(axis + 2, 0, n - 1), out=g.narrow(axis + 2, 0, n - 1))
-        torch.mul(self.gradient[0], self.gradient[0], out=self.norm)
-        for g in self.gradient[1:]:
-            self.norm.addcmul_(g, g)
-        self.norm.sqrt_().mul_(self.step).add_(1)
-        for p, g in zip(self.p, self.gradient):
-            p.add_(g, alpha=self.step).div_(self.norm)
-        return u
+def divergence(p: Float[Tensor, "N ndim ndim *size"]) -> Flow:
+    """Backward differences, each along its axis, from 0 before the first: minus the adjoint of ``gradient``."""
+    parts = enumerate(p.unbind(2), start=2)
+    return torch.stack([torch.diff(x, dim=axis, prepend=0 * x.narrow(axis, 0, 1)) for axis, x in parts]).sum(0)

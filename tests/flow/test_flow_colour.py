@@ -56,16 +56,13 @@ def test_the_key_shows_each_direction_where_it_points() -> None:
     assert flow.colour_key(1).shape == (3, 1, 1)
 
 
-def test_channels_clip_and_come_back() -> None:
+def test_channels_clip_and_keep_within_rounding() -> None:
     x = torch.tensor([-30.0, -20, 0, 5, 20, 30]).view(1, 2, 1, 3)
-    channels = flow.to_channels(x)
-    testing.assert_close(channels.flatten(), torch.tensor([0, 0, 127.5, 159.375, 255, 255]))
-    testing.assert_close(flow.from_channels(channels), x.clamp(-20, 20))
+    testing.assert_close(flow.to_channels(x).flatten(), torch.tensor([0, 0, 127.5, 159.375, 255, 255]))
     testing.assert_close(flow.to_channels(x, bound=40.0).flatten()[:3], torch.tensor([31.875, 63.75, 127.5]))
     volume = torch.randn(2, 3, 4, 5, 6, dtype=torch.float64)
-    testing.assert_close(flow.from_channels(flow.to_channels(volume)), volume)
-    stored = flow.to_channels(volume).round()
-    assert (flow.from_channels(stored) - volume).abs().max() <= 20 / 255 + 1e-9  # as the docstring says
+    stored = flow.to_channels(volume).round() * (40 / 255) - 20  # back in pixels
+    assert 0 < (stored - volume).abs().max() <= 20 / 255 + 1e-9  # as the docstring says
 
 
 def test_devices_are_followed() -> None:
@@ -74,7 +71,7 @@ def test_devices_are_followed() -> None:
         for result in (
             flow.flow_to_colour(x, largest=3.0),
             flow.flow_to_colour(x),
-            flow.from_channels(flow.to_channels(x)),
+            flow.to_channels(x),
         ):
             assert result.device.type == "cuda"
 
@@ -91,5 +88,4 @@ def test_the_door(refuses) -> None:
     refuses("flow to be finite", flow.to_channels, x / 0)
     refuses("flow to be floating", flow.to_channels, x.long())
     refuses("bound > 0", flow.to_channels, x, bound=-1.0)
-    refuses("bound > 0", flow.from_channels, x, bound=0.0)
     refuses("size > 0", flow.colour_key, 0)
