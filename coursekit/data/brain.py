@@ -7,15 +7,14 @@ from typing import Literal, NamedTuple, SupportsIndex
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from .. import _check
-from . import fetch, itk, readers
-from .readers.pet import people
+from . import fetch, itk
 from .scan import Scan, aligned, oriented
 from .seeds import Part
-from .simulated.pet import Lesion, person
+from .simulated.pet import Lesion, grid, person
 
 COUNTS: dict[Part, int] = {"train": 37, "test": 11}  # the lecture's slide; the paper has 26 and 11
 
@@ -28,13 +27,11 @@ class PetItem(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PetSet:
-    """Volumes with their lesions, axes SPL; item i is a ``PetItem``; show ``source``, "simulated" or "real"."""
+    """Volumes with their lesions, axes SPL; item i is a ``PetItem``."""
 
     images: Float[Tensor, "N 1 40 64 64"]  # SUV, voxels of 4.25 mm
     labels: Int[Tensor, "N 40 64 64"]  # 0 background, 1 … n in the order of ``lesions[i]``
     lesions: tuple[tuple[Lesion, ...], ...]
-    affines: Float64[np.ndarray, "N 4 4"]  # from ``(d, h, w, 1)`` to RAS+ mm
-    source: str
 
     @property
     def masks(self) -> Bool[Tensor, "N 1 40 64 64"]:
@@ -49,30 +46,26 @@ class PetSet:
 
     def scan(self, i: int) -> Scan:
         """Volume i with its place, to write to NIfTI or to turn."""
-        return Scan(self[i].image[0], self.affines[i], "SUV")
+        return Scan(self[i].image[0], grid(), "SUV")
 
     def label(self, i: int) -> Scan:
         """The lesions of volume i, numbered, with their place."""
-        return Scan(self[i].labels, self.affines[i])
+        return Scan(self[i].labels, grid())
 
 
 def pet(*, split: Part = "train", seed: int = 0, count: int | None = None) -> PetSet:
     """Simulated FET-PET of ``count`` people (37 to train, 11 to test) with none to three lesions each.
 
     A person is made from ``(seed, split, index)`` alone: none is in both parts, more people change no earlier one. The
-    background is flat, lesions take up 1.5 to 3.5 times as much as grey matter, veins and scalp are bright too. With
-    ``COURSEKIT_PET`` set, the real volumes of that folder. Raises ``DataMissing`` if the template cannot be had.
+    background is flat, lesions take up 1.5 to 3.5 times as much as grey matter, veins and scalp are bright too.
+    Raises ``DataMissing`` if the template cannot be had.
     """
     _check.one_of("split", split, list(COUNTS))
-    _check.positive("count", COUNTS[split] if count is None else count)
-    place = readers.folder("COURSEKIT_PET")
-    if place is not None:
-        drawn, source = people(place, split=split, count=count), "real"
-    else:
-        drawn, source = [person(seed, split, i) for i in range(count or COUNTS[split])], "simulated"
-    images, labels, lesions, affines = zip(*drawn)
+    count = COUNTS[split] if count is None else count
+    _check.positive("count", count)
+    images, labels, lesions = zip(*(person(seed, split, i) for i in range(count)))
     stacked = torch.from_numpy(np.stack(images))[:, None]
-    return PetSet(stacked, torch.from_numpy(np.stack(labels)), lesions, np.stack(affines), source)
+    return PetSet(stacked, torch.from_numpy(np.stack(labels)), lesions)
 
 
 class Mri(NamedTuple):

@@ -52,8 +52,8 @@ def middle(label: Scan) -> tuple[int, int, int]:
 
 def main() -> None:
     figure, grid = plt.subplots(3, 6, figsize=(12, 6.6), layout="constrained")
-    ground = simulated.template()
-    shares = dict(zip(simulated.UPTAKE, ground.tissues))
+    tissues, affine = simulated.template()
+    shares = dict(zip(simulated.UPTAKE, tissues))
     for axes, (name, parts) in zip(
         grid[0, 3:], (("outside", ("vessel", "bone", "scalp")), ("grey", ("grey",)), ("white", ("white",)))
     ):
@@ -61,7 +61,7 @@ def main() -> None:
         title = "drawn: veins, bone, scalp" if name == "outside" else f"{name} matter, share of voxel"
         plane(
             axes,
-            Scan(torch.from_numpy(values), ground.affine),
+            Scan(torch.from_numpy(values), affine),
             None,
             (42, 58, 49),
             0,
@@ -70,7 +70,7 @@ def main() -> None:
             vmin=0,
             vmax=1,
         )
-    tissue = Scan(torch.from_numpy(shares["grey"] + 0.35 * shares["white"]), ground.affine)
+    tissue = Scan(torch.from_numpy(shares["grey"] + 0.35 * shares["white"]), affine)
     for k, axes in enumerate(grid[0, :3]):
         plane(
             axes,
@@ -86,7 +86,7 @@ def main() -> None:
     pets = brain.pet(count=max(PEOPLE) + 1)
     for person, row in zip(PEOPLE, (grid[1, :3], grid[1, 3:])):
         for k, axes in enumerate(row):
-            title = f"FET ({pets.source}), {PLANES[k]}"
+            title = f"FET (simulated), {PLANES[k]}"
             plane(
                 axes,
                 pets.scan(person),

@@ -18,8 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from coursekit.data import echo
 from coursekit.data.echo import sets
 from coursekit.data.fetch import DataMissing
-from coursekit.data.seeds import stream
-from coursekit.data.simulated import heart, ultrasound
+from coursekit.data.simulated import heart
 from coursekit.testing import assert_close
 
 CHILD = """
@@ -66,17 +65,6 @@ def test_more_finely_drawn_the_discs_agree_better() -> None:
     assert np.abs(measured(224, count=4, every=6)).max() < 0.35
 
 
-def test_the_stated_volume_is_that_of_the_solid_counted_in_voxels() -> None:
-    """Discs stacked along the bowed axis, voxel by voxel of 1 mm³: no formula of the module but the profile."""
-    patient = heart.draw(generator=stream("voxels"))
-    for volume in (patient.edv_ml, patient.esv_ml):
-        length, radius = (float(v) for v in patient.size_at(torch.tensor(volume, dtype=torch.float64)))
-        z, y, x = np.meshgrid(np.arange(0.5, 130), np.arange(-49.5, 50), np.arange(-49.5, 50), indexing="ij")
-        widths = radius * patient.profile(torch.from_numpy(z / length)).numpy()
-        bowed = x - patient.bow * np.sin(np.pi * np.clip(z / length, 0, 1)) ** 2
-        assert ((bowed**2 + y**2) < widths**2).sum() / 1000 == pytest.approx(volume, rel=0.01)
-
-
 def test_an_item_holds_what_it_says() -> None:
     item = echo.clips(split="train", size=64, frames=40)[0]
     assert (item.clip.shape, item.clip.dtype) == ((1, 40, 64, 64), torch.float32)
@@ -100,30 +88,6 @@ def test_every_clip_has_an_end_diastole_and_an_end_systole_and_they_are_what_the
         assert bool((moves.volume_ml[moves.es] < patient.esv_ml + close).all())
 
 
-def test_beats_have_the_stated_length_within_six_percent() -> None:
-    patient = heart.draw(generator=stream("beats"))
-    moves = heart.motion(patient, frames=4000, fps=200, generator=stream("beats", 1))
-    gaps = moves.ed.nonzero()[:, 0].diff() / 200
-    assert len(gaps) >= 4000 / 200 / patient.beat - 2
-    assert float((gaps / patient.beat - 1).abs().max()) < 0.07
-    assert float((gaps / patient.beat).std()) > 0.01
-
-
-def test_patients_vary_as_people_do_and_fraction_and_volume_independently() -> None:
-    hearts = [heart.draw(generator=stream("many", i)) for i in range(1500)]
-    ef, edv, rate = (
-        np.array([f(h) for h in hearts]) for f in (lambda h: h.ef_percent, lambda h: h.edv_ml, lambda h: 60 / h.beat)
-    )
-    assert 15 <= ef.min() < 18
-    assert 70 < ef.max() <= 75
-    assert 47 < ef.mean() < 53
-    assert 13 < ef.std() < 17
-    assert 50 <= rate.min() < 53
-    assert rate.max() <= 120
-    wall, depth = np.array([h.wall for h in hearts]), np.array([h.depth for h in hearts])
-    assert np.abs(np.corrcoef([ef, edv, wall, depth, rate])[0, 1:]).max() < 0.09  # 3.5 standard errors
-
-
 def test_masks_are_dark_and_the_septum_is_bright() -> None:
     ratios = []
     for i in range(10):
@@ -134,44 +98,6 @@ def test_masks_are_dark_and_the_septum_is_bright() -> None:
         ratios.append(float(frame[septum].mean() / frame[mask].mean()))
     assert min(ratios) > 1.1
     assert np.median(ratios) > 2
-
-
-def test_tissue_is_carried_along_and_its_wall_keeps_its_volume() -> None:
-    """At end diastole nothing has moved, the cavity's edge comes from the cavity's edge, and a ring of the wall keeps
-    2πr dr dz.
-    """
-    patient = heart.draw(generator=stream("tissue"))
-    z, u = torch.rand(1, 500).double() * 60 + 5, (torch.rand(1, 500).double() - 0.5) * 60
-    full, empty = torch.tensor([[patient.edv_ml]]).double(), torch.tensor([[patient.esv_ml]]).double()
-    for got, want in zip(patient.material(z, u, full), (z, u)):
-        assert_close(got, want, rtol=1e-5, atol=1e-4)
-    (long0, wide0), (long, wide) = patient.size_at(full), patient.size_at(empty)
-    s = torch.linspace(0.05, 0.95, 30).double()[None]
-    z0, u0 = patient.material(s * long, wide * patient.profile(s), empty)
-    assert_close(z0, s * long0, rtol=1e-4, atol=1e-3)
-    assert_close(u0, wide0 * patient.profile(s), rtol=1e-4, atol=1e-3)
-    r = (wide * patient.profile(s) + torch.linspace(0.5, 12, 30)[None]).requires_grad_()
-    _, r0 = patient.material(s * long, r, empty)
-    growth = torch.autograd.grad(r0.sum(), r)[0]
-    assert_close(growth * r0 * (long0 / long), r.detach() * torch.ones_like(growth), rtol=1e-4, atol=1e-3)
-
-
-def test_speckle_moves_with_the_tissue_and_not_on_its_own() -> None:
-    patient = heart.draw(generator=stream("speckle"))
-    still_heart = heart.Motion(
-        torch.full((2,), patient.edv_ml).double(), torch.zeros(2), torch.zeros(2, 2), *torch.zeros(2, 2).bool()
-    )
-    seen = ultrasound.film(patient, still_heart, 112, generator=stream("speckle", 1))
-    band = seen[:, 30:90, 30:80].flatten(1)
-    assert float(torch.corrcoef(band)[0, 1]) > 0.9
-    step = patient.depth / 112
-    moved = still_heart._replace(sway=torch.tensor([[0.0, 0.0], [3 * step, 0.0]]))
-    seen = ultrasound.film(patient, moved, 112, generator=stream("speckle", 1))
-    follow = [
-        float(torch.corrcoef(torch.stack([seen[0, 30:90, 30:80], seen[1, 30 + k : 90 + k, 30:80]]).flatten(1))[0, 1])
-        for k in range(6)
-    ]
-    assert int(np.argmax(follow)) == 3
 
 
 def test_an_item_is_the_same_in_any_process_and_with_any_number_of_threads() -> None:
@@ -284,8 +210,7 @@ def test_bad_calls_are_refused(refuses) -> None:
         short.pair(neither)
 
 
-# --- the real clip
-# --------------------------------------------------------------------------------------------------------
+# --- the real clip ---
 
 
 @pytest.fixture(scope="module")

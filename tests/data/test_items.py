@@ -26,8 +26,6 @@ SETS: dict[str, Callable[[], Any]] = {
         torch.rand(2, 1, 40, 64, 64),
         torch.zeros(2, 40, 64, 64).long(),
         ((), ()),
-        np.stack([np.eye(4)] * 2),
-        "simulated",
     ),
     "candidates": lambda: ct.nodules(split="train", count=4),
     "slices": lambda: ct.slices(split="train", count=4, size=64),

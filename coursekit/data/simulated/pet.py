@@ -40,34 +40,21 @@ NUCLEUS_MM = 8  # their sd
 
 
 class Lesion(NamedTuple):
-    """Of a real one: as outlined in the file, and the mean of the image in the outline."""
-
     centre_mm: tuple[float, float, float]  # of mass, RAS+
     volume_ml: float  # on a grid four times finer than the image
     uptake: float  # SUV before the scanner
 
 
-class Person(NamedTuple):
-    image: Float[np.ndarray, "40 64 64"]  # SUV
-    labels: Int[np.ndarray, "40 64 64"]  # 0 none, 1 … n the lesions
-    lesions: tuple[Lesion, ...]
-    affine: Affine
+def template() -> tuple[Float[np.ndarray, "7 D H W"], Affine]:
+    """The share of each voxel that each tissue of ``UPTAKE`` fills, axes SPL, and their affine.
 
-
-class Template(NamedTuple):
-    """The share of each voxel that each tissue of ``UPTAKE`` fills, axes SPL; from ``(d, h, w, 1)`` to RAS+ mm."""
-
-    tissues: Float[np.ndarray, "7 D H W"]
-    affine: Affine
-
-
-def template() -> Template:
-    """The template's tissues. Read once and kept: do not write into them. Raises ``DataMissing`` without its files."""
+    Read once and kept: do not write into them. Raises ``DataMissing`` without the template's files.
+    """
     return _read(*map(fetch.path, ("template_t1", "template_gm", "template_wm")))
 
 
 @lru_cache(maxsize=1)
-def _read(*paths: Path) -> Template:
+def _read(*paths: Path) -> tuple[Float[np.ndarray, "7 D H W"], Affine]:
     scans = [oriented(from_nifti(path)) for path in paths]
     padding = [(0, n % 2) for n in scans[0].values.shape]  # an odd last plane is repeated
     t1, grey, white = (
@@ -87,7 +74,7 @@ def _read(*paths: Path) -> Template:
     vessel = (outside > 0) & (outside < 6) & (sagittal | transverse)
     bone = (outside >= 2) & (outside < 8) & ~vessel
     scalp = (outside >= 8) & (outside < 14)
-    return Template(np.stack([grey, white, fluid, deep, vessel, bone, scalp]).astype(np.float32), affine)
+    return np.stack([grey, white, fluid, deep, vessel, bone, scalp]).astype(np.float32), affine
 
 
 def places(affine: Affine, shape: tuple[int, ...]) -> Float[np.ndarray, "3 D H W"]:
@@ -105,8 +92,13 @@ def grid(voxel_mm: float = VOXEL_MM) -> Affine:
     return affine
 
 
-def person(seed: int, split: str, index: int) -> Person:
-    """One person, made from the arguments alone, by numpy: its arithmetic does not depend on the number of threads."""
+def person(
+    seed: int, split: str, index: int
+) -> tuple[Float[np.ndarray, "40 64 64"], Int[np.ndarray, "40 64 64"], tuple[Lesion, ...]]:
+    """Image in SUV, labels (0 none, 1 … n the lesions) and lesions of one person, made from the arguments alone.
+
+    By numpy: its arithmetic does not depend on the number of threads.
+    """
     body, dose = (
         np.random.default_rng(stream("pet", seed, split, index, *more).initial_seed()) for more in ((), ("FET",))
     )
@@ -123,7 +115,7 @@ def person(seed: int, split: str, index: int) -> Person:
     blobs, labels = lesions.scatter(count, brain > 0.5, voxel_mm=VOXEL_MM, rng=body)
     uptakes = [scale * suv["grey"] * dose.uniform(*RATIO) for _ in blobs]
     image = scanned(implanted(activity, blobs, uptakes), rng=dose)
-    return Person(image, labels, tuple(map(record, blobs, uptakes)), grid())
+    return image, labels, tuple(map(record, blobs, uptakes))
 
 
 def record(blob: Blob, uptake: float) -> Lesion:
