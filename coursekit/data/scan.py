@@ -1,14 +1,9 @@
 """A volume that knows where it lies: values with their affine, through every transform and to NIfTI and back.
 
-Frame
-    World is NIfTI's RAS+ in mm: x grows to the patient's Right, y to Anterior, z to Superior. ``affine`` takes a
-    voxel index in the order of *our* axes, ``(d, h, w, 1)``, to world. ``axes`` names the direction in which each
-    index grows, ``"SPL"`` for the usual radiologist's view: depth to Superior, rows to Posterior, columns to the
-    patient's Left.
-
-A turned or mirrored array is only wrong if its affine is not turned with it. So every transform here moves both,
-``aligned`` refuses two scans that do not lie on the same grid, and ``oriented`` brings any scan to the axes a network
-expects.
+World is NIfTI's RAS+ in mm: x grows to the patient's Right, y to Anterior, z to Superior. ``affine`` takes a voxel
+index in the order of *our* axes, ``(d, h, w, 1)``, to world. ``axes`` names the direction in which each index grows,
+``"SPL"`` for the usual radiologist's view: depth to Superior, rows to Posterior, columns to the patient's Left. A
+turned or mirrored array is only wrong if its affine is not turned with it, so every transform here moves both.
 """
 
 from collections.abc import Sequence
@@ -66,39 +61,29 @@ class Scan:
 
     def world(self, index: Shaped[np.ndarray, "N 3"]) -> Float64[np.ndarray, "N 3"]:
         """RAS+ mm of voxel indices (d, h, w), which may lie between voxels."""
-        moved: np.ndarray = apply_affine(self.affine, index)
-        return moved
+        return np.asarray(apply_affine(self.affine, index))
 
     def index(self, world: Shaped[np.ndarray, "N 3"]) -> Float64[np.ndarray, "N 3"]:
         """Voxel indices (d, h, w) of places in RAS+ mm: the inverse of :meth:`world`."""
-        moved: np.ndarray = apply_affine(np.linalg.inv(self.affine), world)
-        return moved
+        return np.asarray(apply_affine(np.linalg.inv(self.affine), world))
 
 
-def spaced(values: Tensor, spacing_mm: tuple[float, float, float], *, axes: str = AXES, unit: str = "") -> Scan:
-    """A scan without a place of its own, such as a phantom: voxel (0, 0, 0) lies at the origin of the world."""
+def spaced(values: Tensor, spacing_mm: tuple[float, float, float], *, unit: str = "") -> Scan:
+    """A scan without a place of its own, such as a phantom: axes SPL, voxel (0, 0, 0) at the origin of the world."""
     _check.positive("spacing_mm", spacing_mm)
-    affine = np.diag([0.0, 0.0, 0.0, 1.0])
-    for column, (world_axis, sign) in enumerate(_directions(axes)):
-        affine[int(world_axis), column] = sign * spacing_mm[column]
+    affine = np.diag([*spacing_mm, 1.0])[[2, 1, 0, 3]]
+    affine[:2] *= -1
     return Scan(values, affine, unit)
 
 
 def oriented(scan: Scan, axes: str = AXES) -> Scan:
     """The same scan with its indices growing towards ``axes``: axes swapped and mirrored, the affine with them."""
-    turn = nib.orientations.ornt_transform(nib.io_orientation(scan.affine), _directions(axes))
+    if len(axes) != 3 or any(len(set(pair) & set(axes)) != 1 for pair in ("LR", "AP", "SI")):
+        wanted = "axes such as 'SPL', one letter each of L or R, A or P, S or I"
+        raise _check.refuse(wanted, repr(axes), "name three directions")
+    turn = nib.orientations.ornt_transform(nib.io_orientation(scan.affine), nib.orientations.axcodes2ornt(axes))
     values = torch.from_numpy(np.ascontiguousarray(nib.apply_orientation(scan.values.numpy(), turn)))
     return replace(scan, values=values, affine=scan.affine @ nib.orientations.inv_ornt_aff(turn, scan.values.shape))
-
-
-def _directions(axes: str) -> np.ndarray:
-    """A row (axis of the world, 1 or -1) for each letter."""
-    if len(axes) != 3 or any(len(set(pair) & set(axes)) != 1 for pair in ("LR", "AP", "SI")):
-        raise _check.refuse(
-            "axes such as 'SPL', one letter each of L or R, A or P, S or I", repr(axes), "name three directions"
-        )
-    rows: np.ndarray = nib.orientations.axcodes2ornt(axes)
-    return rows
 
 
 def aligned(first: Scan, second: Scan) -> None:
@@ -106,10 +91,10 @@ def aligned(first: Scan, second: Scan) -> None:
 
     Elsewhere is farther than 0.01 mm and, of voxels as small as in microscopy, than a tenth of a voxel.
     """
-    shapes = tuple(first.values.shape), tuple(second.values.shape)
-    if shapes[0] != shapes[1]:
-        raise _check.refuse(f"two volumes of one shape {shapes[0]}", shapes[1], "resample one onto the other")
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shapes[0]])).reshape(3, -1).T
+    shape, other = tuple(first.values.shape), tuple(second.values.shape)
+    if shape != other:
+        raise _check.refuse(f"two volumes of one shape {shape}", other, "resample one onto the other")
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape])).reshape(3, -1).T
     apart = float(np.abs(first.world(corners) - second.world(corners)).max())
     if apart > min(0.01, 0.1 * min(first.spacing_mm)):
         got = f"{second.axes} against {first.axes}, corners {apart:.3g} mm apart"
@@ -118,19 +103,28 @@ def aligned(first: Scan, second: Scan) -> None:
 
 
 def resampled(scan: Scan, spacing_mm: tuple[float, float, float]) -> Scan:
-    """The scan on a grid of another spacing with the same axes, read linearly; floating point.
+    """The scan on a grid of another spacing with the same axes, read linearly; float32.
 
     The outer faces of the first voxels stay in place; the size is rounded to whole voxels.
     """
     _check.positive("spacing_mm", spacing_mm)
     old, new = np.array(scan.spacing_mm), np.array(spacing_mm)
-    zoom, size = new / old, np.maximum(np.round(np.array(scan.values.shape) * old / new), 1).astype(int)
-    shift = (zoom - 1) / 2  # the outer faces of both grids start at the same place
-    values = scan.values if scan.values.is_floating_point() else scan.values.float()
-    read = ndimage.affine_transform(values.numpy(), zoom, shift, output_shape=tuple(size), order=1, mode="nearest")
-    step = np.eye(4)
-    step[:3, :3], step[:3, 3] = np.diag(zoom), shift
-    return replace(scan, values=torch.from_numpy(read), affine=scan.affine @ step)
+    size = np.maximum(np.round(np.array(scan.values.shape) * old / new), 1)
+    return on_grid(scan, (new / old - 1) / 2, new / old, size.astype(int))
+
+
+def on_grid(scan: Scan, start: np.ndarray, step: np.ndarray, size: Sequence[int] | np.ndarray) -> Scan:
+    """Read linearly at a grid that starts at an index (d, h, w) and goes on in steps of voxels; float32.
+
+    Outside the scan there is what is nearest inside.
+    """
+    shape = np.array(scan.values.shape)
+    last = start + step * (np.array(size) - 1)
+    low = np.clip(np.floor(start).astype(int) - 1, 0, shape - 1)  # what is read of the scan
+    high = np.maximum(np.clip(np.ceil(last).astype(int) + 2, 1, shape), low + 1)
+    part = scan.values[tuple(map(slice, low, high))].float().numpy()
+    values = ndimage.affine_transform(part, step, start - low, output_shape=tuple(size), order=1, mode="nearest")
+    return _moved(scan, torch.from_numpy(values), start, step)
 
 
 def cropped(scan: Scan, start: Sequence[int] | np.ndarray, size: Sequence[int] | np.ndarray) -> Scan:
@@ -140,9 +134,14 @@ def cropped(scan: Scan, start: Sequence[int] | np.ndarray, size: Sequence[int] |
     if first.min() < 0 or shape.min() < 1 or (stop > scan.values.shape).any():
         got = f"{tuple(first.tolist())} to {tuple(stop.tolist())}"
         raise _check.refuse(f"a box inside {tuple(scan.values.shape)}", got, "move or shrink it")
-    step = np.eye(4)
-    step[:3, 3] = first
-    return replace(scan, values=scan.values[tuple(map(slice, first, stop))], affine=scan.affine @ step)
+    return _moved(scan, scan.values[tuple(map(slice, first, stop))], first, np.ones(3))
+
+
+def _moved(scan: Scan, values: Tensor, start: np.ndarray, step: np.ndarray) -> Scan:
+    """Values of a grid that starts at an index of the scan and goes on in steps of its voxels."""
+    grid = np.diag([*step, 1.0])
+    grid[:3, 3] = start
+    return replace(scan, values=values, affine=scan.affine @ grid)
 
 
 # --- NIfTI ---

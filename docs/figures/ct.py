@@ -38,8 +38,8 @@ def plane(axes: Axes, here: ground.Ground, axis: int) -> None:
     axes.imshow(shown, cmap="gray", vmin=0, vmax=1, extent=extent, origin="upper" if axis == 0 else "lower")
     y, x = ((np.arange(size[k]) + 0.5) * step[k] for k in (rows, columns))
     axes.contour(x, y, label[cut].numpy(), [0.5], colors=ORANGE, linewidths=1)
-    near = np.abs(here.vessels.index[:, axis] - at) * step[axis] < 5
-    places = (here.vessels.index[near] + 0.5) * step
+    index = scan.index(here.vessels.world)
+    places = (index[np.abs(index[:, axis] - at) * step[axis] < 5] + 0.5) * step
     axes.plot(places[:, columns], places[:, rows], "+", color=BLUE, markersize=3, markeredgewidth=0.7)
     axes.set_xlabel("right to left, mm", fontsize=7)
     axes.set_ylabel("front to back, mm" if axis == 0 else "up, mm", fontsize=7)

@@ -95,7 +95,7 @@ def test_no_trivial_cue_tells_the_classes_apart(real: Candidates) -> None:
 
 def test_the_candidate_lies_off_the_middle_alike_in_both_classes() -> None:
     """Seen on balls in emptiness: the place of the ball is the shift, whatever the class."""
-    cut = Cut(24, 1.0)
+    cut = Cut(24)
     d, h, w = (axis.astype(np.float32) for axis in np.indices((41, 41, 41)))
     ball = np.clip(3.5 - np.sqrt((d - 20) ** 2 + (h - 20) ** 2 + (w - 20) ** 2), 0, 1)
     scan = spaced(torch.from_numpy(ball), (1.0,) * 3)
@@ -111,7 +111,7 @@ def test_the_candidate_lies_off_the_middle_alike_in_both_classes() -> None:
 
 def test_turns_and_mirrors_reach_all_sixteen_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "SHIFT_MM", 0.0)
-    cut = Cut(6, 1.0)
+    cut = Cut(6)
     scan = spaced(torch.arange(6.0**3).reshape(6, 6, 6), (1.0,) * 3)
     centre = scan.world(np.array([[2.5, 2.5, 2.5]]))[0]
     seen = {read_patch(scan, centre, cut, generator=stream(k)).tobytes() for k in range(150)}
@@ -150,14 +150,14 @@ def test_thick_slices_average_and_keep_a_ramp() -> None:
     scan, middle = spaced(3 * d + 10 * h + 100 * w, (1.0,) * 3), np.array([30.2, 20, 20])
     fine = scans.box(scan, middle, (12,) * 3, (1.0,) * 3).values
     for phase in (-0.4, 0.0, 0.3):  # a mean of a line is the line
-        np.testing.assert_allclose(in_thick_slices(scan, middle, Cut(12, 1.0), 5.0, phase=phase), fine, rtol=1e-4)
+        np.testing.assert_allclose(in_thick_slices(scan, middle, 12, 5.0, phase=phase), fine, rtol=1e-4)
     noise = Scan(torch.randn(scan.values.shape, generator=stream(3)), scan.affine)
     world = scan.world(middle[None])[0]
-    fine, thick = (read_patch(noise, world, Cut(12, 1.0, mm), generator=stream(4)) for mm in (None, 5.0))
+    fine, thick = (read_patch(noise, world, Cut(12, mm), generator=stream(4)) for mm in (None, 5.0))
     assert thick.std() < 0.6 * fine.std()
     lit = Scan(torch.zeros(60, 40, 40), scan.affine)
     lit.values[30] = 1.0  # a sheet 1 mm thick, in the middle of a slice
-    sheet = in_thick_slices(lit, np.array([30, 20, 20]), Cut(13, 1.0), 5.0, phase=0.5)
+    sheet = in_thick_slices(lit, np.array([30, 20, 20]), 13, 5.0, phase=0.5)
     assert sheet[6, 6, 6] == pytest.approx(1 / 5, abs=0.03)
     assert sheet[:, 6, 6].sum() == pytest.approx(1, abs=0.1)
 
@@ -195,8 +195,8 @@ def test_without_the_cts_a_labelled_phantom_and_without_shapes_none(
 
 def test_what_is_refused(refuses, monkeypatch: pytest.MonkeyPatch) -> None:
     refuses("split to be one of", nodules, split="val")
-    refuses("count, size and spacing_mm > 0", nodules, split="train", count=0)
-    refuses("slice_mm > 0", nodules, split="train", slice_mm=0.0)
+    refuses("count, size and slice_mm > 0", nodules, split="train", count=0)
+    refuses("count, size and slice_mm > 0", nodules, split="train", slice_mm=0.0)
     monkeypatch.setattr(candidates, "TRIES", 3)
     monkeypatch.setattr(nodules_in_ct, "PARENCHYMA", -2000.0)
     refuses("room for a nodule of", nodules, split="train", count=2, size=8)

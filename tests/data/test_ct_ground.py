@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 
 from coursekit.data.ct import ground
-from coursekit.data.ct.ground import Vessels, vessels
+from coursekit.data.ct.ground import vessels
 from coursekit.data.scan import Scan, spaced
 from coursekit.data.seeds import Part
 
@@ -39,21 +39,21 @@ def unlabelled(scan: Scan) -> Scan:
     return Scan(~EVERYWHERE, scan.affine)
 
 
-def at(found: Vessels, place: tuple[float, float, float]) -> int:
+def at(index: np.ndarray, place: tuple[float, float, float]) -> int:
     """The candidate at a place, within 2.5 mm."""
-    apart = np.linalg.norm(found.index - place, axis=1)
+    apart = np.linalg.norm(index - place, axis=1)
     assert apart.min() < 2.5
     return int(apart.argmin())
 
 
 def test_tubes_and_balls_of_known_place_and_size(toy: Scan) -> None:
     found = vessels(toy, EVERYWHERE, unlabelled(toy))
-    ball, upright, flat = (at(found, place) for place in (BALL, UPRIGHT, FLAT))
+    index = toy.index(found.world)
+    ball, upright, flat = (at(index, place) for place in (BALL, UPRIGHT, FLAT))
     np.testing.assert_allclose(found.diameter_mm[[upright, flat]], 6, rtol=0.2)
     assert 4.5 < found.diameter_mm[ball] < 7.5  # a ball of 7 mm answers like a tube of 7 √(2/3)
-    distance = np.minimum(np.hypot(*(found.index - UPRIGHT).T[1:]), np.hypot(*(found.index - FLAT).T[:2]))
-    assert (np.minimum(distance, np.linalg.norm(found.index - BALL, axis=1)) < 4).all()  # nothing out of the noise
-    np.testing.assert_allclose(toy.world(found.index), found.world, atol=1e-9)
+    distance = np.minimum(np.hypot(*(index - UPRIGHT).T[1:]), np.hypot(*(index - FLAT).T[:2]))
+    assert (np.minimum(distance, np.linalg.norm(index - BALL, axis=1)) < 4).all()  # nothing out of the noise
 
 
 def test_only_inside_only_of_the_size_and_away_from_the_label(
@@ -63,11 +63,11 @@ def test_only_inside_only_of_the_size_and_away_from_the_label(
     left[:, :, 45:] = False
     found = vessels(toy, left, unlabelled(toy))
     assert len(found)
-    assert found.index[:, 2].max() <= 42
+    assert toy.index(found.world)[:, 2].max() <= 42
     label = torch.zeros(SHAPE, dtype=torch.bool)
     label[20, 20, 24] = True
     near = vessels(toy, EVERYWHERE, Scan(label, toy.affine))
-    assert np.linalg.norm(near.index - [20, 20, 24], axis=1).min() >= 10
+    assert np.linalg.norm(toy.index(near.world) - [20, 20, 24], axis=1).min() >= 10
     assert len(near) == len(vessels(toy, EVERYWHERE, unlabelled(toy))) - 1
     refuses("two volumes of one shape", vessels, toy, EVERYWHERE[1:], unlabelled(toy))
     refuses("two volumes of one shape", vessels, toy, EVERYWHERE, Scan(label[1:], toy.affine))
@@ -84,14 +84,15 @@ def test_a_lung_without_any(toy: Scan) -> None:
 def test_hundreds_in_the_real_lungs_none_at_the_tumour(split: Part, least: int) -> None:
     ct, inside, _, found = ground.of(split)
     assert len(found) >= least
-    nearest = tuple(np.round(found.index).astype(int).T)
+    index = ct.scan.index(found.world)
+    nearest = tuple(np.round(index).astype(int).T)
     assert bool(inside[nearest].all())
-    assert float(ndimage.map_coordinates(ct.scan.values.numpy(), found.index.T, order=1).min()) > -560
+    assert float(ndimage.map_coordinates(ct.scan.values.numpy(), index.T, order=1).min()) > -560
     z = np.unique(np.argwhere(ct.label.values.numpy())[:, 0])
     window = slice(z[0] - 3, z[-1] + 4)
     apart = ndimage.distance_transform_edt(~ct.label.values[window].numpy(), sampling=ct.scan.spacing_mm)
-    there = (found.index[:, 0] >= window.start) & (found.index[:, 0] <= window.stop - 1)
+    there = (index[:, 0] >= window.start) & (index[:, 0] <= window.stop - 1)
     assert there.sum() > 20
     assert (
-        apart[tuple(np.round(found.index[there] - [window.start, 0, 0]).astype(int).T)].min() > 7
+        apart[tuple(np.round(index[there] - [window.start, 0, 0]).astype(int).T)].min() > 7
     )  # 10 less the rounding of a place

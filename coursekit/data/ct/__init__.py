@@ -1,24 +1,18 @@
 """Computed tomography of the lung: real scans, vessels found in them, nodules of real shape set into them."""
 
-from .candidates import Candidate, Candidates, nodules
-from .ground import Vessels, vessels
+from .candidates import Candidates, nodules
 from .lung_mask import lungs
-from .nodule_slices import SliceItem, Slices, slices
-from .scans import CT, LUNG, SOFT_TISSUE, SPLIT, centred, load, patch, three_channels, to_bytes, window
-from .thin_slices import Organs, Thin, organs, thin
+from .nodule_slices import Slices, slices
+from .scans import CT, LUNG, SOFT_TISSUE, centred, load, patch, three_channels, to_bytes, window
+from .thin_slices import Thin, organs, thin
 
 __all__ = [
     "CT",
     "LUNG",
     "SOFT_TISSUE",
-    "SPLIT",
-    "Candidate",
     "Candidates",
-    "Organs",
-    "SliceItem",
     "Slices",
     "Thin",
-    "Vessels",
     "centred",
     "load",
     "lungs",
@@ -29,6 +23,5 @@ __all__ = [
     "thin",
     "three_channels",
     "to_bytes",
-    "vessels",
     "window",
 ]

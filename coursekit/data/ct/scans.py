@@ -13,12 +13,11 @@ from typing import Literal, TypedDict
 import numpy as np
 import torch
 from jaxtyping import Float, Shaped, UInt8
-from scipy import ndimage
 from torch import Tensor
 
 from ... import _check
 from .. import fetch, itk
-from ..scan import Scan, aligned, oriented
+from ..scan import Scan, aligned, on_grid, oriented
 from ..seeds import Part, stream
 from ..simulated.chest import PLANS, chest
 
@@ -123,18 +122,9 @@ def patch(scan: Scan, centre: Sequence[float] | np.ndarray, size: int, *, spacin
 
 
 def box(scan: Scan, middle: np.ndarray, size: tuple[int, int, int], spacing_mm: tuple[float, float, float]) -> Scan:
-    """Voxels (D, H, W) of ``spacing_mm`` around an index (d, h, w), read linearly, with the axes of the scan; float32.
+    """Voxels (D, H, W) of ``spacing_mm`` around an index (d, h, w), read as ``scan.on_grid`` does.
 
-    For an even size the middle lies between two voxels. Outside the scan there is what is nearest inside.
+    For an even size the middle lies between two voxels.
     """
-    zoom = np.array(spacing_mm) / scan.spacing_mm
-    first = middle - zoom * (np.array(size) - 1) / 2
-    last = first + zoom * (np.array(size) - 1)
-    shape = np.array(scan.values.shape)  # what is read of it:
-    start = np.clip(np.floor(first).astype(int) - 1, 0, shape - 1)
-    stop = np.maximum(np.clip(np.ceil(last).astype(int) + 2, 1, shape), start + 1)
-    part = scan.values[tuple(map(slice, start, stop))].float().numpy()
-    values = ndimage.affine_transform(part, zoom, first - start, output_shape=size, order=1, mode="nearest")
-    step = np.eye(4)
-    step[:3, :3], step[:3, 3] = np.diag(zoom), first
-    return replace(scan, values=torch.from_numpy(values), affine=scan.affine @ step)
+    step = np.array(spacing_mm) / scan.spacing_mm
+    return on_grid(scan, middle - step * (np.array(size) - 1) / 2, step, size)

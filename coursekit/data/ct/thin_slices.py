@@ -1,10 +1,8 @@
 """A chest CT with slices of 2.5 mm and the contours of the four radiologists who read it: LIDC-IDRI-0001.
 
-The package that holds the image does not name it. It was recognised by its slice positions, spacing and origin, and
-what the readers of that patient drew lands on the mass in it, which the tests hold. There is one patient: it is for
-looking and for measuring how far readers agree, not for training. The organs were drawn by a program (Wasserthal et
-al., TotalSegmentator: robust segmentation of 104 anatomic structures in CT images, Radiology: Artificial Intelligence
-5(5), 2023) and by nobody checked.
+The package that holds the image does not name it; it was recognised by its slice positions, spacing and origin. One
+patient is for looking and for measuring how far readers agree, not for training. The organs were drawn by a program
+(Wasserthal et al., TotalSegmentator, Radiology: Artificial Intelligence 5(5), 2023) and by nobody checked.
 """
 
 import csv
@@ -43,17 +41,14 @@ class Thin:
 
 @dataclass(frozen=True, eq=False)
 class Organs:
-    """``label`` uint8 on the grid of ``thin().scan``, 0 for none; ``names`` of the numbers (``lung_lower_lobe_left``)."""
+    """``label`` uint8 on the grid of ``thin().scan``, 0 for none; ``names`` such as ``lung_lower_lobe_left``."""
 
     label: Scan
     names: dict[int, str]
 
 
 def thin() -> Thin:
-    """The CT with its four readings, about 0.3 GB; ``DataMissing`` if a file cannot be had.
-
-    Read once and kept: do not write into the values.
-    """
+    """The CT with its four readings, about 0.3 GB, read once and kept; ``DataMissing`` if a file cannot be had."""
     return _thin(fetch.path("thin_image"), fetch.path("lidc"))
 
 

@@ -1,14 +1,9 @@
 """What up to four radiologists drew around a nodule, and the shape that at least half of them agree on.
 
-Frame
-    As in the scans of ``coursekit.data.ct``: a contour lies in a slice at ``z_mm``, its points are (x, y), pixels of
-    the slice, and x grows to the patient's left, y to the back, z to the head. So arrays of shapes are (D, H, W) with
-    axes SPL.
-
-The border
-    A contour of LIDC-IDRI runs through the first pixels *outside* the nodule (the collection's own description of its
-    XML files), so its own pixels do not belong to it. For a polygon on the pixel grid Pick's theorem then gives the
-    number of pixels of the nodule as area − points on the border / 2 + 1: the tests hold the masks against it.
+A contour lies in a slice at ``z_mm``, its points are (x, y), pixels of the slice; x grows to the patient's left, y to
+the back, z to the head, so arrays of shapes are (D, H, W) with axes SPL. A contour of LIDC-IDRI runs through the first
+pixels *outside* the nodule, so its own pixels do not belong to it. For a polygon on the pixel grid Pick's theorem then
+gives the pixels of the nodule as area − points on the border / 2 + 1: the tests hold the masks against it.
 """
 
 import math
@@ -29,6 +24,7 @@ from ... import _check
 
 SHAPE_MM = 0.5  # the grid of ``Nodule.shape``, the same in all directions
 MOST_READERS = 4
+MOST_TENTHS, LEAST_MM = 50, 0.1  # how often the distance that joins two readings is shrunk, and down to what
 ROUNDING_MM = 1e-6
 RATINGS = (
     "subtlety",
@@ -236,7 +232,7 @@ def sampled(
 
 
 def _between(planes: np.ndarray, radius: np.ndarray, part: float) -> np.ndarray:
-    """The field between two slices; towards an empty one the area falls in proportion to the way, like a paraboloid's."""
+    """The field between two slices; towards an empty one the area falls in proportion to the way, as a paraboloid's."""
     first, second = np.isfinite(radius)
     if first and second:
         return np.asarray((1 - part) * planes[0] + part * planes[1])
@@ -259,20 +255,15 @@ def grouped(scan: Readings) -> list[Nodule]:
     """
     if not scan.readings:
         return []
-    apart, reach = _distances(scan), scan.pixel_mm
-    group = _components(apart, reach)
-    while np.bincount(group).max() > MOST_READERS and reach > 0.1:
-        reach *= 0.9
-        group = _components(apart, reach)
+    apart = _distances(scan)
+    for reach in scan.pixel_mm * 0.9 ** np.arange(MOST_TENTHS):
+        group = sparse.csgraph.connected_components(apart <= reach + ROUNDING_MM, directed=False)[1]
+        if np.bincount(group).max() <= MOST_READERS or reach <= LEAST_MM:
+            break
     members = [tuple(scan.readings[i] for i in np.flatnonzero(group == k)) for k in range(group.max() + 1)]
     members.sort(key=lambda readings: float(np.mean([reading.places[:, 0].mean() for reading in readings])))
     place = (scan.patient, scan.scan, scan.pixel_mm, scan.slice_mm)
     return [Nodule(*place, readings) for readings in members if len(readings) <= MOST_READERS]
-
-
-def _components(apart: np.ndarray, reach: float) -> np.ndarray:
-    group: np.ndarray = sparse.csgraph.connected_components(apart <= reach + ROUNDING_MM, directed=False)[1]
-    return group
 
 
 def _distances(scan: Readings) -> Float64[np.ndarray, "R R"]:

@@ -1,11 +1,9 @@
 """LIDC-IDRI as The Cancer Imaging Archive ships it: DICOM slices and, in the folder of a CT series, the readers' XML.
 
-Layout: ``LIDC-IDRI-0001/<study uid>/<series uid>/*.dcm`` and ``*.xml``; the variable ``COURSEKIT_LIDC`` names the
-folder that holds the patients' folders, or the one above it, which then holds ``LIDC-IDRI``. The XML's root is
-``LidcReadMessage`` in the namespace http://www.nih.gov: a ``readingSession`` a reader, in it an
-``unblindedReadNodule`` a nodule, with nine ``characteristics`` and a ``roi`` a slice. Nodules under 3 mm are a single
-point without characteristics and are left out, as are the marks of what is no nodule and the X-ray studies, whose XML
-has another root.
+Layout: ``LIDC-IDRI-0001/<study uid>/<series uid>/*.dcm`` and ``*.xml``; ``COURSEKIT_LIDC`` names the folder that holds
+the patients' folders, or the one above it. The XML's root is ``LidcReadMessage``: a ``readingSession`` a reader, in it
+an ``unblindedReadNodule`` a nodule, with nine ``characteristics`` and a ``roi`` a slice. Nodules under 3 mm are one
+point without characteristics and are left out, as are marks of what is no nodule and X-ray studies (another root).
 """
 
 import math
@@ -17,8 +15,6 @@ import numpy as np
 import pydicom
 import torch
 from pydicom import Dataset
-from pydicom.pixels import get_decoder
-from pydicom.uid import UID
 
 from ... import _check
 from ..scan import Scan, oriented
@@ -27,15 +23,9 @@ from .contours import RATINGS, Contour, Reading, Readings
 
 NAMESPACE = {"nih": "http://www.nih.gov"}
 ROOT = "{http://www.nih.gov}LidcReadMessage"
-CHARACTERISTICS = ("subtlety", "internalStructure", *RATINGS[2:])
-# The tags every slice must hold and of how many numbers each is, 0 for a name.
-PLACE = {
-    "SeriesInstanceUID": 0,
-    "PatientID": 0,
-    "ImagePositionPatient": 3,
-    "ImageOrientationPatient": 6,
-    "PixelSpacing": 2,
-}
+CHARACTERISTICS = [f"nih:characteristics/nih:{name}" for name in ("subtlety", "internalStructure", *RATINGS[2:])]
+NAMES = {"SeriesInstanceUID": 0, "PatientID": 0}  # the tags that a slice must hold, and of how many numbers each is
+PLACE = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
 PIXELS = {"Rows": 1, "Columns": 1, "RescaleSlope": 1, "RescaleIntercept": 1}
 ONLY = {  # what these hold where they are there at all
     "Modality": ("CT",),
@@ -96,9 +86,7 @@ def xml_readings(path: Path) -> list[Reading]:
         raise _check.refuse(f"a LidcReadMessage in {path.name}", root.tag, advice)
     found = []
     for nodule in root.iterfind("nih:readingSession/nih:unblindedReadNodule", NAMESPACE):
-        ratings = [
-            nodule.findtext(f"nih:characteristics/nih:{name}", "", NAMESPACE).strip() for name in CHARACTERISTICS
-        ]
+        ratings = [nodule.findtext(place, "", NAMESPACE).strip() for place in CHARACTERISTICS]
         contours = tuple(_contour(roi, path) for roi in nodule.iterfind("nih:roi", NAMESPACE))
         if all(ratings) and any(contour.included for contour in contours):
             found.append(Reading(contours, tuple(_whole(text, path) for text in ratings)))
@@ -174,9 +162,9 @@ def _headers(place: Path, *, pixels: bool = False) -> list[Dataset]:
 
 def _header(path: Path, pixels: bool) -> Dataset:
     """A slice whose tags hold what this reader takes them to hold."""
-    tags = PLACE | PIXELS if pixels else PLACE
+    tags = NAMES | PLACE | (PIXELS if pixels else {})
     with _check.reading("a DICOM file", path, AGAIN):
-        header = pydicom.dcmread(path, stop_before_pixels=not pixels, specific_tags=None if pixels else [*PLACE])
+        header = pydicom.dcmread(path, stop_before_pixels=not pixels, specific_tags=None if pixels else [*tags])
         held = {tag: header.get(tag) for tag in [*tags, *ONLY]}
         numbers = {tag: np.array(held[tag], float).ravel() for tag in tags if tags[tag] and held[tag] not in EMPTY}
     for tag, count in tags.items():
@@ -231,9 +219,8 @@ def _on_a_line(corner: np.ndarray, affine: np.ndarray, place: Path) -> None:
 def _hu(header: Dataset, place: Path) -> np.ndarray:
     """The slice in HU."""
     file, syntax = place / Path(header.filename).name, header.file_meta.get("TransferSyntaxUID")
-    if syntax is not None and syntax.is_transfer_syntax and not syntax.is_private and syntax.is_compressed:
-        _decodable(syntax, file)
-    with _check.reading(f"a CT slice in HU, {syntax.name if syntax else 'of no known transfer syntax'},", file, AGAIN):
+    kind = syntax.name if syntax else "of no known transfer syntax"
+    with _check.reading(f"a CT slice in HU, {kind},", file, f"install a decoder, decompress it elsewhere, or {AGAIN}"):
         if header.HighBit != header.BitsStored - 1:  # pydicom takes the lowest bits
             raise ValueError(f"{header.BitsStored} bits up to bit {header.HighBit}")
         stored = header.pixel_array
@@ -245,17 +232,3 @@ def _hu(header: Dataset, place: Path) -> np.ndarray:
             low, high = sorted((int(padding), int(header.get("PixelPaddingRangeLimit") or padding)))
             hu[(stored >= low) & (stored <= high)] = AIR
         return np.asarray(hu)
-
-
-def _decodable(syntax: UID, file: Path) -> None:
-    """Refuse what no installed package decompresses, and name those that would."""
-    try:
-        decoder = get_decoder(syntax)
-    except NotImplementedError:
-        advice = "decompress it with another program"
-    else:
-        if decoder.is_available:
-            return
-        advice = f"install {', or '.join(line.partition('requires ')[2] for line in decoder.missing_dependencies)}"
-    got = f"compressed as {syntax.name}, without a decoder for it"
-    raise _check.refuse(f"pixels that can be decoded in {file.name}", got, advice)

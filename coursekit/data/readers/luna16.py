@@ -63,9 +63,9 @@ def proposals(folder: Path) -> list[Proposal]:
     """The candidates of all scans, in the order of ``candidates_V2.csv`` or, without it, ``candidates.csv``."""
     listed = next((folder / name for name in TABLES if (folder / name).exists()), folder / TABLES[-1])
     rows = list(_rows(listed, "the candidates", "class"))
-    for *_, value in rows:
-        _check.one_of(f"class in {listed.name}", value, (0, 1))
-    return [Proposal(uid, place, value == 1) for uid, place, value in rows]
+    for *_, kind in rows:
+        _check.one_of(f"class in {listed.name}", kind, (0, 1))
+    return [Proposal(uid, place, kind == 1) for uid, place, kind in rows]
 
 
 def _rows(place: Path, what: str, last: str) -> Iterator[tuple[str, np.ndarray, float]]:

@@ -1,7 +1,7 @@
 """A chest made of ellipses and tubes, in the shape and spacing of the real CTs: it stands in until those are fetched.
 
-Body, lungs, heart, spine, ribs, trachea, in each lung a tree of vessels that taper as they branch, and one ball as the
-labelled tumour. It leaves out bronchi, fissures, the aorta, the table, streaks, breathing and disease.
+Body, lungs, heart, spine, ribs, trachea, in each lung a tree of vessels that taper, and a ball as the labelled tumour.
+It leaves out bronchi, fissures, the aorta, the table, streaks, breathing and disease.
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,16 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool
+from scipy.spatial import cKDTree
 from torch import Generator
 
 from ..scan import Scan, spaced
 
 AIR, TRACHEA, LUNG, FAT, TUMOUR, BLOOD, MUSCLE, SPINE, RIB = -1000, -990, -860, -100, 30, 40, 50, 250, 500  # HU
 NOISE = 25.0  # HU, standard deviation
-TIP_MM, TRUNK_MM = 0.9, 6.0  # the radii of the thinnest and of the thickest vessels
+TIP_MM, TRUNK_MM = 1.0, 5.0  # the radii of vessels at the rim of the lung and at its hilum
 TIPS = 260  # places a tree reaches
+POINTS = 60  # of which the line from one to the next is made
 ENDLESS = 1e6
 
 Grid = Sequence[np.ndarray]  # a coordinate of the voxels along each axis
@@ -54,7 +56,7 @@ def chest(plan: Plan, *, generator: Generator) -> tuple[Scan, Scan]:
     for side in (-1, 1):
         lung = lung_of(share, side)
         values[lung] = LUNG
-        _draw_tree(values, lung, grid, half * [0, 0.1, side * 0.16], generator)
+        values[vessels_of(lung, grid, half * [0, 0.1, side * 0.16], generator)] = BLOOD
     tumour = _ellipsoid(grid, half * plan.tumour_at, (plan.tumour_mm / 2,) * 3)
     values[tumour] = TUMOUR
     values += NOISE * torch.randn(values.shape, generator=generator).numpy()
@@ -64,8 +66,7 @@ def chest(plan: Plan, *, generator: Generator) -> tuple[Scan, Scan]:
 
 def _ellipsoid(grid: Grid, centre: Sequence[float] | np.ndarray, radii: Sequence[float]) -> Bool[np.ndarray, "D H W"]:
     d, h, w = (((axis - c) / r) ** 2 for axis, c, r in zip(grid, centre, radii))
-    inside: np.ndarray = d[:, None, None] + h[:, None] + w < 1
-    return inside
+    return np.asarray(d[:, None, None] + h[:, None] + w < 1)
 
 
 def lung_of(share: Grid, side: int) -> Bool[np.ndarray, "D H W"]:
@@ -76,32 +77,18 @@ def lung_of(share: Grid, side: int) -> Bool[np.ndarray, "D H W"]:
     return np.asarray(lung & ~heart & ~below)
 
 
-def _draw_tree(values: np.ndarray, lung: np.ndarray, grid: Grid, hilum: np.ndarray, generator: Generator) -> None:
-    """Places all over the lung, the nearer to the hilum the earlier, each joined to the nearest one before it.
-
-    Cubes of the radii add up where branches meet (Murray's law, 1926).
-    """
+def vessels_of(lung: Bool[np.ndarray, "D H W"], grid: Grid, hilum: np.ndarray, generator: Generator) -> np.ndarray:
+    """A tree of tubes through a lung, as a mask: random places, each joined to the nearest one nearer to the hilum."""
     inside = np.argwhere(lung)
-    chosen = inside[torch.randint(len(inside), (TIPS,), generator=generator).unique().numpy()]  # no place twice
-    places = np.column_stack([axis[index] for axis, index in zip(grid, chosen.T)])
-    places = np.concatenate([hilum[None], places[np.argsort(np.linalg.norm(places - hilum, axis=1))]])
+    voxels = np.column_stack([axis[index] for axis, index in zip(grid, inside.T)])  # (N, 3) in mm
+    far = np.linalg.norm(voxels - hilum, axis=1)
+    tips = torch.randint(len(inside), (TIPS,), generator=generator).unique().numpy()  # no place twice
+    places = np.concatenate([hilum[None], voxels[tips[np.argsort(far[tips])]]])
     apart = np.linalg.norm(places[:, None] - places, axis=-1)
     parent = [0] + [int(apart[k, :k].argmin()) for k in range(1, len(places))]
-    cubes = np.full(len(places), TIP_MM**3)
-    for k in range(len(places) - 1, 0, -1):
-        cubes[parent[k]] += cubes[k]
-        _draw_tube(values, lung, grid, places[parent[k]], places[k], min(np.cbrt(cubes[k]), TRUNK_MM))
-
-
-def _draw_tube(
-    values: np.ndarray, lung: np.ndarray, grid: Grid, start: np.ndarray, stop: np.ndarray, radius: float
-) -> None:
-    """Blood where there is lung, mixed by the share of a voxel that the tube fills."""
-    low, high = np.minimum(start, stop) - radius - 1, np.maximum(start, stop) + radius + 1
-    window = tuple(slice(*np.searchsorted(axis, (a, b))) for axis, a, b in zip(grid, low, high))
-    place = np.stack(np.meshgrid(*[axis[part] for axis, part in zip(grid, window)], indexing="ij"), -1) - start
-    along = stop - start
-    way = np.clip(place @ along / (along @ along), 0, 1)
-    distance = np.linalg.norm(place - way[..., None] * along, axis=-1)
-    fill = np.clip((radius - distance) / 0.6 + 0.5, 0, 1) * lung[window]
-    values[window] = np.maximum(values[window], LUNG + fill * (BLOOD - LUNG))
+    way = np.linspace(0, 1, POINTS)[:, None, None]
+    lines = (way * places + (1 - way) * places[parent]).reshape(-1, 3)
+    radius = TIP_MM + (TRUNK_MM - TIP_MM) * (1 - far / far.max()) ** 2
+    mask = np.zeros_like(lung)
+    mask[*inside[cKDTree(lines).query(voxels, distance_upper_bound=TRUNK_MM)[0] < radius].T] = True
+    return mask

@@ -1,14 +1,11 @@
 """A nodule of known shape set into a real CT, so that every voxel's share of nodule is known.
 
-What a scanner would have seen there is mixed voxel by voxel: share × nodule + (1 − share) × what was there. The share
-is the volume of the shape within the voxel, exact for any spacing, so a thick slice blurs the nodule as it blurs a
-real one; then a Gaussian stands for the scanner's point spread. The nodule gets a density, a little mottling, and the
-noise that the mixing took away from the place.
-
-Left out: the nodule pushes nothing aside, pulls no pleura, and no vessel leads to it; calcium and cavities are not
-imitated.
+What a scanner would have seen is mixed voxel by voxel: share × nodule + (1 − share) × what was there. The share is the
+volume of the shape within the voxel, so a thick slice blurs it as it blurs a real nodule; a Gaussian stands for the
+point spread. Left out: it pushes nothing aside, pulls no pleura, no vessel leads to it; no calcium, no cavities.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -31,37 +28,35 @@ Triple = tuple[float, float, float]
 
 
 class Grown(NamedTuple):
-    """A piece of a scan with a nodule in it, float32, and each voxel's share of nodule."""
+    """The piece ``box`` of a scan with a nodule in it, float32, and each voxel's share of nodule."""
 
+    box: tuple[slice, ...]
     scan: Scan
     occupancy: Float32[Tensor, "D H W"]
 
 
-def piece(scan: Scan, index: np.ndarray, reach_mm: Triple) -> tuple[Scan, tuple[slice, ...]]:
-    """The voxels within ``reach_mm`` (d, h, w) of an index, cut at the faces of the scan; as a scan and as slices."""
+def grown(
+    scan: Scan, free: Tensor, nodule: Nodule, index: np.ndarray, reach_mm: Triple, *, generator: Generator
+) -> Grown | None:
+    """What lies within ``reach_mm`` (d, h, w) of an index, with a nodule there laid in one of 48 ways; None if no room.
+
+    It fits if every voxel at least half filled is free and the mean of what it replaces is at most -700 HU. The piece
+    ends at the faces of the scan.
+    """
     reach = np.array(reach_mm) / scan.spacing_mm
     low = np.maximum(np.floor(index - reach), 0).astype(int)
     high = np.minimum(np.ceil(index + reach) + 1, scan.values.shape).astype(int)
-    return cropped(scan, low, high - low), tuple(map(slice, low, high))
-
-
-def grown(
-    part: Scan, free: Bool[Tensor, "D H W"], nodule: Nodule, index: np.ndarray, *, generator: Generator
-) -> Grown | None:
-    """A piece of a scan with a nodule around ``index``, laid in one of 48 ways; None if it does not fit.
-
-    It fits if every voxel at least half filled is free and the mean of what it replaces is at most -700 HU.
-    """
+    box, part = tuple(map(slice, low, high)), cropped(scan, low, high - low)
     shape = turned(nodule.shape, generator=generator)
-    share = occupancy(shape, SHAPE_MM, part.values.shape, part.spacing_mm, centre=index, blur_mm=BLUR_MM)
+    share = occupancy(shape, part, index - low, blur_mm=BLUR_MM)
     hu = hu_of(nodule.median("texture"), generator=generator)
     white = torch.randn((2, *share.shape), generator=generator, dtype=torch.float64).numpy()
     before, weight = part.values.double().numpy(), share.double().numpy()
     replaced = (weight * before).sum() / max(weight.sum(), 1e-9)
-    if replaced > PARENCHYMA or bool(((share >= INSIDE) & ~free).any()):
+    if replaced > PARENCHYMA or bool(((share >= INSIDE) & ~free[box]).any()):
         return None
     values = mixed(before, weight, part.spacing_mm, hu, noise_of(part.values), white)
-    return Grown(Scan(torch.from_numpy(values.astype(np.float32)), part.affine, part.unit), share)
+    return Grown(box, replace(part, values=torch.from_numpy(values.astype(np.float32))), share)
 
 
 def turned(shape: Shaped[Tensor, "d h w"], *, generator: Generator) -> Shaped[Tensor, "_ _ _"]:
@@ -75,27 +70,21 @@ def turned(shape: Shaped[Tensor, "d h w"], *, generator: Generator) -> Shaped[Te
 
 
 def occupancy(
-    shape: Bool[Tensor, "d h w"],
-    shape_mm: float,
-    size: tuple[int, ...],
-    spacing_mm: Triple,
-    *,
-    centre: Triple | np.ndarray,
-    blur_mm: float = 0.0,
+    shape: Bool[Tensor, "d h w"], grid: Scan, centre: np.ndarray, *, shape_mm: float = SHAPE_MM, blur_mm: float = 0.0
 ) -> Float32[Tensor, "D H W"]:
     """The share of each voxel of a grid that the shape fills: exact overlaps of boxes, then a Gaussian of ``blur_mm``.
 
-    ``shape`` lies on an isotropic grid of ``shape_mm``, and its middle at ``centre``, an index of the grid that may
-    lie between voxels. All of the shape that lies within the grid is counted, so occupancy × voxel is its volume.
+    ``shape`` has voxels of ``shape_mm``, and its middle at ``centre``, an index of the grid that may lie between
+    voxels. All of the shape that lies within the grid is counted, so occupancy × voxel is its volume.
     """
     share = shape.numpy().astype(np.float64)
-    for axis, (count, step, middle) in enumerate(zip(size, spacing_mm, centre)):
+    for axis, (count, step, middle) in enumerate(zip(grid.values.shape, grid.spacing_mm, centre)):
         faces = (np.arange(count + 1) - 0.5 - middle) * step / shape_mm + share.shape[
             axis
         ] / 2  # in voxels of the shape
         share = _binned(share, faces, axis) * shape_mm / step
     if blur_mm:
-        share = ndimage.gaussian_filter(share, [blur_mm / step for step in spacing_mm], mode="constant")
+        share = ndimage.gaussian_filter(share, [blur_mm / step for step in grid.spacing_mm], mode="constant")
     return torch.from_numpy(share.clip(0, 1).astype(np.float32))
 
 
@@ -106,8 +95,7 @@ def _binned(values: np.ndarray, edges: np.ndarray, axis: int) -> np.ndarray:
     place = edges.clip(0, len(first))
     low = np.minimum(place.astype(np.int64), len(first) - 1)
     upto = total[low] + (place - low)[:, None, None] * first[low]
-    between: np.ndarray = np.moveaxis(np.diff(upto, axis=0), 0, axis)
-    return between
+    return np.asarray(np.moveaxis(np.diff(upto, axis=0), 0, axis))
 
 
 # --- what the scanner sees ---
@@ -141,8 +129,7 @@ def mixed(
     """
     mottle = _coloured(white[0], MOTTLE_MM, spacing_mm) * MOTTLE_HU
     grain = _coloured(white[1], BLUR_MM, spacing_mm) * noise
-    new: np.ndarray = values + share * (hu + mottle - values) + np.sqrt(share * (2 - share)) * grain
-    return new
+    return np.asarray(values + share * (hu + mottle - values) + np.sqrt(share * (2 - share)) * grain)
 
 
 def _coloured(white: np.ndarray, width_mm: float, spacing_mm: Triple) -> np.ndarray:
@@ -153,5 +140,4 @@ def _coloured(white: np.ndarray, width_mm: float, spacing_mm: Triple) -> np.ndar
         impulse = np.zeros(8 * int(np.ceil(sigma)) + 9)
         impulse[len(impulse) // 2] = 1
         kept *= float(np.linalg.norm(ndimage.gaussian_filter1d(impulse, sigma)))
-    smooth: np.ndarray = ndimage.gaussian_filter(white, sigmas, mode="wrap") / kept
-    return smooth
+    return np.asarray(ndimage.gaussian_filter(white, sigmas, mode="wrap") / kept)

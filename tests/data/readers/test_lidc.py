@@ -347,9 +347,9 @@ def test_no_slice_is_lost_for_the_letters_of_its_name(tmp_path: Path) -> None:
 
 def test_compression_is_named_with_what_decodes_it(tmp_path: Path, refuses) -> None:
     for syntax, says in (
-        (JPEGLosslessSV1, r"compressed as JPEG Lossless.*: install gdcm.*pylibjpeg-libjpeg"),
-        (HTJ2KLossless, "compressed as High-Throughput JPEG 2000.*pylibjpeg-openjpeg"),
-        (MPEG2MPML, "compressed as MPEG2.*: decompress it with another program"),
+        (JPEGLosslessSV1, r"a CT slice in HU, JPEG Lossless.* requires gdcm.*pylibjpeg-libjpeg.*: install a decoder"),
+        (HTJ2KLossless, "a CT slice in HU, High-Throughput JPEG 2000.*pylibjpeg-openjpeg"),
+        (MPEG2MPML, "a CT slice in HU, MPEG2.*: install a decoder, decompress it elsewhere"),
         (UID("1.2.840.113619.5.2"), "a CT slice in HU, 1.2.840.113619.5.2, in 0.dcm"),
         (UID("1.2.3"), "a CT slice in HU, 1.2.3, in 0.dcm"),
         (RLELossless, "a CT slice in HU, RLE Lossless, in 0.dcm"),

@@ -12,10 +12,10 @@ import torch
 from scipy import ndimage
 
 from coursekit.data.ct import ground, lidc
-from coursekit.data.readers.contours import RATINGS, SHAPE_MM, Nodule
+from coursekit.data.readers.contours import RATINGS, Nodule
 from coursekit.data.scan import Scan, spaced
 from coursekit.data.simulated import nodules_in_ct as making
-from coursekit.data.simulated.nodules_in_ct import Grown, grown, noise_of, occupancy, piece, turned
+from coursekit.data.simulated.nodules_in_ct import Grown, grown, noise_of, occupancy, turned
 from coursekit.testing import assert_close, generator
 from tests.data.nodules_by_hand import RATED
 from tests.data.nodules_by_hand import ball as reading_of
@@ -46,8 +46,8 @@ def lung(*, noise: float = 30.0, size: tuple[int, int, int] = (20, 96, 96)) -> S
 def test_occupancy_has_the_volume_of_the_shape_and_its_place(spacing: tuple[float, float, float], blur: float) -> None:
     for shape in (ball(6.0), nodule().shape, ball(2.0)):
         size = tuple(math.ceil(40 / step) for step in spacing)
-        centre = tuple(n / 2 + shift for n, shift in zip(size, (0.3, -0.21, 0.77)))
-        share = occupancy(shape, SHAPE_MM, size, spacing, centre=centre, blur_mm=blur)
+        centre = np.array(size) / 2 + (0.3, -0.21, 0.77)
+        share = occupancy(shape, spaced(torch.empty(size), spacing), centre, blur_mm=blur)
         volume = float(share.double().sum()) * math.prod(spacing)
         assert volume == pytest.approx(float(shape.sum()) * 0.125, rel=1e-5)
         middle = np.array(ndimage.center_of_mass(share.numpy())) - centre
@@ -60,7 +60,7 @@ def test_occupancy_has_the_volume_of_the_shape_and_its_place(spacing: tuple[floa
 def test_occupancy_of_a_ball_is_what_points_in_the_voxels_say() -> None:
     """512 points a voxel, each asked whether it lies in the ball: no grid of the shape in between."""
     spacing, size, centre, radius, parts = (5.0, 0.8, 1.1), (7, 24, 20), (3.2, 11.7, 9.4), 7.0, 8
-    share = occupancy(ball(radius, 0.25), 0.25, size, spacing, centre=centre).numpy()
+    share = occupancy(ball(radius, 0.25), spaced(torch.empty(size), spacing), np.array(centre), shape_mm=0.25).numpy()
     axes = [(((np.arange(n * parts) + 0.5) / parts - 0.5) - c) * step for n, c, step in zip(size, centre, spacing)]
     points = axes[0][:, None, None] ** 2 + axes[1][:, None] ** 2 + axes[2] ** 2 < radius**2
     slow = points.reshape(7, parts, 24, parts, 20, parts).mean((1, 3, 5))
@@ -70,10 +70,11 @@ def test_occupancy_of_a_ball_is_what_points_in_the_voxels_say() -> None:
 
 
 def test_what_lies_outside_the_grid_is_cut() -> None:
-    whole = occupancy(ball(5.0), 0.5, (40, 40, 40), (1.0, 1.0, 1.0), centre=(19.5, 19.5, 19.5))
-    half = occupancy(ball(5.0), 0.5, (20, 40, 40), (1.0, 1.0, 1.0), centre=(-0.5, 19.5, 19.5))
-    assert_close(half, whole[20:], atol=1e-6)
-    assert occupancy(ball(5.0), 0.5, (5, 5, 5), (1.0, 1.0, 1.0), centre=(90.0, 2.0, 2.0)).sum() == 0
+    def share(size: tuple[int, int, int], *centre: float) -> torch.Tensor:
+        return occupancy(ball(5.0), spaced(torch.empty(size), (1.0,) * 3), np.array(centre))
+
+    assert_close(share((20, 40, 40), -0.5, 19.5, 19.5), share((40, 40, 40), 19.5, 19.5, 19.5)[20:], atol=1e-6)
+    assert share((5, 5, 5), 90.0, 2.0, 2.0).sum() == 0
 
 
 def test_turned_is_one_of_48_and_moves_no_voxel() -> None:
@@ -119,8 +120,8 @@ def test_density_follows_the_readers_texture() -> None:
 
 def set_in(scan: Scan, seed: int = 1, **changed: object) -> Grown | None:
     free = torch.ones_like(scan.values, dtype=torch.bool)
-    call = {"part": scan, "free": free, "nodule": nodule(), "index": np.array([9.3, 47.6, 50.2])} | changed
-    return grown(**call, generator=generator(seed))
+    call = {"free": free, "nodule": nodule(), "index": np.array([9.3, 47.6, 50.2]), "reach_mm": (np.inf,) * 3}
+    return grown(scan, **call | changed, generator=generator(seed))
 
 
 def test_a_scan_gets_its_nodule_and_nothing_else_changes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,10 +157,11 @@ def test_where_it_does_not_fit_there_is_none() -> None:
 
 def test_a_piece_is_cut_at_the_faces_and_keeps_its_place() -> None:
     scan = lung()
-    part, box = piece(scan, np.array([1.0, 50.0, 90.5]), (6.0, 3.0, 6.0))
-    assert box == (slice(0, 4), slice(45, 56), slice(80, 96))
-    assert torch.equal(part.values, scan.values[box])
-    np.testing.assert_allclose(part.world(np.zeros((1, 3))), scan.world(np.array([[0, 45, 80]])))
+    made = set_in(scan, index=np.array([1.0, 50.0, 90.5]), reach_mm=(6.0, 3.0, 6.0))
+    assert made.box == (slice(0, 4), slice(45, 56), slice(80, 96))
+    np.testing.assert_allclose(made.scan.world(np.zeros((1, 3))), scan.world(np.array([[0, 45, 80]])))
+    untouched = made.occupancy == 0
+    assert torch.equal(made.scan.values[untouched], scan.values[made.box][untouched])
 
 
 def test_real_nodules_go_into_the_real_lung_and_not_into_its_wall() -> None:
@@ -168,14 +170,13 @@ def test_real_nodules_go_into_the_real_lung_and_not_into_its_wall() -> None:
     near = (slice(20, 34), slice(150, 330), slice(60, 200))
     deep = ndimage.distance_transform_edt(here.free[near].numpy(), sampling=here.ct.scan.spacing_mm)
     place = np.add(np.unravel_index(deep.argmax(), deep.shape), [20, 150, 60])
-    part, box = piece(here.ct.scan, place, (30.0,) * 3)
-    made = grown(part, here.free[box], one, place - [side.start for side in box], generator=generator(4))
-    assert float(made.occupancy.double().sum()) * part.voxel_ml == pytest.approx(one.volume_ml, rel=0.02)
+    scan, call = here.ct.scan, {"free": here.free, "nodule": one, "reach_mm": (30.0,) * 3}
+    made = set_in(scan, 4, index=place, **call)
+    assert float(made.occupancy.double().sum()) * scan.voxel_ml == pytest.approx(one.volume_ml, rel=0.02)
     mask = made.occupancy >= 0.5
-    assert made.scan.values[mask].mean() > part.values[mask].mean() + 400
+    assert made.scan.values[mask].mean() > scan.values[made.box][mask].mean() + 400
     wall = np.argwhere(~here.free[near].numpy())[0] + [20, 150, 60]
-    part, box = piece(here.ct.scan, wall, (30.0,) * 3)
-    assert grown(part, here.free[box], one, wall - [side.start for side in box], generator=generator(4)) is None
+    assert set_in(scan, 4, index=wall, **call) is None
 
 
 def test_another_process_with_two_threads_makes_the_same() -> None:
