@@ -8,7 +8,7 @@ the nodule's own shape, size and density.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, SupportsIndex
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import Generator, Tensor
 
 from ... import _check
 from .. import readers
+from ..items import Items
 from ..readers import luna16
 from ..readers.contours import Nodule
 from ..scan import Scan
@@ -41,7 +42,7 @@ class Candidate(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Candidates:
+class Candidates(Items[Candidate], what="a candidate"):
     """Stacked patches, and a map-style data set of :class:`Candidate`.
 
     ``patches`` (N, 1, D, H, W) int16 in HU with axes SPL before turning; ``labels`` (N,) 1 nodule, 0 vessel;
@@ -63,8 +64,7 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index: SupportsIndex) -> Candidate:
-        index = _check.index("a candidate", index, len(self))
+    def item(self, index: int) -> Candidate:
         return Candidate(window(self.patches[index], **LUNG), self.labels[index], self.diameter_mm[index])
 
     def windowed(self) -> Float32[Tensor, "N 1 D H W"]:

@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, SupportsIndex
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ... import _check
 from .. import fetch, readers
+from ..items import Items
 from ..readers.contours import RATINGS, Contour, Nodule, Reading, Readings, grouped
 from ..seeds import PARTS, Part, part_of
 
@@ -107,7 +108,7 @@ class ShapeItem(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Malignancy:
+class Malignancy(Items[ShapeItem], what="a nodule"):
     """The set of :func:`malignancy`: stacked tensors, and a map-style data set of :class:`ShapeItem`."""
 
     masks: Bool[Tensor, "N 1 D H W"]
@@ -119,9 +120,9 @@ class Malignancy:
     def __len__(self) -> int:
         return len(self.masks)
 
-    def __getitem__(self, index: SupportsIndex) -> ShapeItem:
-        i = _check.index("a nodule", index, len(self))
-        return ShapeItem(self.masks[i].float(), self.malignant[i].float(), self.diameter_mm[i], self.ratings[i])
+    def item(self, index: int) -> ShapeItem:
+        mask, malignant = self.masks[index].float(), self.malignant[index].float()
+        return ShapeItem(mask, malignant, self.diameter_mm[index], self.ratings[index])
 
 
 def malignancy(*, split: Part, size: int = 32, spacing_mm: float = 1.0) -> Malignancy:

@@ -6,7 +6,7 @@ instance too, wherever it is in view.
 """
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple, SupportsIndex
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Generator, Tensor
 
 from ... import _check
 from .. import nuclei
+from ..items import Items
 from ..readers.contours import Nodule
 from ..scan import Scan, cropped
 from ..seeds import PARTS, Part, stream
@@ -40,7 +41,7 @@ class SliceItem(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Slices:
+class Slices(Items[SliceItem], what="a slice"):
     """Stacked squares, and a map-style data set of :class:`SliceItem`; the number of boxes differs, so batch in lists.
 
     ``images`` (N, 1, H, W) float32 in [0, 1], ``labels`` (N, H, W) int64; ``real`` (N,) whether the CT's own tumour
@@ -61,8 +62,7 @@ class Slices:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: SupportsIndex) -> SliceItem:
-        index = _check.index("a slice", index, len(self))
+    def item(self, index: int) -> SliceItem:
         return SliceItem(self.images[index], self.labels[index], nuclei.boxes(self.labels[index]))
 
 
