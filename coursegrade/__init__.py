@@ -1,5 +1,9 @@
-"""Releasing, grading and returning assignments. The parts are imported when asked for: a student's box needs none of
-nbgrader.
+"""Releasing, grading and returning assignments: ``coursekit grade …``. Submissions are read without running anything,
+run cell by cell in a sandbox that knows no tests, and recorded in nbgrader's gradebook. The package imports neither
+torch nor coursekit; only its workers do, processes of their own, with what an assignment's checks are written with.
+
+What to read in which order stands in README.md beside this file. The parts are imported when asked for: a student's
+box needs none of nbgrader.
 """
 
 import importlib

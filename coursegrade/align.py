@@ -1,4 +1,4 @@
-"""A student's cells put beside the instructor's: what each is, the order to run them in, and what had to be put right."""
+"""A student's cells beside the instructor's: what each is, the order to run them in, and what was put right."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ def align(cells: Sequence[Cell], source: Sequence[SourceCell], gone: Sequence[Ce
     for position, cell in enumerate(cells):
         if cell.grade_id in known:
             places.setdefault(cell.grade_id, []).append(position)
-    named = {name: found[-1] for name, found in places.items()}
+    named = {name: positions[-1] for name, positions in places.items()}
     recognised = _recognise(cells, source, named)
     there = {name: cells[position] for name, position in (named | recognised).items()}
     once = {(cell.grade_id, plain(cell.source)) for cell in gone if cell.grade_id}
@@ -89,11 +89,8 @@ def _steps(
             written = [step for step in near if _in_words(step) is words]
             answer, blank = "\n\n".join(step.source for step in written) or answer, not written
             own = [step for step in own if step not in written]
-        added, _ = (
-            _added(cells[place[name]], theirs)
-            if name in place and theirs.step.kind in ("given", "test")
-            else ("", True)
-        )
+        locked = name in place and theirs.step.kind in ("given", "test")
+        added = _added(cells[place[name]], theirs)[0] if locked else ""
         steps = [replace(theirs.step, source=answer, blank=blank) if theirs.is_answer else theirs.step]
         if added:  # behind what it may need, and before what may need it
             steps.insert(theirs.step.kind == "given", Step("own", added))
@@ -134,7 +131,7 @@ def _recognise(cells: Sequence[Cell], source: Sequence[SourceCell], named: Mappi
     wanted = {n: c for n, c in enumerate(source) if c.step.grade_id and c.step.grade_id not in named}
     if not wanted:
         return {}
-    taken, found = set(named.values()), {}
+    taken, recognised = set(named.values()), dict[str, int]()
     texts, originals = [plain(cell.source) for cell in cells], [c.given | {plain(c.visible)} for c in source]
     defined = [_names(cell.source) if cell.cell_type == "code" else set() for cell in cells]
     ids = {c.step.grade_id for c in source}
@@ -155,11 +152,13 @@ def _recognise(cells: Sequence[Cell], source: Sequence[SourceCell], named: Mappi
     free = [p for p, cell in enumerate(cells) if not cell.grade_id or cell.grade_id not in ids]
     for how in ("id", "names", "text", "place"):
         for n, theirs in wanted.items():
-            here = [p for p in free if p not in taken and alike(how, n, p)] if theirs.step.grade_id not in found else []
-            if len(here) == 1:
-                found[theirs.step.grade_id] = here[0]
-                taken.add(here[0])
-    return found
+            if theirs.step.grade_id in recognised:
+                continue
+            candidates = [p for p in free if p not in taken and alike(how, n, p)]
+            if len(candidates) == 1:
+                recognised[theirs.step.grade_id] = candidates[0]
+                taken.add(candidates[0])
+    return recognised
 
 
 def _say_missing(
@@ -187,7 +186,7 @@ def _say_missing(
 
 
 def _say_order(aligned: Aligned, cells: Sequence[Cell], places: Mapping[str, list[int]], order: list[int]) -> None:
-    copied = {name: [cells[p].source for p in found] for name, found in places.items() if len(found) > 1}
+    copied = {name: [cells[p].source for p in copies] for name, copies in places.items() if len(copies) > 1}
     differ = [name for name, sources in copied.items() if len({plain(source) for source in sources}) > 1]
     aligned.say(
         "Cells that are there more than once, with different content, of which the last one counted",
@@ -216,7 +215,7 @@ def _say_changes(aligned: Aligned, known: Mapping[str, SourceCell], there: Mappi
         [n for n, run, whole in locked if run and whole],
     )
     aligned.say(
-        "Cells of the assignment that were changed; the original was used, so put what you added into a cell of your own",
+        "Cells of the assignment that were changed; the original was used: put what you added into a cell of your own",
         [n for n, run, whole in locked if not (run and whole)],
         flag="Cells of the assignment that were changed, for which the original was used",
     )

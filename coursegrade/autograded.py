@@ -13,20 +13,15 @@ from coursegrade.records import CellResult, Job, Result, Step, write_whole
 
 
 def write(path: Path, notebook: Any, job: Job, result: Result) -> None:
-    """Write one submitted notebook: a cell a step, with what came of it. ``notebook`` is the gradebook's own entry of
-    it.
-    """
+    """Write one submitted notebook, a cell a step with what came of it; ``notebook`` is the gradebook's entry of it."""
     known = {cell.name: cell for cell in notebook.source_cells}
-    cells = [
-        _cell(n, step, came, known.get(step.grade_id))
-        for n, (step, came) in enumerate(zip(job.steps, result.cells, strict=True))
-    ]
+    pairs = enumerate(zip(job.steps, result.cells, strict=True))
+    cells = [_cell(n, step, outcome, known.get(step.grade_id)) for n, (step, outcome) in pairs]
     for cell in (cell for cell in cells if "nbgrader" in cell.metadata):
         _role(cell, notebook)
-    metadata = {"kernelspec": json.loads(notebook.kernelspec or "{}"), "language_info": {"name": "python"}}
-    write_whole(
-        path, nbformat.writes(new_notebook(cells=cells, metadata={k: v for k, v in metadata.items() if v})) + "\n"
-    )
+    kernel = json.loads(notebook.kernelspec or "{}")
+    metadata = {"language_info": {"name": "python"}} | ({"kernelspec": kernel} if kernel else {})
+    write_whole(path, nbformat.writes(new_notebook(cells=cells, metadata=metadata)) + "\n")
 
 
 def answers(path: Path) -> dict[str, str]:
@@ -43,19 +38,15 @@ def shown(source: str, cell_type: str) -> str:
     return clean.markdown(source) if cell_type == "markdown" else clean.source(source)
 
 
-def _cell(position: int, step: Step, came: CellResult, known: Any) -> NotebookNode:
+def _cell(position: int, step: Step, outcome: CellResult, known: Any) -> NotebookNode:
     kind = known.cell_type if known else "markdown" if step.kind == "text" else "code"
     new = new_markdown_cell if kind == "markdown" else new_code_cell
     cell = new(shown(step.source, kind), id=f"cell-{position}")
     if known:
-        cell.metadata["nbgrader"] = {
-            "grade_id": known.name,
-            "locked": known.locked,
-            "checksum": known.checksum,
-            "cell_type": kind,
-        }
+        marks = {"grade_id": known.name, "locked": known.locked, "checksum": known.checksum, "cell_type": kind}
+        cell.metadata["nbgrader"] = marks
     if kind == "code":
-        cell.outputs = _outputs(step, came)
+        cell.outputs = _outputs(step, outcome)
     return cell
 
 
@@ -70,9 +61,10 @@ def _role(cell: NotebookNode, notebook: Any) -> None:
         mark["points"] = points[mark["grade_id"]]
 
 
-def _outputs(step: Step, came: CellResult) -> list[NotebookNode]:
+def _outputs(step: Step, outcome: CellResult) -> list[NotebookNode]:
     """What was printed and why the cell failed: both plain text."""
-    printed = [new_output("stream", name="stdout", text=clean.output(came.output))] if came.output else []
-    name = "CheckFailed" if step.kind == "test" else "CellFailed"
-    said = clean.output(came.message)
-    return printed if came.ok else [*printed, new_output("error", ename=name, evalue=said, traceback=[said])]
+    printed = [new_output("stream", name="stdout", text=clean.output(outcome.output))] if outcome.output else []
+    if outcome.ok:
+        return printed
+    name, message = "CheckFailed" if step.kind == "test" else "CellFailed", clean.output(outcome.message)
+    return [*printed, new_output("error", ename=name, evalue=message, traceback=[message])]

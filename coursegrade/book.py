@@ -1,12 +1,10 @@
-"""Book-keeping: one graded submission into nbgrader's gradebook, an autograded notebook, a record, and the history of
-marks.
-"""
+"""Book-keeping: one graded submission into nbgrader's gradebook, an autograded notebook, a record, and the history."""
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -45,89 +43,52 @@ def record_grades(
     api: NbGraderAPI,
     jobs: Sequence[Job],
     results: Sequence[Result],
+    begun: Record,
     *,
-    student: str,
     run: str = "",
-    remarks: Iterable[str] = (),
-    flags: Iterable[str] = (),
-    submission: str = "",
-    source: str = "",
-    timestamp: str | datetime | None = None,
-    state: str = "",
     book: Gradebook | None = None,
 ) -> Record:
     """Write what came of one submission everywhere it belongs; it can be repeated after a crash at any point.
 
-    In this order: the history says what is about to change, the marks are set in one transaction, the autograded
-    notebooks are written, and the record last. Marks, extra credit and comments given by hand stay. ``submission``
-    and ``source`` are SHA-256. ``book``: an open gradebook, where many are recorded one after the other.
+    ``begun`` says what is known from reading it: student, remarks, flags, both SHA-256, and the state where that is
+    settled. In this order: the history says what is about to change, the marks are set in one transaction, the
+    autograded notebooks are written, and the whole record last. Marks, extra credit and comments given by hand stay.
+    ``book``: an open gradebook, where many are recorded one after the other.
     """
     if not jobs:
         raise ValueError(
-            f"expected at least one notebook of {student}, got none: call void() for a submission that cannot be read"
+            f"expected at least one notebook of {begun.student}, got none: call void() for an unreadable one"
         )
-    assignment = jobs[0].assignment
+    assignment, student = jobs[0].assignment, begun.student
     ran = {job.notebook: (job, result) for job, result in zip(jobs, results, strict=True)}
     handed_in = folder(api, "submitted", assignment, student)
-    timestamp = timestamp or _when(handed_in)
     with _opened(api, book) as book:
-        book.update_or_create_student(student)
-        when = {"timestamp": timestamp} if timestamp else {}
-        with book.db.no_autoflush:  # nbgrader builds the entry before it adds it, which newer SQLAlchemy warns of
-            entry = book.update_or_create_submission(assignment, student, **when)
+        entry = _entry(book, assignment, student, _when(handed_in))
         before = _points(entry)
-        said: list[str] = []
+        paths = {name: notebook_path(api, assignment, student, name) for name in ran}
+        look_again = list[str]()
         for notebook in entry.notebooks:
             seen = autograded.answers(notebook_path(api, assignment, student, notebook.name))
-            said += _set_marks(notebook, ran.get(notebook.name), seen)
-        automatic = {grade.name: grade.auto_score for notebook in entry.notebooks for grade in notebook.grades}
-        record = Record(
-            student=student,
-            state=state or _state(results),
-            note=note_of(marks_of(entry)),
-            open=sum(mark.waits for mark in marks_of(entry).values()),
-            points=automatic,
-            remarks=(*remarks, *said),
-            flags=(*flags, *(flag for result in results for flag in result.flags)),
-            notebooks={name: result for name, (_, result) in ran.items()},
-            steps={name: tuple(step.grade_id for step in job.steps) for name, (job, _) in ran.items()},
-            submission=submission,
-            source=source,
-            graded=_now(),
-            late=_late(handed_in, entry.total_seconds_late),
-        )
+            look_again += _set_marks(notebook, ran.get(notebook.name), seen)
+        late = _late(handed_in, entry.total_seconds_late)
+        record = _completed(replace(begun, graded=_now(), late=late), entry, ran, look_again)
         _intend(api, assignment, record, run, before, _points(entry))
         book.db.commit()
         for notebook in entry.notebooks:
             if notebook.name in ran:
-                autograded.write(
-                    notebook_path(api, assignment, student, notebook.name), notebook.notebook, *ran[notebook.name]
-                )
+                autograded.write(paths[notebook.name], notebook.notebook, *ran[notebook.name])
     save_record(api.coursedir.root, assignment, record)
     return record
 
 
-def void(
-    api: NbGraderAPI,
-    assignment: str,
-    student: str,
-    *,
-    state: str,
-    note: str,
-    run: str = "",
-    flags: Iterable[str] = (),
-    submission: str = "",
-    source: str = "",
-    book: Gradebook | None = None,
-) -> Record:
+def void(api: NbGraderAPI, assignment: str, begun: Record, *, run: str = "", book: Gradebook | None = None) -> Record:
     """Record an unreadable or missing submission and take back its automatic marks; what was given by hand stays."""
+    student = begun.student
     handed_in = folder(api, "submitted", assignment, student)
     with _opened(api, book) as book:
         due, when = book.find_assignment(assignment).duedate, _when(handed_in)
         late = _late(handed_in, (when - due).total_seconds() if when and due else 0)
-        record = Record(
-            student, state, note, flags=tuple(flags), submission=submission, source=source, graded=_now(), late=late
-        )
+        record = replace(begun, graded=_now(), late=late)
         try:
             entry = book.find_submission(assignment, student)
         except MissingEntry:
@@ -143,6 +104,30 @@ def void(
     return record
 
 
+def _entry(book: Gradebook, assignment: str, student: str, when: datetime | None) -> Any:
+    """The gradebook's entry of a submission, made where there is none."""
+    book.update_or_create_student(student)
+    with book.db.no_autoflush:  # nbgrader builds the entry before it adds it, which newer SQLAlchemy warns of
+        return book.update_or_create_submission(assignment, student, **({"timestamp": when} if when else {}))
+
+
+def _completed(begun: Record, entry: Any, ran: Mapping[str, tuple[Job, Result]], look_again: Sequence[str]) -> Record:
+    """The record with what came of running. Partly graded: the process broke off, so that some cells ran otherwise."""
+    results, marks = {name: result for name, (_, result) in ran.items()}, marks_of(entry)
+    broke_off = any(cell.fatal for result in results.values() for cell in result.cells)
+    return replace(
+        begun,
+        state=begun.state or (PARTLY if broke_off else GRADED),
+        note=note_of(marks),
+        open=sum(mark.waits for mark in marks.values()),
+        points={name: mark.auto for name, mark in marks.items()},
+        remarks=(*begun.remarks, *look_again),
+        flags=(*begun.flags, *(flag for result in results.values() for flag in result.flags)),
+        notebooks=results,
+        steps={name: tuple(step.grade_id for step in job.steps) for name, (job, _) in ran.items()},
+    )
+
+
 def marks_of(entry: Any) -> dict[str, Mark]:
     """Marks by graded cell, of one submission as the gradebook knows it."""
     return {name: mark for notebook in entry.notebooks for name, mark in marks_of_notebook(notebook).items()}
@@ -156,9 +141,8 @@ def marks_of_notebook(notebook: Any) -> dict[str, Mark]:
 def note_of(marks: Mapping[str, Mark]) -> str:
     """The points in a sentence, and what waits for a grader."""
     waiting = sum(mark.waits for mark in marks.values())
-    so_far = (
-        f"{total(mark.points for mark in marks.values()):g} of {sum(mark.maximum for mark in marks.values()):g} points"
-    )
+    points, most = total(mark.points for mark in marks.values()), sum(mark.maximum for mark in marks.values())
+    so_far = f"{points:g} of {most:g} points"
     return f"{so_far} so far; {waiting} to be graded by hand." if waiting else f"{so_far}."
 
 
@@ -188,23 +172,12 @@ def _opened(api: NbGraderAPI, book: Gradebook | None) -> Iterator[Gradebook]:
 def _mark(grade: Any) -> Mark:
     given = grade.auto_score if grade.manual_score is None else grade.manual_score
     points = None if given is None else given + (grade.extra_credit or 0.0)
-    return Mark(
-        points,
-        grade.cell.max_score,
-        grade.auto_score,
-        grade.manual_score,
-        grade.extra_credit,
-        bool(grade.needs_manual_grade),
-    )
+    by_machine, by_hand, extra = grade.auto_score, grade.manual_score, grade.extra_credit
+    return Mark(points, grade.cell.max_score, by_machine, by_hand, extra, bool(grade.needs_manual_grade))
 
 
 def _points(entry: Any) -> dict[str, float | None]:
     return {name: mark.points for name, mark in marks_of(entry).items()}
-
-
-def _state(results: Iterable[Result]) -> str:
-    """Partly graded: the student's process broke off somewhere, so that some cells did not run as they were meant to."""
-    return PARTLY if any(cell.fatal for result in results for cell in result.cells) else GRADED
 
 
 def _intend(api: NbGraderAPI, assignment: str, record: Record, run: str, before: Any, after: Any) -> None:
@@ -249,12 +222,16 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _set_marks(notebook: Any, came: tuple[Job, Result] | None, seen: Mapping[str, str]) -> Iterator[str]:
+def _set_marks(notebook: Any, outcome: tuple[Job, Result] | None, seen: Mapping[str, str]) -> Iterator[str]:
     """Set scores and automatic comments of one notebook; say what a grader has to look at again.
 
     ``seen``: the answers as a grader may have seen them. A graded cell that did not run scores 0.
     """
-    ran = {step.grade_id: (step, cell) for step, cell in zip(came[0].steps, came[1].cells, strict=True)} if came else {}
+    ran = (
+        {step.grade_id: (step, cell) for step, cell in zip(outcome[0].steps, outcome[1].cells, strict=True)}
+        if outcome
+        else {}
+    )
     released = {cell.name: cell for cell in notebook.notebook.source_cells}
     stubs = {cell.name: released[cell.name].source.strip() for cell in notebook.notebook.solution_cells}
     blank = {
@@ -262,19 +239,15 @@ def _set_marks(notebook: Any, came: tuple[Job, Result] | None, seen: Mapping[str
         for name, stub in stubs.items()
         if name not in ran or ran[name][0].blank or ran[name][0].source.strip() in ("", stub)
     }
-    by_hand = {grade.name for grade in notebook.grades}
+    graded = {grade.name for grade in notebook.grades}
     for comment in notebook.comments:
-        comment.auto_comment = NO_RESPONSE if comment.name in blank & by_hand else None
+        comment.auto_comment = NO_RESPONSE if comment.name in blank & graded else None
     for grade in notebook.grades:
         step, cell = ran.get(grade.name, (Step("test", ""), CellResult(ok=False)))
         changed = step.by_hand and seen.get(grade.name) != autograded.shown(step.source, released[grade.name].cell_type)
-        yield from _set_mark(grade, _score(step, cell, grade.cell.max_score, grade.name in blank), changed)
-
-
-def _score(step: Step, cell: CellResult, maximum: float, blank: bool) -> float | None:
-    if step.by_hand:
-        return 0.0 if blank else None
-    return maximum if cell.ok else 0.0
+        right = grade.cell.max_score if cell.ok else 0.0
+        by_hand_so_far = 0.0 if grade.name in blank else None
+        yield from _set_mark(grade, by_hand_so_far if step.by_hand else right, changed)
 
 
 def _set_mark(grade: Any, score: float | None, changed: bool) -> Iterator[str]:
@@ -283,5 +256,6 @@ def _set_mark(grade: Any, score: float | None, changed: bool) -> Iterator[str]:
         grade.needs_manual_grade = score is None
     elif changed or grade.auto_score != score:
         grade.needs_manual_grade = True
-        yield f"What {grade.name!r} was marked by hand for has changed: the mark stays until a grader has looked at it again."
+        what = f"What {grade.name!r} was marked by hand for has changed"
+        yield f"{what}: the mark stays until a grader has looked at it again."
     grade.auto_score = score

@@ -36,14 +36,14 @@ def read_cases(course_dir: str | Path, assignment: str) -> list[Case]:
     solution = {step.grade_id: step.source for step in steps if step.kind == "answer"}
     tests = {"", *(step.grade_id for step in steps if step.kind == "test")}
     planted = runpy.run_path(str(folder / "wrong.py"))["WRONG"]
-    right = [
-        Case(path.stem, dict(_cells(path.read_text(encoding="utf-8")))) for path in sorted(folder.glob("right/*.py"))
-    ]
+    paths = sorted(folder.glob("right/*.py"))
+    right = [Case(path.stem, dict(_cells(path.read_text(encoding="utf-8")))) for path in paths]
     cases = [*_planted(planted, solution), *right]
     for case in cases:
         if strange := {*case.answers} - {*solution} | {case.test} - tests:
             raise ValueError(
-                f"expected cells of {assignment}, got {sorted(strange)} in the case {case.name!r}: name an answer and a test"
+                f"expected cells of {assignment}, got {sorted(strange)} in the case {case.name!r}: "
+                "name an answer and a test"
             )
     return cases
 
@@ -60,9 +60,7 @@ def _changed(solution: str, name: str, old: str, new: str | None = None) -> str:
     if new is None:
         return old
     if old not in solution:
-        raise ValueError(
-            f"expected {old!r} in the solution to plant {name!r} there, got none: bring the case up to date"
-        )
+        raise ValueError(f"expected {old!r} in the solution to plant {name!r}, got none: bring the case up to date")
     return solution.replace(old, new)
 
 

@@ -1,6 +1,4 @@
-"""What was handed in anywhere, brought to ``submitted/STUDENT/ASSIGNMENT``: nothing earlier is lost, nothing bad stops
-the rest.
-"""
+"""What was handed in anywhere, brought to ``submitted/``: nothing earlier is lost, nothing bad stops the rest."""
 
 import hashlib
 import os
@@ -71,12 +69,12 @@ def collect(where: str | Path, assignment: str, course_dir: str | Path) -> list[
             refusals = unpack(where, top)
         refused = {refusal.path: refusal.reason for refusal in refusals if refusal.path}
         parts = list(_parts(_top(top, assignment), assignment))
-        said = [*(refusal.sentence for refusal in refusals), *(part.note for part in parts if not part.who)]
+        sentences = [*(refusal.sentence for refusal in refusals), *(part.note for part in parts if not part.who)]
         people: dict[Origin, list[_Part]] = {}
         for part in parts:
             if part.who:
                 people.setdefault(part.who, []).append(part)
-        collected = [Collected("", (), sentence) for sentence in dict.fromkeys(said)]
+        collected = [Collected("", (), sentence) for sentence in dict.fromkeys(sentences)]
         for who, (student, note) in sorted(homes(people, submitted, assignment).items(), key=lambda item: item[1][0]):
             stage = Path(temporary, "students", student)
             left_out = _stage(people[who], stage, refused, wanted)
@@ -89,11 +87,8 @@ def collect(where: str | Path, assignment: str, course_dir: str | Path) -> list[
 
 def _entries(folder: Path) -> list[Path]:
     """What is visible in a folder, in a fixed order."""
-    return [
-        path
-        for path in sorted(folder.iterdir())
-        if not path.name.startswith((".", "__MACOSX")) and path.name != "Thumbs.db"
-    ]
+    paths = [path for path in sorted(folder.iterdir()) if path.name != "Thumbs.db"]
+    return [path for path in paths if not path.name.startswith((".", "__MACOSX"))]
 
 
 def _top(root: Path, assignment: str) -> Path:
@@ -104,9 +99,9 @@ def _top(root: Path, assignment: str) -> Path:
     if len(entries) != 1 or entries[0].is_symlink() or not entries[0].is_dir():
         return root
     inner = _entries(entries[0])
-    export = any(
-        e.name == GRADESCOPE or CANVAS.fullmatch(e.name) or MOODLE.fullmatch(e.name) or _exchange(e) for e in inner
-    )
+    names = [entry.name for entry in inner]
+    export = any(name == GRADESCOPE or CANVAS.fullmatch(name) or MOODLE.fullmatch(name) for name in names)
+    export = export or any(map(_exchange, inner))
     students = bool(inner) and all(e.is_dir() and e.name != assignment for e in inner)
     return entries[0] if export or students else root
 
@@ -138,24 +133,15 @@ def _parts(top: Path, assignment: str) -> Iterator[_Part]:
 
 def _file(path: Path) -> Iterator[_Part]:
     if canvas := CANVAS.fullmatch(path.name):
-        late = bool(canvas["late"])
-        yield _Part(
-            Origin("canvas", canvas["who"], canvas["id"]),
-            path,
-            canvas["name"],
-            late=late,
-            note="Handed in late." if late else "",
-        )
+        who, late = Origin("canvas", canvas["who"], canvas["id"]), bool(canvas["late"])
+        yield _Part(who, path, canvas["name"], late=late, note="Handed in late." if late else "")
     elif moodle := MOODLE.fullmatch(path.name):
         yield _Part(Origin("moodle", moodle["who"], moodle["id"]), path, moodle["name"] or path.name)
     elif path.suffix.lower() == ".zip":
         yield _Part(Origin(name=path.stem), path, path.name)
     elif path.name != GRADESCOPE:
-        yield _Part(
-            None,
-            path,
-            note=f"{shown(path.name)} does not say whose it is: put it into a folder named after the student.",
-        )
+        advice = "put it into a folder named after the student"
+        yield _Part(None, path, note=f"{shown(path.name)} does not say whose it is: {advice}.")
 
 
 def _together(path: Path, people: list[Origin], when: str) -> Iterator[_Part]:
@@ -201,15 +187,13 @@ def _groups(path: Path) -> dict[str, tuple[list[Origin], str]]:
             if value[1] or not people:
                 people.append({})
             people[-1][value[2]] = "" if value[3] in ("null", "~") else value[3].strip("'\"")
-    persons = {
-        entry: [_of_gradescope(person) for person in people if any(person.values())] for entry, people in groups.items()
-    }
+    persons: dict[str, list[Origin]] = {}
+    for entry, people in groups.items():
+        persons[entry] = [_of_gradescope(person) for person in people if any(person.values())]
     alike = Counter(person for people in persons.values() for person in people if not (person.email or person.sid))
-    apart = {
-        entry: [replace(person, id=entry) if alike[person] > 1 else person for person in people]
-        for entry, people in persons.items()
-    }
-    return {entry: (people, times.get(entry, "")) for entry, people in apart.items() if people}
+    for entry, origins in persons.items():
+        persons[entry] = [replace(person, id=entry) if alike[person] > 1 else person for person in origins]
+    return {entry: (people, times.get(entry, "")) for entry, people in persons.items() if people}
 
 
 def _of_gradescope(person: Mapping[str, str]) -> Origin:
@@ -227,30 +211,31 @@ def _time(text: str) -> str:
 def _stage(parts: list[_Part], stage: Path, refused: Mapping[Path, str], wanted: Collection[str]) -> list[str]:
     """Copy what belongs to a student into an empty folder, zips unpacked; what was left out, a sentence each."""
     stage.mkdir(parents=True)
-    said, left = [], MOST_BYTES
+    left_out, room = list[str](), MOST_BYTES
     for part in parts:
-        found = look(part.path) if part.path.is_dir() else None
-        said += [f"{shown(name)} is a link or no file, and was left out." for name in (found.others if found else ())]
-        for name in found.files if found else [part.name if part.name.strip(".") else part.path.name]:
-            path = part.path / name if found else part.path
+        inside = look(part.path) if part.path.is_dir() else None
+        others = inside.others if inside else ()
+        left_out += [f"{shown(name)} is a link or no file, and was left out." for name in others]
+        for name in inside.files if inside else [part.name if part.name.strip(".") else part.path.name]:
+            path = part.path / name if inside else part.path
             if path in refused:
-                said.append(f"{shown(name)} was not unpacked: {refused[path]}.")
+                left_out.append(f"{shown(name)} was not unpacked: {refused[path]}.")
                 continue
             try:
                 data = read_bytes(path)
             except Unreadable as error:
-                said.append(str(error))
+                left_out.append(str(error))
                 continue
-            left -= len(data)
-            if left < 0:
-                return [*said, f"It is larger than {MOST_BYTES // 10**6} MB: what is beyond that was left out."]
+            room -= len(data)
+            if room < 0:
+                return [*left_out, f"It is larger than {MOST_BYTES // 10**6} MB: what is beyond that was left out."]
             target = stage / _own_name(name, part, parts, wanted)
             if target.exists():
-                said.append(f"{shown(name)} was handed in more than once: the last one was taken.")
+                left_out.append(f"{shown(name)} was handed in more than once: the last one was taken.")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
     archives = [path for path in sorted(stage.rglob("*")) if path.suffix.lower() == ".zip" and path.is_file()]
-    return said + [sentence for archive in archives for sentence in unpack_beside(archive)]
+    return left_out + [sentence for archive in archives for sentence in unpack_beside(archive)]
 
 
 def _own_name(name: str, part: _Part, parts: list[_Part], wanted: Collection[str]) -> str:
@@ -282,13 +267,9 @@ def _store(stage: Path, target: Path, origin: Origin, notes: list[str]) -> Colle
 
 
 def _put_aside(target: Path) -> Path:
-    """Move an earlier submission to ``.earlier/ASSIGNMENT-TIME``, the time being when it came; nbgrader looks into no
-    such folder.
-    """
-    times = [path.lstat().st_mtime for path in (target, *target.rglob("*")) if not path.is_dir()] or [
-        target.lstat().st_mtime
-    ]
-    stamp = datetime.fromtimestamp(max(times), UTC).strftime("%Y%m%dT%H%M%SZ")
+    """Move an earlier submission to ``.earlier/ASSIGNMENT-WHEN_IT_CAME``, into which nbgrader does not look."""
+    times = [path.lstat().st_mtime for path in (target, *target.rglob("*")) if not path.is_dir()]
+    stamp = datetime.fromtimestamp(max(times or [target.lstat().st_mtime]), UTC).strftime("%Y%m%dT%H%M%SZ")
     aside = target.parent / ".earlier" / f"{target.name}-{stamp}"
     number = 1
     while os.path.lexists(aside):
@@ -300,9 +281,9 @@ def _put_aside(target: Path) -> Path:
 
 def _content(folder: Path) -> list[tuple[str, str]]:
     """Names and digests of what is in a folder, links by their name alone."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
-    digest = [
-        hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() and not path.is_symlink() else ""
-        for path in paths
-    ]
-    return [(str(path.relative_to(folder)), d) for path, d in zip(paths, digest)]
+    content = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()):
+        regular = path.is_file() and not path.is_symlink()
+        digest = hashlib.sha256(path.read_bytes()).hexdigest() if regular else ""
+        content.append((str(path.relative_to(folder)), digest))
+    return content

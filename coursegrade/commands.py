@@ -1,6 +1,4 @@
-"""The terminal's door to grading: what ``coursekit grade …`` takes, each command a few lines over the module that does
-the work.
-"""
+"""What ``coursekit grade …`` takes: each command a few lines over the module that does the work."""
 
 import argparse
 import json

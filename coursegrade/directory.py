@@ -32,9 +32,7 @@ def course(course_dir: str | Path = ".") -> NbGraderAPI:
     """
     root = Path(course_dir).resolve()
     if not (root / "nbgrader_config.py").is_file():
-        raise ValueError(
-            f"expected nbgrader_config.py in the course directory, got {root}: pass the directory that holds it"
-        )
+        raise ValueError(f"expected nbgrader_config.py in the course directory, got {root}: pass the one that holds it")
     if shutil.which("alembic") is None:
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
@@ -51,9 +49,8 @@ def places(api: NbGraderAPI) -> tuple[str, ...]:
     steps = (directory.format_path(getattr(directory, f"{step}_directory"), ".", ".") for step in STEPS)
     database = make_url(directory.db_url)
     file = [Path(database.database).parent] if database.drivername.startswith("sqlite") and database.database else []
-    return tuple(
-        sorted({str(Path(place).resolve()) for place in (directory.root, Path(directory.root, "marks"), *steps, *file)})
-    )
+    everything = (directory.root, Path(directory.root, "marks"), *steps, *file)
+    return tuple(sorted({str(Path(place).resolve()) for place in everything}))
 
 
 def release(assignment: str, course_dir: str | Path = ".") -> Path:
@@ -66,9 +63,8 @@ def release(assignment: str, course_dir: str | Path = ".") -> Path:
     if not Path(course_dir, "solutions", assignment).is_dir():
         raise ValueError(f"expected a folder {assignment!r} in solutions/, got none: write the assignment there first")
     if problems := lint(read_source(course_dir, assignment)):
-        raise ValueError(
-            f"expected an assignment that can be graded, got {len(problems)} problems: " + " ".join(problems)
-        )
+        count = len(problems)
+        raise ValueError(f"expected an assignment that can be graded, got {count} problems: {' '.join(problems)}")
     target = api.coursedir.format_path(api.coursedir.release_directory, ".", assignment)
     with tempfile.TemporaryDirectory(prefix=".release-", dir=api.coursedir.root) as beside:
         try:
@@ -94,13 +90,12 @@ def _generate(api: NbGraderAPI, assignment: str, into: str, *, database: bool) -
 
 
 def _not_released(assignment: str, reason: str) -> str:
-    return f"{assignment} was not released, and nothing was changed: {reason.rstrip('.')}. Mend solutions/{assignment}, then release again."
+    what = f"{assignment} was not released, and nothing was changed: {reason.rstrip('.')}"
+    return f"{what}. Mend solutions/{assignment}, then release again."
 
 
 def _see_that_marks_stay(api: NbGraderAPI, assignment: str, built: Path) -> None:
-    """nbgrader keeps the cells of a notebook that has marks: refuse before anything is written what it would refuse
-    half-way.
-    """
+    """Refuse before anything is written what nbgrader would refuse half-way: other cells where there are marks."""
     with gradebook(api) as book:
         try:
             entry = book.find_assignment(assignment)
@@ -111,23 +106,21 @@ def _see_that_marks_stay(api: NbGraderAPI, assignment: str, built: Path) -> None
     new = {path.stem: _roles(nbformat.read(path, as_version=4).cells) for path in sorted(built.glob("*.ipynb"))}
     if not students or known == new:
         return
-    differences = [_difference(known[name], new[name]) for name in known if name in new and known[name] != new[name]]
+    changed = [name for name in known if name in new and known[name] != new[name]]
+    differences = [_difference(known[name], new[name]) for name in changed]
     if set(known) != set(new):
         differences.append(f"the notebooks {', '.join(sorted(new))} instead of {', '.join(sorted(known))}")
     raise ValueError(
-        f"expected the cells of {assignment} by which {students} submissions were graded, got {', '.join(differences)}. "
+        f"expected the cells of {assignment} by which {students} submissions were graded, "
+        f"got {', '.join(differences)}. "
         "Nothing was changed: give them their old grade_id and role back (their text and points may change), "
         "or release them as an assignment of another name"
     )
 
 
 def _known_roles(notebook: Any) -> dict[str, set[str]]:
-    kinds = {
-        "grade": notebook.grade_cells,
-        "solution": notebook.solution_cells,
-        "task": notebook.task_cells,
-        "": notebook.source_cells,
-    }
+    kinds = {"grade": notebook.grade_cells, "solution": notebook.solution_cells}
+    kinds |= {"task": notebook.task_cells, "": notebook.source_cells}
     roles: dict[str, set[str]] = {}
     for kind, cells in kinds.items():
         for cell in cells:
@@ -138,12 +131,9 @@ def _known_roles(notebook: Any) -> dict[str, set[str]]:
 def _roles(cells: list[Any]) -> dict[str, set[str]]:
     """What nbgrader's gradebook keeps of cells, by grade_id."""
     tests = {"grade": is_grade, "solution": is_solution, "task": is_task, "": is_locked}
-    found = {
-        cell.metadata.nbgrader.grade_id: {kind for kind, test in tests.items() if test(cell)}
-        for cell in cells
-        if cell.metadata.get("nbgrader")
-    }
-    return {name: {*roles, ""} for name, roles in found.items() if roles}
+    marked = [cell for cell in cells if cell.metadata.get("nbgrader")]
+    roles = {c.metadata.nbgrader.grade_id: {kind for kind, is_it in tests.items() if is_it(c)} for c in marked}
+    return {name: {*kinds, ""} for name, kinds in roles.items() if kinds}
 
 
 def _difference(known: dict[str, set[str]], new: dict[str, set[str]]) -> str:

@@ -19,11 +19,12 @@ sudo systemctl reload apparmor"""
 
 
 def check() -> tuple[bool, list[str]]:
-    """Whether submissions can be graded safely here, and what was found, a line each."""
+    """Whether submissions can be graded safely on this computer, and how each kind of box fares, a line each."""
     if sys.platform != "linux":
         return False, [
-            f"sandbox: none on {sys.platform}. Grade in the container of deploy/grader, or on a Linux computer. Learning, Validate and the "
-            "visible checks work here; `coursekit grade run --unsafe` runs students' code with your own rights."
+            f"sandbox: none on {sys.platform}. Grade in the container of deploy/grader, or on a Linux computer. "
+            "Learning, Validate and the visible checks work here; "
+            "`coursekit grade run --unsafe` runs students' code with your own rights."
         ]
     from .directory import course, places
     from .worker import sandbox  # Unix alone
@@ -43,14 +44,13 @@ def advice() -> str:
     """What makes bubblewrap work."""
     program = shutil.which("bwrap")
     if program is None:
-        return "To do: install bubblewrap (`sudo apt install bubblewrap`, `sudo dnf install bubblewrap`), then run this again."
+        return "To do: install bubblewrap (`sudo apt install bubblewrap`, or dnf in place of apt), then run this again."
     if _reads(RESTRICTED) == 1:
-        how = PROFILE.format(program=program)
-        return f"To do: this Ubuntu lets no program make user namespaces without an AppArmor profile. Give bubblewrap one:\n{how}"
-    if _reads(CLONE) == 0:
-        return "To do: allow user namespaces: `sudo sysctl -w kernel.unprivileged_userns_clone=1` (in /etc/sysctl.d to keep it)."
-    if _reads(MOST) == 0:
-        return "To do: allow user namespaces: `sudo sysctl -w user.max_user_namespaces=15000` (in /etc/sysctl.d to keep it)."
+        why = "this Ubuntu lets no program make user namespaces without an AppArmor profile"
+        return f"To do: {why}. Give bubblewrap one:\n{PROFILE.format(program=program)}"
+    for setting, path in (("kernel.unprivileged_userns_clone=1", CLONE), ("user.max_user_namespaces=15000", MOST)):
+        if _reads(path) == 0:
+            return f"To do: allow user namespaces: `sudo sysctl -w {setting}` (in /etc/sysctl.d to keep it)."
     return (
         "To do: in a container, allow user namespaces inside it (Docker: `--security-opt seccomp=unconfined "
         "--security-opt apparmor=unconfined`); elsewhere ask who runs this computer for unprivileged user namespaces."

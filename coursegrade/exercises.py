@@ -23,13 +23,13 @@ class Exercise:
 
 def exercises(cells: Iterable[SourceCell]) -> list[Exercise]:
     """The headings of a source notebook that have an answer or a graded cell under them."""
-    found: list[tuple[str, list[SourceCell]]] = [("", [])]
+    headings: list[tuple[str, list[SourceCell]]] = [("", [])]
     for cell in cells:
         if cell.step.kind == "text" and (heading := re.search(r"^#{1,6} +(.+)", cell.step.source, flags=re.MULTILINE)):
-            found.append((heading[1].strip(), []))
+            headings.append((heading[1].strip(), []))
         if cell.step.points or cell.cell.marks.get("solution"):
-            found[-1][1].append(cell)
-    return [Exercise(title or "Exercises", tuple(inside)) for title, inside in found if inside]
+            headings[-1][1].append(cell)
+    return [Exercise(title or "Exercises", tuple(inside)) for title, inside in headings if inside]
 
 
 def title(cell: SourceCell) -> str:

@@ -43,13 +43,8 @@ class Line:
     @property
     def note(self) -> str:
         """The record's sentence, with the points as they are by now."""
-        return " ".join(
-            [
-                book.note_of(self.marks) if self.marks else self.record.note,
-                *filter(None, [self.record.late]),
-                *self.record.remarks,
-            ]
-        )
+        note = book.note_of(self.marks) if self.marks else self.record.note
+        return " ".join(filter(None, [note, self.record.late, *self.record.remarks]))
 
 
 def export(
@@ -97,9 +92,7 @@ def _lines(assignment: str, course_dir: str | Path) -> Iterator[Line]:
 
 
 def _origin(kept: Mapping[str, Origin], assignment: str) -> Origin:
-    """Who a student is on the platform: as this assignment says, or another; but Moodle's numbers are of one assignment
-    alone.
-    """
+    """Who a student is on the platform: as this assignment says, or another (Moodle's numbers are of one alone)."""
     lasting = (replace(origin, id="" if origin.platform == "moodle" else origin.id) for origin in kept.values())
     return kept.get(assignment) or next(lasting, Origin())
 
@@ -120,22 +113,12 @@ def _plain(assignment: str, maxima: Mapping[str, float], lines: Iterable[Line]) 
     yield ["student", *maxima, "total", "max", "state", "late", "note"]
     for line in lines:
         points = [line.marks[name].points if name in line.marks else None for name in maxima]
-        record = line.record
-        yield [
-            record.student,
-            *points,
-            line.points,
-            sum(maxima.values()),
-            record.state,
-            "late" if record.late else "",
-            line.note,
-        ]
+        record, late = line.record, "late" if line.record.late else ""
+        yield [record.student, *points, line.points, sum(maxima.values()), record.state, late, line.note]
 
 
 def _canvas(assignment: str, maxima: Mapping[str, float], lines: Iterable[Line]) -> Iterator[Row]:
-    """Canvas's gradebook import: a row of possible points under the header, students by Canvas's number, else by what
-    login there is.
-    """
+    """Canvas's gradebook import: a row of possible points first, students by Canvas's number or else by a login."""
     yield ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment]
     yield ["    Points Possible", "", "", "", "", sum(maxima.values())]
     for line in lines:
@@ -146,19 +129,10 @@ def _canvas(assignment: str, maxima: Mapping[str, float], lines: Iterable[Line])
 
 
 def _moodle(assignment: str, maxima: Mapping[str, float], lines: Iterable[Line]) -> Iterator[Row]:
-    """Moodle's offline grading worksheet. It takes what follows on twelve characters for a person's number, whatever
-    they are.
-    """
+    """Moodle's offline grading worksheet: it takes whatever follows on twelve characters for a person's number."""
     now = datetime.now(UTC).isoformat(timespec="seconds")  # marks that somebody changes in Moodle after this stay
-    yield [
-        "Identifier",
-        "Full name",
-        "Email address",
-        "Grade",
-        "Maximum grade",
-        "Last modified (grade)",
-        "Feedback comments",
-    ]
+    person, grade = ("Identifier", "Full name", "Email address"), ("Grade", "Maximum grade", "Last modified (grade)")
+    yield [*person, *grade, "Feedback comments"]
     for line in lines:
         if number := _participant(line):
             full = f"{line.first_name} {line.name}".strip() or line.origin.name
@@ -167,20 +141,12 @@ def _moodle(assignment: str, maxima: Mapping[str, float], lines: Iterable[Line])
 
 def _whole(line: Line, maxima: Mapping[str, float]) -> dict[str, Any]:
     record = asdict(line.record)
-    kept = {
-        key: record[key] for key in ("student", "state", "remarks", "flags", "submission", "source", "graded", "late")
-    }
+    names = ("student", "state", "remarks", "flags", "submission", "source", "graded", "late")
     cells = {name: asdict(line.marks[name]) for name in maxima if name in line.marks}
     waiting = sum(mark.waits for mark in line.marks.values())
-    return kept | {
-        "note": line.note,
-        "platform": asdict(line.origin),
-        "open": waiting,
-        "total": line.points,
-        "max": sum(maxima.values()),
-        "cells": cells,
-        "comments": line.comments or {},
-    }
+    points = {"open": waiting, "total": line.points, "max": sum(maxima.values()), "cells": cells}
+    words = {"note": line.note, "comments": line.comments or {}}
+    return {name: record[name] for name in names} | {"platform": asdict(line.origin)} | points | words
 
 
 def _csv(rows: Iterable[Row]) -> str:

@@ -1,6 +1,4 @@
-"""Is an assignment fit to be graded? Tried in the sandbox it will be graded in, on hand-ins whose marks are known
-beforehand.
-"""
+"""Is an assignment fit to be graded? Tried in the sandbox, on hand-ins whose marks are known beforehand."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -53,10 +51,8 @@ def selftest(
     names: Iterable[str] = (), course_dir: str | Path = ".", *, unsafe: bool = False, progress: bool = True
 ) -> list[Fitness]:
     """Grade the solution, the stub and every case of each assignment, and compare; nothing is recorded."""
-    return [
-        _try(name, Path(course_dir), unsafe=unsafe, progress=progress)
-        for name in list(names) or assignments(course_dir)
-    ]
+    chosen = list(names) or assignments(course_dir)
+    return [_try(name, Path(course_dir), unsafe=unsafe, progress=progress) for name in chosen]
 
 
 def _try(name: str, course_dir: Path, *, unsafe: bool, progress: bool) -> Fitness:
@@ -64,15 +60,10 @@ def _try(name: str, course_dir: Path, *, unsafe: bool, progress: bool) -> Fitnes
     cases = read_cases(course_dir, name)
     handed_in = [{}, _stub(course_dir, name), *(case.answers for case in cases)]
     private = places(course(course_dir))
-    solution, stub, *told = _told(
-        source, handed_in, private, kind="none" if unsafe else sandbox_kind(private), progress=progress
-    )
-    points = {
-        cell.step.grade_id: cell.step.points
-        for cells in source.notebooks.values()
-        for cell in cells
-        if cell.step.kind == "test"
-    }
+    kind = "none" if unsafe else sandbox_kind(private)
+    solution, stub, *told = _told(source, handed_in, private, kind=kind, progress=progress)
+    steps = [cell.step for cells in source.notebooks.values() for cell in cells]
+    points = {step.grade_id: step.points for step in steps if step.kind == "test"}
     score, stub_score = (sum(worth for test, worth in points.items() if test not in lost) for lost in (solution, stub))
     missed = [_missed(case, messages) for case, messages in zip(cases, told)]
     planted, right = ([not m for case, m in zip(cases, missed) if bool(case.test) is wrong] for wrong in (True, False))
@@ -84,9 +75,8 @@ def _told(
     source: Source, handed_in: Sequence[Mapping[str, str]], private: tuple[str, ...], *, kind: str, progress: bool
 ) -> list[dict[str, str]]:
     """Grade these answers; what each is told, by the test it loses."""
-    jobs = [
-        replace(job, private=private) for k, answers in enumerate(handed_in) for job in _jobs(source, str(k), answers)
-    ]
+    everyone = enumerate(handed_in)
+    jobs = [replace(job, private=private) for k, answers in everyone for job in _jobs(source, str(k), answers)]
     told: list[dict[str, str]] = [{} for _ in handed_in]
     running = pool.local(jobs, kind=kind, count=min(pool.processors(), len(jobs)))
     for job, result in tqdm(running, total=len(jobs), desc=source.assignment, disable=not progress, leave=False):
@@ -98,17 +88,12 @@ def _told(
 def _stub(course_dir: Path, name: str) -> dict[str, str]:
     """The answers as a release leaves them, by grade id."""
     clear = ClearSolutions(config=course(course_dir).config)
-    notebooks = (
-        nbformat.read(path, as_version=4) for path in sorted(Path(course_dir, "solutions", name).glob("[!.]*.ipynb"))
-    )
-    cells = [
-        cell for notebook in notebooks for cell in clear.preprocess(notebook, {})[0].cells if cell.cell_type == "code"
-    ]
-    return {
-        cell.metadata.nbgrader.grade_id: cell.source
-        for cell in cells
-        if cell.metadata.get("nbgrader", {}).get("solution")
-    }
+    stubs = {}
+    for path in sorted(Path(course_dir, "solutions", name).glob("[!.]*.ipynb")):
+        for cell in clear.preprocess(nbformat.read(path, as_version=4), {})[0].cells:
+            if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("solution"):
+                stubs[cell.metadata.nbgrader.grade_id] = cell.source
+    return stubs
 
 
 def _jobs(source: Source, student: str, answers: Mapping[str, str]) -> Iterator[Job]:
@@ -124,8 +109,6 @@ def _missed(case: Case, told: Mapping[str, str]) -> str:
         return f"{case.name}: a right answer loses {', '.join(told)}: {next(iter(told.values()))}" if told else ""
     if case.test not in told:
         return f"{case.name}: keeps {case.test}, which is about it."
-    return (
-        ""
-        if case.says in told[case.test]
-        else f"{case.name}: loses {case.test} without {case.says!r}: {told[case.test]}"
-    )
+    if case.says not in told[case.test]:
+        return f"{case.name}: loses {case.test} without {case.says!r}: {told[case.test]}"
+    return ""

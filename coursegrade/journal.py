@@ -1,4 +1,4 @@
-"""What is kept beside the gradebook: how grading each submission ended, every change of marks, and what was released."""
+"""What is kept beside the gradebook: how each grading ended, every change of marks, and what was released."""
 
 import hashlib
 import json

@@ -1,6 +1,4 @@
-"""From the bytes of a notebook to its cells, whatever shape the bytes are in; nothing is run and outputs are never
-kept.
-"""
+"""From the bytes of a notebook to its cells, whatever they are; nothing is run and outputs are never kept."""
 
 import json
 import os
@@ -14,6 +12,8 @@ LARGEST = 200_000_000  # bytes of a file
 MOST_VALUES = 5_000_000  # of JSON in a file: what bounds the memory that reading it takes
 MOST_CELLS = 2_000
 LONGEST = 500_000  # characters of a cell
+# A statement at the left margin, and what goes on with the one before: no beginning.
+BEGINS = re.compile(r"^(?![#)\]}]|(?:else|elif|except|finally)\b)\S", re.MULTILINE)
 AGAIN = "open it in JupyterLab, save it and hand it in again."
 
 
@@ -38,12 +38,8 @@ class Cell:
 
 
 def pieces(source: str) -> list[str]:
-    """A cell's text in pieces that begin at the left margin, a statement each; decorators and ``else:`` stay with what
-    they belong to.
-    """
-    starts = [
-        m.start() for m in re.finditer(r"^(?![#)\]}]|(?:else|elif|except|finally)\b)\S", source, flags=re.MULTILINE)
-    ]
+    """A cell's statements, cut at the left margin; decorators and ``else:`` stay with what they belong to."""
+    starts = [match.start() for match in BEGINS.finditer(source)]
     starts = [at for at, before in zip(starts, [-1, *starts[:-1]]) if before < 0 or source[before] != "@"]
     return [source[start:end] for start, end in zip([0, *starts[1:]], [*starts[1:], len(source)])]
 
@@ -72,9 +68,8 @@ def read_bytes(path: Path) -> bytes:
                 raise Unreadable(_too_large(name, f"{about.st_size / 1e6:.0f} MB"))
             return file.read(about.st_size)
     except OSError as error:
-        raise Unreadable(
-            f"{name} cannot be opened ({error.strerror}): ask your instructor to look at the file's permissions."
-        ) from None
+        advice = "ask your instructor to look at the file's permissions"
+        raise Unreadable(f"{name} cannot be opened ({error.strerror}): {advice}.") from None
 
 
 def parse(name: str, data: bytes) -> tuple[list[Cell], list[str]]:
@@ -85,16 +80,14 @@ def parse(name: str, data: bytes) -> tuple[list[Cell], list[str]]:
     if not isinstance(notebook, dict):
         raise Unreadable(f"{name} holds data, but no notebook: {AGAIN}")
     if "cells" not in notebook and isinstance(notebook.get("worksheets"), list):
-        remarks.append(
-            f"{name} is in an old notebook format and was converted: save it with a current JupyterLab next time."
-        )
+        advice = "save it with a current JupyterLab next time"
+        remarks.append(f"{name} is in an old notebook format and was converted: {advice}.")
     raw = _raw_cells(notebook)
     if raw is None:
         raise Unreadable(f"{name} has no list of cells, so it is no notebook: {AGAIN}")
     if len(raw) > MOST_CELLS:
-        raise Unreadable(
-            f"{name} has {len(raw)} cells, and at most {MOST_CELLS} are read: delete what is not part of your answers."
-        )
+        advice = "delete what is not part of your answers"
+        raise Unreadable(f"{name} has {len(raw)} cells, and at most {MOST_CELLS} are read: {advice}.")
     cells = [_cell(item) for item in raw if isinstance(item, dict)]
     if long := [cell for cell in cells if len(cell.source) > LONGEST]:
         cells = [replace(cell, source="") if cell in long else cell for cell in cells]
@@ -187,4 +180,5 @@ def _foreign(metadata: Any) -> str:
 
 
 def _too_large(name: str, size: str) -> str:
-    return f"{name} is too large to read ({size}), probably because of its outputs: clear all outputs, save it and hand it in again."
+    why = f"{name} is too large to read ({size}), probably because of its outputs"
+    return f"{why}: clear all outputs, save it and hand it in again."

@@ -9,25 +9,29 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --quiet: #595959; --box: #f3f4f6; --line: #c9ccd1;
   --right: #0b5fa5; --wrong: #a33b00; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8e8e8; --paper: #16181c; --quiet: #a8adb5; --box: #23262c; --line: #454a53;
-  --right: #6cb6ff; --wrong: #ff9d5c; } }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8e8e8; --paper: #16181c; --quiet: #a8adb5; --box: #23262c;
+  --line: #454a53; --right: #6cb6ff; --wrong: #ff9d5c; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1rem; max-width: 46rem; font: 1rem/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  overflow-wrap: anywhere; }
+body { margin: 0 auto; padding: 1rem; max-width: 46rem; font: 1rem/1.55 system-ui, sans-serif;
+  color: var(--ink); background: var(--paper); overflow-wrap: anywhere; }
 h1 { font-size: 1.5rem; line-height: 1.25; }
-h2 { display: flow-root; font-size: 1.2rem; margin: 2rem 0 .5rem; border-top: 1px solid var(--line); padding-top: 1rem; }
+h2 { display: flow-root; font-size: 1.2rem; margin: 2rem 0 .5rem; padding-top: 1rem;
+  border-top: 1px solid var(--line); }
 h3 { font-size: 1rem; margin: 1rem 0 .25rem; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--box); padding: .6rem .8rem; border-radius: .3rem; margin: .4rem 0;
-  font: .85rem/1.45 ui-monospace, monospace; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--box); padding: .6rem .8rem;
+  border-radius: .3rem; margin: .4rem 0; font: .85rem/1.45 ui-monospace, monospace; }
 .total { font-size: 1.3rem; font-weight: 600; } .quiet { color: var(--quiet); }
-.right { color: var(--right); } .wrong { color: var(--wrong); } .marks { float: right; margin-left: 1rem; font-weight: 400; }
+.right { color: var(--right); } .wrong { color: var(--wrong); }
+.marks { float: right; margin-left: 1rem; font-weight: 400; }
 ul.checks { list-style: none; padding: 0; } ul.checks > li { display: flow-root; margin: .8rem 0; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; } svg { max-width: 100%; height: auto; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; }
+svg { max-width: 100%; height: auto; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top;
   overflow-wrap: normal; }
 td p { margin: 0 0 .3rem; min-width: 14rem; overflow-wrap: anywhere; }
 td.number, th.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-svg text { fill: var(--ink); font: 12px system-ui, sans-serif; } svg rect { fill: var(--right); } svg line { stroke: var(--line); }
+svg text { fill: var(--ink); font: 12px system-ui, sans-serif; }
+svg rect { fill: var(--right); } svg line { stroke: var(--line); }
 """
 
 

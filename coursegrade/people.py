@@ -1,6 +1,4 @@
-"""Who handed something in, as the learning platform says it: kept beside what was handed in, in
-``submitted/STUDENT/.ASSIGNMENT.json``.
-"""
+"""Who handed something in, as the learning platform says it: kept in ``submitted/STUDENT/.ASSIGNMENT.json``."""
 
 import json
 import unicodedata
@@ -66,16 +64,13 @@ def _path(folder: Path) -> Path:
 
 def safe_name(who: str) -> str:
     """A folder's name for a student: letters and digits of any script and ``._-@``, none hidden, none too long."""
-    kept = "".join(
-        c if unicodedata.category(c)[0] in "LMN" or c in "._-@" else "_" for c in unicodedata.normalize("NFC", who)
-    )
+    letters = unicodedata.normalize("NFC", who)
+    kept = "".join(c if unicodedata.category(c)[0] in "LMN" or c in "._-@" else "_" for c in letters)
     return kept.encode()[:120].decode(errors="ignore").lstrip("._-").rstrip("._") or "unnamed"
 
 
 def homes(people: Iterable[Origin], submitted: Path, assignment: str) -> dict[Origin, tuple[str, str]]:
-    """The folder of each, and what there is to say of its name: the one that is theirs already, or a new one that is
-    nobody's.
-    """
+    """The folder of each, theirs already or new and nobody's, and what there is to say of its name."""
     people = sorted(people, key=lambda person: (person.name, person.id))
     known = origins(submitted)
     there = {path.name for path in submitted.glob("[!.]*") if path.is_dir()}
@@ -91,20 +86,16 @@ def homes(people: Iterable[Origin], submitted: Path, assignment: str) -> dict[Or
             taken = {name.casefold() for name, _ in given.values()}
             first, note = _wish(person, known, assignment, alone=namesakes[person.platform, person.name] == 1)
             name = next(name for name in _numbered(first) if _free(name, taken, others, there))
-            told = f"{shown(person.label)} and another student have the same folder name {first}: this one is kept as {name}."
-            given[person] = name, told if name != first else note
+            both = f"{shown(person.label)} and another student have the same folder name {first}"
+            given[person] = name, f"{both}: this one is kept as {name}." if name != first else note
     return given
 
 
 def _same(person: Origin, kept: dict[str, Origin], assignment: str) -> bool:
-    """Whether a folder is certainly this person's. Moodle's numbers tell only within an assignment, its names not at
-    all.
-    """
+    """Whether a folder is certainly this person's; Moodle's numbers tell only within an assignment, its names never."""
     if person.platform == "moodle":
-        return (person.platform, person.id) == (
-            kept.get(assignment, Origin()).platform,
-            kept.get(assignment, Origin()).id,
-        )
+        same = kept.get(assignment, Origin())
+        return (person.platform, person.id) == (same.platform, same.id)
     return any(_identity(person) == _identity(origin) for origin in kept.values())
 
 
@@ -124,14 +115,13 @@ def _wish(person: Origin, known: dict[str, dict[str, Origin]], assignment: str, 
     """The folder name to begin with. Of several people with one name on Moodle each gets the number too."""
     if person.platform != "moodle":
         return safe_name(person.label), ""
-    named = [
-        f for f, kept in known.items() if any((o.platform, o.name) == ("moodle", person.name) for o in kept.values())
-    ]
-    before = [folder for folder in sorted(named) if assignment not in known[folder]]
-    if alone and len(named) <= 1 and sorted(named) == before:
+    who = ("moodle", person.name)
+    named = sorted(folder for folder, kept in known.items() if any((o.platform, o.name) == who for o in kept.values()))
+    before = [folder for folder in named if assignment not in known[folder]]
+    if alone and len(named) <= 1 and named == before:
         return named[0] if named else safe_name(person.name), ""
-    which = f"Which of {', '.join(before)} this is, Moodle does not say, as its numbers are of one assignment: rename the folder."
-    return safe_name(f"{person.name}_{person.id}"), which if before else ""
+    which = f"Which of {', '.join(before)} this is, Moodle does not say, as its numbers are of one assignment"
+    return safe_name(f"{person.name}_{person.id}"), f"{which}: rename the folder." if before else ""
 
 
 def _numbered(first: str) -> Iterator[str]:

@@ -1,6 +1,4 @@
-"""Where jobs run: workers on this machine, or those of a Dask scheduler. Both give each result as it comes, in any
-order.
-"""
+"""Where jobs run: on this machine or a Dask scheduler's workers; results are given as they come, in any order."""
 
 import contextlib
 import json

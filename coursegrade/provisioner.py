@@ -21,13 +21,11 @@ from .worker.sandbox import bubblewrap, environment, works
 
 def around(folder: Path) -> tuple[str, ...]:
     """The private places of the course that a folder lies in, and its gradebook; none outside a course."""
-    root = next(
-        (place for place in (folder.resolve(), *folder.resolve().parents) if (place / "nbgrader_config.py").is_file()),
-        None,
-    )
-    if root is None:
+    around_it = (folder.resolve(), *folder.resolve().parents)
+    roots = [place for place in around_it if (place / "nbgrader_config.py").is_file()]
+    if not roots:
         return ()
-    api = course(root)
+    api = course(roots[0])
     database = make_url(api.coursedir.db_url).database
     return (*places(api), *([str(Path(database).resolve())] if database else []))
 
@@ -49,22 +47,18 @@ class SandboxProvisioner(LocalProvisioner):  # type: ignore[misc]
         manager.transport, manager.ip, manager.cache_ports = "ipc", str(self.folder / "socket"), False
         manager.connection_file = str(self.folder / "kernel.json")
         prepared: dict[str, Any] = await super().pre_launch(**settings)
-        here = Path(prepared.get("cwd") or ".").resolve()
+        beside = Path(prepared.get("cwd") or ".").resolve()  # the notebook
         boxed = bubblewrap(prepared["cmd"], private=private)
         at = boxed.index("--chdir")
-        seen = ["--bind", str(self.folder), str(self.folder), "--ro-bind", str(here), str(here)]
-        for place in sorted(Path(place) for place in private if here in Path(place).parents and Path(place).exists()):
-            seen += (
-                ["--tmpfs", str(place), "--remount-ro", str(place)]
-                if place.is_dir()
-                else ["--ro-bind", "/dev/null", str(place)]
-            )
-        seen += ["--chdir", str(here)]
-        boxed[at : at + 2] = [
-            *seen,
-            "--unsetenv",
-            "JPY_PARENT_PID",
-        ]  # which is another number in there, and the kernel would end
+        seen = ["--bind", str(self.folder), str(self.folder), "--ro-bind", str(beside), str(beside)]
+        for place in sorted(Path(place) for place in private if beside in Path(place).parents):
+            if place.is_dir():
+                seen += ["--tmpfs", str(place), "--remount-ro", str(place)]
+            elif place.exists():
+                seen += ["--ro-bind", "/dev/null", str(place)]
+        seen += ["--chdir", str(beside)]
+        seen += ["--unsetenv", "JPY_PARENT_PID"]  # which is another number in there, and the kernel would end
+        boxed[at : at + 2] = seen
         prepared["cmd"], prepared["env"] = boxed, environment() | {"PATH": os.environ.get("PATH", "")}
         return prepared
 

@@ -18,9 +18,7 @@ HIDDEN = re.compile(
 
 
 def parts(source: str) -> tuple[str, str]:
-    """The visible and the hidden part of a test cell: from the line that begins it to the one that ends it, or to the
-    cell's end.
-    """
+    """The visible and the hidden part of a test cell: from the line that begins it to the one that ends it, or all."""
     return HIDDEN.sub("", source), "\n".join(HIDDEN.findall(source))
 
 
@@ -73,9 +71,7 @@ class CellResult:
     message: str = ""  # why not, in words for the student
     hidden: bool = False  # it was a hidden check that failed: ``message`` is the instructor's words alone
     output: str = ""  # what the student's code printed, cut; never of a hidden check
-    fatal: str = (
-        ""  # "crashed", "timed out", "flooded", or "out of memory": the student's process had to be started anew
-    )
+    fatal: str = ""  # crashed, timed out, flooded, or out of memory: the student's process had to be started anew
     seconds: float = 0.0
 
 
@@ -95,18 +91,14 @@ class Record:
     """How grading one submission ended: kept in ``marks/ASSIGNMENT/STUDENT.json``."""
 
     student: str
-    state: str
-    note: str  # a sentence the student can act on
+    state: str = ""
+    note: str = ""  # a sentence the student can act on
     open: int = 0  # answers that wait for a grader
-    points: dict[str, float | None] = field(
-        default_factory=dict
-    )  # automatic points by graded cell; None where a grader decides
+    points: dict[str, float | None] = field(default_factory=dict)  # automatic, by cell; None where a grader decides
     remarks: tuple[str, ...] = ()  # what was put right when it was read
     flags: tuple[str, ...] = ()  # for the instructor alone
     notebooks: dict[str, Result] = field(default_factory=dict)
-    steps: dict[str, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # by notebook: the grade_id of each of its cell results
+    steps: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by notebook: each cell result's grade_id
     submission: str = ""  # SHA-256 of what was handed in
     source: str = ""  # SHA-256 of the notebooks in solutions/ it was graded against
     graded: str = ""  # when, UTC, ISO 8601
@@ -121,38 +113,22 @@ def to_json(record: Any) -> str:
 def job_from(data: dict[str, Any]) -> Job:
     """A job back from ``asdict``."""
     steps = tuple(Step(**{**step, "defines": tuple(step["defines"])}) for step in data["steps"])
-    return Job(
-        **{
-            **data,
-            "steps": steps,
-            "closed": tuple(data["closed"]),
-            "private": tuple(data["private"]),
-            "limits": Limits(**data["limits"]),
-        }
-    )
+    names = {"closed": tuple(data["closed"]), "private": tuple(data["private"])}
+    return Job(**{**data, **names, "steps": steps, "limits": Limits(**data["limits"])})
 
 
 def result_from(data: dict[str, Any]) -> Result:
     """A result back from ``asdict``."""
-    return Result(
-        **{**data, "cells": tuple(CellResult(**cell) for cell in data["cells"]), "flags": tuple(data["flags"])}
-    )
+    cells = tuple(CellResult(**cell) for cell in data["cells"])
+    return Result(**{**data, "cells": cells, "flags": tuple(data["flags"])})
 
 
 def record_from(text: str) -> Record:
     """A record back from ``to_json``."""
     data = json.loads(text)
-    notebooks = {name: result_from(result) for name, result in data["notebooks"].items()}
-    steps = {name: tuple(ids) for name, ids in data["steps"].items()}
-    return Record(
-        **{
-            **data,
-            "notebooks": notebooks,
-            "steps": steps,
-            "remarks": tuple(data["remarks"]),
-            "flags": tuple(data["flags"]),
-        }
-    )
+    data["notebooks"] = {name: result_from(result) for name, result in data["notebooks"].items()}
+    data["steps"] = {name: tuple(ids) for name, ids in data["steps"].items()}
+    return Record(**{**data, "remarks": tuple(data["remarks"]), "flags": tuple(data["flags"])})
 
 
 def write_whole(path: Path, text: str) -> None:

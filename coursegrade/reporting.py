@@ -26,7 +26,10 @@ GROUPS = 30
 LINES = 8  # of a message
 WHERE = re.compile(r"^(?:The answer \S+|A cell the student added \(cell \d+\)) |: no exercise needs it")
 LONGEST_LINE = 200
-SHARED = "Code that more than a third of the class has in common counts as common knowledge, so that who shares it is not listed."
+SHARED = (
+    "Code that more than a third of the class has in common counts as common knowledge; who shares it is not listed."
+)
+TABLE, END_OF_TABLE = '<div class="wide"><table><thead><tr>', "</tbody></table></div>"
 
 
 def report(assignment: str, course_dir: str | Path = ".") -> Path:
@@ -37,11 +40,10 @@ def report(assignment: str, course_dir: str | Path = ".") -> Path:
     with book.gradebook(api) as gradebook:
         marks = {student: _marks(gradebook, assignment, student) for student in graded}
         stub = _stub(gradebook, assignment)
+    totals = [total(mark.points for mark in of.values()) for of in marks.values()]
     body = [
         *_states(kept, marks),
-        *_distribution(
-            [total(m.points for m in of.values()) for of in marks.values()], sum(c.step.points for c in cells.values())
-        ),
+        *_distribution(totals, sum(cell.step.points for cell in cells.values())),
         *_cells(cells, graded, marks),
         *_time(graded),
         *_flags(kept.values()),
@@ -71,9 +73,8 @@ def _stub(gradebook: Any, assignment: str) -> dict[str, str]:
 
 def _states(kept: Mapping[str, Record], marks: Mapping[str, Mapping[str, book.Mark]]) -> Iterator[str]:
     counts = Counter(record.state for record in kept.values())
-    yield tag(
-        "p", ", ".join(f"{count} {state}" for state, count in counts.most_common()) or "Nothing graded yet.", "total"
-    )
+    words = ", ".join(f"{count} {state}" for state, count in counts.most_common())
+    yield tag("p", words or "Nothing graded yet.", "total")
     waiting = sum(any(mark.waits for mark in of.values()) for of in marks.values())
     if waiting:
         yield tag("p", f"{waiting} with answers that wait for a grader; their totals are so far.")
@@ -87,13 +88,12 @@ def _distribution(totals: Sequence[float], most: float) -> Iterator[str]:
     counts = [bins[position] for position in range(BINS)]
     mean, median = statistics.fmean(totals), statistics.median(totals)
     yield tag("h2", "Marks")
-    yield tag(
-        "p",
-        f"{len(totals)} graded; mean {mean:.1f}, median {median:g}, from {min(totals):g} to {max(totals):g} of {most:g} points.",
-    )
+    span = f"from {min(totals):g} to {max(totals):g} of {most:g} points"
+    yield tag("p", f"{len(totals)} graded; mean {mean:.1f}, median {median:g}, {span}.")
     edges = [f"{most * position / BINS:g}" for position in range(BINS + 1)]
-    said = "; ".join(f"{edges[i]} to {edges[i + 1]}: {count}" for i, count in enumerate(counts) if count)
-    yield f'<svg viewBox="0 0 540 180" width="540" height="180" role="img" aria-label="{html.escape(f"Students by points. {said}.")}">'
+    numbers = "; ".join(f"{edges[i]} to {edges[i + 1]}: {count}" for i, count in enumerate(counts) if count)
+    alt = html.escape(f"Students by points. {numbers}.")
+    yield f'<svg viewBox="0 0 540 180" width="540" height="180" role="img" aria-label="{alt}">'
     for position, count in enumerate(counts):
         height, left = 120 * count / max(counts), 20 + 50 * position
         yield f'<rect x="{left + 3}" y="{145 - height:.1f}" width="44" height="{height:.1f}"/>'
@@ -106,29 +106,28 @@ def _cells(
     cells: Mapping[str, SourceCell], graded: Mapping[str, Record], marks: Mapping[str, Mapping[str, book.Mark]]
 ) -> Iterator[str]:
     yield tag("h2", "Cell by cell")
-    yield '<div class="wide"><table><thead><tr><th>cell</th><th class="number">mean</th><th class="number">of</th>'
+    yield f'{TABLE}<th>cell</th><th class="number">mean</th><th class="number">of</th>'
     yield '<th class="number">right</th><th>commonest messages, and how many they hit</th></tr></thead><tbody>'
     for name, cell in cells.items():
         points = [p for of in marks.values() if name in of and (p := of[name].points) is not None]
-        came = [result for record in graded.values() for result in _came(record, name)]
+        results = [result for record in graded.values() for result in _results(record, name)]
         mean = f"{statistics.fmean(points):.1f}" if points else "–"
-        right = (
-            f"{100 * sum(result.ok for result in came) / len(came):.0f} %" if came and not cell.step.by_hand else "–"
-        )
+        share = sum(result.ok for result in results) / max(len(results), 1)
+        right = f"{100 * share:.0f} %" if results and not cell.step.by_hand else "–"
         numbers = "".join(tag("td", value, "number") for value in (mean, f"{cell.step.points:g}", right))
-        yield f"<tr>{tag('td', title(cell))}{numbers}<td>{''.join(_messages(came))}</td></tr>"
-    yield "</tbody></table></div>"
+        yield f"<tr>{tag('td', title(cell))}{numbers}<td>{''.join(_messages(results))}</td></tr>"
+    yield END_OF_TABLE
 
 
-def _came(record: Record, name: str) -> Iterator[CellResult]:
+def _results(record: Record, name: str) -> Iterator[CellResult]:
     for notebook, result in record.notebooks.items():
         yield from (cell for step, cell in zip(record.steps.get(notebook, ()), result.cells) if step == name)
 
 
-def _messages(came: Iterable[CellResult]) -> Iterator[str]:
+def _messages(results: Iterable[CellResult]) -> Iterator[str]:
     """What failing checks said most often; that of a hidden check is the instructor's own."""
-    said = Counter(clean.output(cell.message).strip() or "(no message)" for cell in came if not cell.ok)
-    for message, count in said.most_common(MESSAGES):
+    counts = Counter(clean.output(cell.message).strip() or "(no message)" for cell in results if not cell.ok)
+    for message, count in counts.most_common(MESSAGES):
         yield f"<p><strong>{count} ×</strong> {'<br>'.join(map(html.escape, _short(message)))}</p>"
 
 
@@ -144,10 +143,8 @@ def _time(graded: Mapping[str, Record]) -> Iterator[str]:
         named = ", ".join(f"{student} ({used[student]:.1f} s)" for student in slowest)
         yield tag("h2", "Time")
         typical = statistics.median(used.values())
-        yield tag(
-            "p",
-            f"{sum(used.values()):.1f} s of CPU in all, {typical:.2f} s for a typical submission. Slowest: {named}.",
-        )
+        times = f"{sum(used.values()):.1f} s of CPU in all, {typical:.2f} s for a typical submission"
+        yield tag("p", f"{times}. Slowest: {named}.")
 
 
 def _list(heading: str, lines: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -155,7 +152,7 @@ def _list(heading: str, lines: Iterable[tuple[str, str]]) -> Iterator[str]:
     rows = [f"<tr>{tag('td', student)}{tag('td', sentence)}</tr>" for student, sentence in lines]
     if rows:
         yield tag("h2", heading)
-        yield f'<div class="wide"><table><thead><tr><th>student</th><th>why</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+        yield f"{TABLE}<th>student</th><th>why</th></tr></thead><tbody>{''.join(rows)}{END_OF_TABLE}"
 
 
 def _flags(kept: Iterable[Record]) -> Iterator[str]:
@@ -168,38 +165,33 @@ def _flags(kept: Iterable[Record]) -> Iterator[str]:
     if not kinds:
         return
     yield tag("h2", "To look at")
-    yield '<div class="wide"><table><thead><tr><th>what</th><th class="number">students</th><th>who</th></tr></thead><tbody>'
+    yield f'{TABLE}<th>what</th><th class="number">students</th><th>who</th></tr></thead><tbody>'
     counted = {kind: {student for students in of.values() for student in students} for kind, of in kinds.items()}
     for kind in sorted(kinds, key=lambda kind: -len(counted[kind])):
-        who = [
-            f"{detail}: {', '.join(dict.fromkeys(of))}" if detail else ", ".join(dict.fromkeys(of))
-            for detail, of in kinds[kind].items()
-        ]
-        yield f"<tr>{tag('td', kind)}{tag('td', len(counted[kind]), 'number')}<td>{''.join(tag('p', line) for line in who)}</td></tr>"
-    yield "</tbody></table></div>"
+        names = {detail: ", ".join(dict.fromkeys(students)) for detail, students in kinds[kind].items()}
+        who = "".join(tag("p", f"{detail}: {students}" if detail else students) for detail, students in names.items())
+        yield f"<tr>{tag('td', kind)}{tag('td', len(counted[kind]), 'number')}<td>{who}</td></tr>"
+    yield END_OF_TABLE
 
 
 def _similar(api: NbGraderAPI, assignment: str, graded: Iterable[str], stub: Mapping[str, str]) -> Iterator[str]:
     answers = {student: _answers(api, assignment, student, stub) for student in graded}
     alike = groups(similar(answers, stub="\n".join(stub.values())))
     if not alike:
-        yield from (
-            [tag("p", f"No submissions are alike beyond the stub. {SHARED}", "quiet")] if len(answers) > 1 else []
-        )
+        if len(answers) > 1:
+            yield tag("p", f"No submissions are alike beyond the stub. {SHARED}", "quiet")
         return
-    yield tag(
-        "h2", f"Alike beyond the stub ({sum(len(group.students) for group in alike)} students in {len(alike)} groups)"
-    )
-    yield '<div class="wide"><table><thead><tr><th class="number">students</th><th>who</th><th>how much alike</th></tr></thead><tbody>'
+    count = sum(len(group.students) for group in alike)
+    yield tag("h2", f"Alike beyond the stub ({count} students in {len(alike)} groups)")
+    yield f'{TABLE}<th class="number">students</th><th>who</th><th>how much alike</th></tr></thead><tbody>'
     for group in alike[:GROUPS]:
         who = tag("td", ", ".join(group.students))
         yield f"<tr>{tag('td', len(group.students), 'number')}{who}{tag('td', _alike(group))}</tr>"
-    yield "</tbody></table></div>"
+    yield END_OF_TABLE
     if len(alike) > GROUPS:
         yield tag("p", f"{len(alike) - GROUPS} smaller groups are not shown.")
-    yield tag(
-        "p", f"A list to look at, not a verdict: short answers to one question are often alike. {SHARED}", "quiet"
-    )
+    verdict = "A list to look at, not a verdict: short answers to one question are often alike."
+    yield tag("p", f"{verdict} {SHARED}", "quiet")
 
 
 def _alike(group: Group) -> str:

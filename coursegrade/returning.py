@@ -27,7 +27,7 @@ EMPTY = "Left empty"
 class _Seen:
     """What is known of one student's notebook."""
 
-    came: list[tuple[str, CellResult]]  # grade_id, empty for other cells, and what came of it
+    outcomes: list[tuple[str, CellResult]]  # grade_id, empty for other cells, and what came of it
     marks: dict[str, book.Mark]
     comments: dict[str, str]
     answers: dict[str, str]
@@ -60,7 +60,7 @@ def _seen(api: NbGraderAPI, gradebook: Any, assignment: str, notebook: str, reco
         return None
     names = record.steps.get(notebook, ())
     return _Seen(
-        came=list(zip(names, result.cells)),
+        outcomes=list(zip(names, result.cells)),
         marks=book.marks_of_notebook(entry),
         comments={c.name: c.comment for c in entry.comments if c.comment},
         answers=autograded.answers(book.notebook_path(api, assignment, record.student, notebook)),
@@ -71,16 +71,14 @@ def _page(notebook: str, record: Record, parts: list[Exercise], seen: _Seen | No
     body = [tag("p", record.student, "quiet")]
     if seen is None:
         ended = record.state in (GRADED, PARTLY)
-        body += [
-            tag("p", "Not graded." if ended else f"Not graded: {record.state}.", "total"),
-            tag("p", LOST if ended else record.note),
-        ]
-        body += [tag("p", record.late)] if record.late else []
+        body.append(tag("p", "Not graded." if ended else f"Not graded: {record.state}.", "total"))
+        body += [tag("p", text) for text in (LOST if ended else record.note, record.late) if text]
     else:
-        sections = (
-            line for part, came in zip(parts, _by_exercise(parts, seen)) for line in _exercise(part, came, seen)
-        )
-        body += [*_total(record, seen), *_remarks(record), *sections]
+        body += _total(record, seen)
+        if record.remarks:
+            body.append("<ul>" + "".join(tag("li", remark) for remark in record.remarks) + "</ul>")
+        for part, outcomes in zip(parts, _by_exercise(parts, seen)):
+            body += _exercise(part, outcomes, seen)
     return page(notebook, body)
 
 
@@ -96,30 +94,24 @@ def _total(record: Record, seen: _Seen) -> Iterator[str]:
         yield tag("p", "Your code broke off somewhere (see below); what does not depend on it was graded all the same.")
 
 
-def _remarks(record: Record) -> Iterator[str]:
-    if record.remarks:
-        yield "<ul>" + "".join(tag("li", remark) for remark in record.remarks) + "</ul>"
-
-
 def _by_exercise(parts: list[Exercise], seen: _Seen) -> list[list[tuple[str, CellResult]]]:
-    """What came of each cell, under the exercise it stands in: a cell of the student's own belongs to what is above it."""
+    """What came of each cell, by exercise: a cell of the student's own belongs to what is above it."""
     grouped: list[list[tuple[str, CellResult]]] = [[] for _ in parts]
-    here = 0
-    for name, cell in seen.came if parts else []:
-        here = next((position for position, part in enumerate(parts) if name in part.names), here)
-        grouped[here].append((name, cell))
+    current = 0
+    for name, cell in seen.outcomes if parts else []:
+        current = next((position for position, part in enumerate(parts) if name in part.names), current)
+        grouped[current].append((name, cell))
     return grouped
 
 
-def _exercise(part: Exercise, came: list[tuple[str, CellResult]], seen: _Seen) -> Iterator[str]:
+def _exercise(part: Exercise, outcomes: list[tuple[str, CellResult]], seen: _Seen) -> Iterator[str]:
     cells = {cell.step.grade_id: cell for cell in part.cells}
     marks = [seen.marks[name] for name in cells if name in seen.marks]
     waits = any(mark.waits for mark in marks)
-    points = (
-        f"{total(m.points for m in marks):g} of {sum(m.maximum for m in marks):g} points{' so far' if waits else ''}"
-    )
+    reached, most = total(mark.points for mark in marks), sum(mark.maximum for mark in marks)
+    points = f"{reached:g} of {most:g} points{' so far' if waits else ''}"
     yield f'<section>\n<h2>{html.escape(part.title)} <span class="marks">{points}</span></h2>\n<ul class="checks">'
-    for name, cell in came:
+    for name, cell in outcomes:
         lines = [*_cell(cells.get(name), cell, seen), *_printed(cell)]
         yield from ["<li>", *lines, "</li>"] if lines else []
     yield "</ul>\n</section>"
@@ -147,7 +139,7 @@ def _cell(source: SourceCell | None, cell: CellResult, seen: _Seen) -> Iterator[
 
 
 def _by_hand(mark: book.Mark | None) -> str:
-    """How it stands with an answer that a person grades: what is empty has its 0 points without anybody having looked."""
+    """How it stands with an answer graded by a person; what is empty has its 0 points unseen."""
     if mark is None or mark.waits:
         return "… Waits for a grader"
     return EMPTY if mark.manual is None else "Graded by hand"
@@ -161,11 +153,9 @@ def _verdict(word: str, kind: str, name: str, mark: book.Mark | None) -> str:
 
 def _printed(cell: CellResult) -> list[str]:
     """What the student's code printed; nothing of a hidden check."""
-    return (
-        [tag("p", "Printed:", "quiet"), tag("pre", _text(cell.output))]
-        if cell.output.strip() and not cell.hidden
-        else []
-    )
+    if cell.hidden or not cell.output.strip():
+        return []
+    return [tag("p", "Printed:", "quiet"), tag("pre", _text(cell.output))]
 
 
 def _text(text: str) -> str:

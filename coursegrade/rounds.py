@@ -15,9 +15,8 @@ def round_trip(assignment: str, course_dir: str | Path = ".") -> list[Record]:
     """Release, grade, make feedback, table and report, and print who got what."""
     release(assignment, course_dir)
     if not students(assignment, course_dir):
-        print(
-            f"Released assignments/{assignment}. Nothing to grade: put notebooks into submitted/STUDENT/{assignment}/."
-        )
+        place = f"submitted/STUDENT/{assignment}/"
+        print(f"Released assignments/{assignment}. Nothing to grade: put notebooks into {place}.")
         return []
     graded = run(assignment, course_dir)
     feedback(assignment, course_dir)
@@ -27,7 +26,6 @@ def round_trip(assignment: str, course_dir: str | Path = ".") -> list[Record]:
     for record in graded:
         reached = f"{total(record.points.values()):g}" if record.points else "–"
         print(f"{record.student:<{width}}  {reached:>5} / {most:g}  {record.state}")
-    print(
-        f"Marks: {path} · report: {page} · feedback: feedback/STUDENT/{assignment}/ · hand grading: Formgrader in JupyterLab"
-    )
+    by_hand = "hand grading: Formgrader in JupyterLab"
+    print(f"Marks: {path} · report: {page} · feedback: feedback/STUDENT/{assignment}/ · {by_hand}")
     return graded

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from nbgrader.api import MissingEntry
@@ -84,7 +85,7 @@ class _Run:
             reading = read(where, self.source, student=student)
             last = record_of(self.api.coursedir.root, self.source.assignment, student)
             if last and not again and (last.submission, last.source) == (reading.sha, self.source.sha):
-                self._done(student, last, "unchanged since it was graded: ")
+                self._done(last, "unchanged since it was graded: ")
             elif not reading.jobs:
                 self._void(student, UNREADABLE, reading.problem, reading)
             else:
@@ -93,43 +94,32 @@ class _Run:
 
     def record(self, ready: dict[str, Reading], ran: Iterable[tuple[Job, Result]]) -> None:
         """Record each student when all notebooks of hers are through."""
-        came: dict[str, dict[str, Result]] = {}
+        waiting: dict[str, dict[str, Result]] = {}
         with gradebook(self.api) as book:
             for job, result in ran:
-                results = came.setdefault(job.student, {})
+                results = waiting.setdefault(job.student, {})
                 results[job.notebook] = result
                 reading = ready[job.student]
                 if len(results) == len(reading.jobs):
-                    record = record_grades(
-                        self.api,
-                        reading.jobs,
-                        [results[one.notebook] for one in reading.jobs],
-                        student=job.student,
-                        run=self.name,
-                        remarks=[*reading.remarks, *filter(None, [reading.problem])],
-                        flags=reading.flags,
-                        submission=reading.sha,
-                        source=self.source.sha,
-                        state=PARTLY if reading.problem else "",
-                        book=book,
-                    )
-                    self._done(job.student, record)
-                    del came[job.student]
+                    remarks = (*reading.remarks, *filter(None, [reading.problem]))
+                    begun = self._begun(job.student, PARTLY if reading.problem else "", reading, remarks=remarks)
+                    ordered = [results[one.notebook] for one in reading.jobs]
+                    self._done(record_grades(self.api, reading.jobs, ordered, begun, run=self.name, book=book))
+                    del waiting[job.student]
 
     def _void(self, student: str, state: str, note: str, reading: Reading | None = None) -> None:
-        found = reading or Reading()
-        record = void(
-            self.api, self.source.assignment, student, state=state, note=note, run=self.name, flags=found.flags, submission=found.sha,
-            source=self.source.sha,
-        )  # fmt: skip
-        self._done(student, record)
+        begun = self._begun(student, state, reading or Reading(), note=note)
+        self._done(void(self.api, self.source.assignment, begun, run=self.name))
 
-    def _done(self, student: str, record: Record, how: str = "") -> None:
-        self.records[student] = record
-        said = " ".join(
-            [record.note, *record.remarks, *([f"For you: {' '.join(record.flags)}"] if record.flags else [])]
-        )
-        self.report(f"[{len(self.records)}/{self.count}] {student}: {how}{record.state}. {said}")
+    def _begun(self, student: str, state: str, reading: Reading, **words: Any) -> Record:
+        """What is known of a submission before it is recorded."""
+        return Record(student, state, flags=reading.flags, submission=reading.sha, source=self.source.sha, **words)
+
+    def _done(self, record: Record, how: str = "") -> None:
+        self.records[record.student] = record
+        for_you = [f"For you: {' '.join(record.flags)}"] if record.flags else []
+        words = " ".join([record.note, *record.remarks, *for_you])
+        self.report(f"[{len(self.records)}/{self.count}] {record.student}: {how}{record.state}. {words}")
 
 
 def limited(reading: Reading, limits: Limits) -> Reading:
@@ -175,7 +165,8 @@ def _is_released(api: NbGraderAPI, source: Source) -> None:
         known = {(nb.name, cell.name): cell.max_score for nb in notebooks for cell in nb.grade_cells}
     if known != wanted:
         raise ValueError(
-            f"expected {source.assignment} in the gradebook as it is in solutions/, got {'other cells or points' if known else 'nothing'}: "
+            f"expected {source.assignment} in the gradebook as it is in solutions/, "
+            f"got {'other cells or points' if known else 'nothing'}: "
             f"run `coursekit grade release {source.assignment}` first"
         )
 

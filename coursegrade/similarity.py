@@ -19,15 +19,8 @@ WINDOW = 4  # of so many grams one is kept: a common run of GRAM + WINDOW - 1 to
 EVIDENCE = 6.0  # weight of common fingerprints below which nothing is said
 COMMON = 1 / 3  # a fingerprint that so much of the class has counts next to nothing
 SMALL_CLASS = 12
-_LAYOUT = {
-    tokenize.COMMENT,
-    tokenize.NL,
-    tokenize.NEWLINE,
-    tokenize.INDENT,
-    tokenize.DEDENT,
-    tokenize.ENDMARKER,
-    tokenize.ENCODING,
-}
+_LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+_LAYOUT |= {tokenize.ENDMARKER, tokenize.ENCODING}
 _PLAIN = re.compile(
     r"#[^\n]*|(?P<string>'[^'\n]*'|\"[^\"\n]*\")|(?P<number>\d[\w.]*)|(?P<name>[^\W\d]\w*)|(?P<op>[^\w\s])"
 )
@@ -35,9 +28,7 @@ _PLAIN = re.compile(
 
 @dataclass(frozen=True)
 class Pair:
-    """Two students, the weighted share of the shorter answer that the other has too, and how many fingerprints that
-    are.
-    """
+    """Two students: the weighted share of the shorter answer that the other has too, in so many fingerprints."""
 
     a: str
     b: str
@@ -55,10 +46,8 @@ def similar(answers: Mapping[str, str], *, stub: str = "", threshold: float = 0.
     spread = Counter(mark for marks in prints.values() for mark in marks)
     weights = {mark: _weight(count, len(prints)) for mark, count in spread.items()}
     pairs = [_pair(a, b, prints, weights) for a, b in _candidates(prints, weights, spread)]
-    return sorted(
-        (pair for pair in pairs if pair.share >= threshold),
-        key=lambda pair: (-pair.share, -pair.common, pair.a, pair.b),
-    )
+    alike = [pair for pair in pairs if pair.share >= threshold]
+    return sorted(alike, key=lambda pair: (-pair.share, -pair.common, pair.a, pair.b))
 
 
 @dataclass(frozen=True)
@@ -144,10 +133,10 @@ def _candidates(
     for mark, students in owners.items():
         if 1 < spread[mark] <= most:
             for position, a in enumerate(students):
-                found, weight = evidence[a], weights[mark]
+                shared, weight = evidence[a], weights[mark]
                 for b in students[position + 1 :]:
-                    found[b] = found.get(b, 0.0) + weight
-    return [(a, b) for a, found in evidence.items() for b, weight in found.items() if weight >= EVIDENCE]
+                    shared[b] = shared.get(b, 0.0) + weight
+    return [(a, b) for a, shared in evidence.items() for b, weight in shared.items() if weight >= EVIDENCE]
 
 
 def _pair(a: str, b: str, prints: Mapping[str, frozenset[int]], weights: Mapping[int, float]) -> Pair:

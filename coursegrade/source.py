@@ -1,6 +1,4 @@
-"""What the instructor wrote: the notebooks of ``solutions/ASSIGNMENT`` cell by cell, and what a release should not go
-out with.
-"""
+"""What the instructor wrote: the notebooks of ``solutions/ASSIGNMENT`` cell by cell, and what forbids a release."""
 
 import ast
 import hashlib
@@ -53,9 +51,8 @@ class Source:
     notebooks: dict[str, tuple[SourceCell, ...]]  # by name, without .ipynb
     closed: tuple[str, ...]  # what ``CLOSED = (...)`` in a locked cell lists
     sha: str  # SHA-256 of the notebook files
-    gone: dict[str, tuple[Cell, ...]] = field(
-        default_factory=dict
-    )  # by notebook, what was released once and is no longer in it, and its texts without a grade_id
+    # by notebook, what was released once and is no longer in it, and its texts without a grade_id
+    gone: dict[str, tuple[Cell, ...]] = field(default_factory=dict)
     files: tuple[str, ...] = ()  # what students are given beside the notebooks
 
 
@@ -75,17 +72,13 @@ def read_source(course_dir: str | Path, assignment: str) -> Source:
         notebooks[path.stem] = tuple(_with_releases(cell, releases) for cell in cells)
         names = {cell.step.grade_id for cell in cells}
         texts = [cell for release in kept for cell in release if not cell.grade_id and cell.cell_type != "code"]
-        gone[path.stem] = (
-            *(cell for release in releases for name, cell in release.items() if name not in names),
-            *texts,
-        )
-    files = tuple(
-        str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file() and path not in paths
-    )
+        removed = [cell for release in releases for name, cell in release.items() if name not in names]
+        gone[path.stem] = (*removed, *texts)
+    beside = [path for path in sorted(folder.rglob("*")) if path.is_file() and path not in paths]
+    files = tuple(str(path.relative_to(folder)) for path in beside)
     given = [c.cell.source for cells in notebooks.values() for c in cells if c.step.kind == "given"]
-    return Source(
-        assignment, notebooks, tuple(name for text in given for name in _closed(text)), digest.hexdigest(), gone, files
-    )
+    closed = tuple(name for text in given for name in _closed(text))
+    return Source(assignment, notebooks, closed, digest.hexdigest(), gone, files)
 
 
 def _parse(path: Path, data: bytes) -> list[Cell]:
@@ -93,9 +86,8 @@ def _parse(path: Path, data: bytes) -> list[Cell]:
         return parse(path.name, data)[0]
     except Unreadable as error:
         reason = str(error).replace("save it and hand it in again", "and save it again")
-        raise ValueError(
-            f"expected a notebook in {path.parent.parent.name}/{path.parent.name}, got one that cannot be read: {reason}"
-        ) from None
+        where = f"{path.parent.parent.name}/{path.parent.name}"
+        raise ValueError(f"expected a notebook in {where}, got one that cannot be read: {reason}") from None
 
 
 def _with_releases(cell: SourceCell, releases: list[dict[str, Cell]]) -> SourceCell:
@@ -108,24 +100,22 @@ def _with_releases(cell: SourceCell, releases: list[dict[str, Cell]]) -> SourceC
 def lint(source: Source) -> list[str]:
     """What is wrong with an assignment, a sentence each; empty if it can be released."""
     cells = [cell for notebook in source.notebooks.values() for cell in notebook]
-    found = [sentence for cell in cells for sentence in _lint_cell(cell)]
+    problems = [sentence for cell in cells for sentence in _lint_cell(cell)]
     counts = Counter(cell.step.grade_id for cell in cells if cell.step.grade_id)
-    found += [
-        f"The grade id {name!r} is there {n} times: give each cell its own." for name, n in counts.items() if n > 1
-    ]
+    twice = {name: n for name, n in counts.items() if n > 1}
+    problems += [f"The grade id {name!r} is there {n} times: give each cell its own." for name, n in twice.items()]
     points = sum(cell.step.points for cell in cells)
-    return found + ([] if points == 100 else [f"The points of {source.assignment} add up to {points:g}, not to 100."])
+    if points != 100:
+        problems.append(f"The points of {source.assignment} add up to {points:g}, not to 100.")
+    return problems
 
 
 def _step(cell: Cell) -> Step:
-    """The step of a cell: a written answer is ``text``; code that nbgrader does not know is the student's ``own`` to
-    change.
-    """
+    """A cell's step: a written answer is ``text``, code unknown to nbgrader the student's ``own`` to change."""
     marks, code = cell.marks, cell.cell_type == "code"
     grade, solution, task = (marks.get(key) is True for key in ("grade", "solution", "task"))
-    kind: Kind = (
-        "text" if not code else "answer" if solution else "test" if grade else "given" if cell.grade_id else "own"
-    )
+    role: Kind = "answer" if solution else "test" if grade else "given" if cell.grade_id else "own"
+    kind: Kind = role if code else "text"
     points = float(marks.get("points") or 0) if grade or task else 0.0
     defines = tuple(_defines(cell.source)) if solution and code else ()
     return Step(kind, cell.source, cell.grade_id, defines, points, by_hand=task or (grade and solution))
@@ -175,7 +165,8 @@ def _closed(source: str) -> tuple[str, ...]:
 def _lint_cell(cell: SourceCell) -> Iterator[str]:
     step, name, code = cell.step, f"cell {cell.step.grade_id!r}", cell.cell.cell_type == "code"
     if step.kind == "own":
-        yield f"The code cell {cell.cell.id!r} has no grade id, so each student's own version of it runs: lock it if it is to stay."
+        what = f"The code cell {cell.cell.id!r} has no grade id, so each student's own version of it runs"
+        yield f"{what}: lock it if it is to stay."
     elif code and not _is_python(step.source):
         yield f"The {name} is not plain Python: mend it, and write magics as calls."
     elif step.kind == "test":
@@ -185,16 +176,18 @@ def _lint_cell(cell: SourceCell) -> Iterator[str]:
 def _lint_test(cell: SourceCell, name: str) -> Iterator[str]:
     for part, text in (("visible part", cell.visible), ("whole", cell.cell.source)):
         if not any(isinstance(last, ast.Assert) for last in _tree(text)[-1:]):
-            yield f"The {part} of the test {name} does not end in an assertion, so that its last line would score whatever it gives."
+            what = f"The {part} of the test {name} does not end in an assertion"
+            yield f"{what}, so that its last line would score whatever it gives."
     if not cell.step.points > 0:
         yield f"The test {name} has no points: give it some, or lock it as plain code."
     for node in (node for statement in _tree(cell.hidden) for node in ast.walk(statement)):
+        where = f"in the hidden part of {name} (line {getattr(node, 'lineno', 0)} of it)"
         if _is_check(node) and not _is_hidden(node):
-            yield f"A check in the hidden part of {name} (line {node.lineno} of it) shows its input: call it with hidden=True."
+            yield f"A check {where} shows its input: call it with hidden=True."
         elif _is_check(node) and not _has_words(node, cell.cell.source):
-            yield f"A check in the hidden part of {name} (line {node.lineno} of it) has no words for the student: give it a text as hint."
+            yield f"A check {where} has no words for the student: give it a text as hint."
         elif isinstance(node, ast.Assert) and not _constant(node):
-            yield f"An assertion in the hidden part of {name} (line {node.lineno} of it) needs a constant message or check(hidden=True)."
+            yield f"An assertion {where} needs a constant message or check(hidden=True)."
 
 
 def _is_python(source: str) -> bool:
@@ -217,12 +210,8 @@ def _has_words(call: ast.Call, source: str) -> bool:
     """Whether the hint of a hidden check is a text that stands in its cell: no other is told."""
     hint = next((k.value for k in call.keywords if k.arg == "hint"), None)
     if isinstance(hint, ast.Name) and hint.id.endswith("hint"):
-        assigned = [
-            statement for statement in _tree(source) if hint.id in {getattr(t, "id", "") for t in _targets(statement)}
-        ]
-        return bool(assigned) and all(
-            isinstance(getattr(statement, "value", None), ast.Constant) for statement in assigned
-        )
+        assigned = [s for s in _tree(source) if hint.id in {getattr(target, "id", "") for target in _targets(s)}]
+        return bool(assigned) and all(isinstance(getattr(s, "value", None), ast.Constant) for s in assigned)
     return isinstance(hint, ast.Constant)
 
 

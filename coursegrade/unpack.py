@@ -1,6 +1,4 @@
-"""Zip archives from strangers, unpacked: nothing leaves the folder, nothing grows without limit, what is refused is
-said.
-"""
+"""Zip archives from strangers: nothing leaves the folder or grows without limit, and what is refused is said."""
 
 import shutil
 import stat
@@ -17,16 +15,7 @@ MOST_MEMBERS = 50_000
 LARGEST_MEMBER = 250_000_000  # bytes, unpacked
 RATIO = 200  # unpacked to packed; a notebook has 5 to 20
 ALWAYS = 50_000_000  # bytes that no ratio forbids
-BROKEN = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    OSError,
-    ValueError,
-    struct.error,
-)
+BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, OSError, ValueError)
 
 
 class Refused(Exception):
@@ -50,9 +39,7 @@ class _Room:
 
 
 def unpack(archive: Path, into: Path) -> list[Refusal]:
-    """Unpack into a folder; what was refused. The other members are there, and in the place of a refused one an empty
-    file.
-    """
+    """Unpack into a folder, an empty file in the place of each refused member; what was refused."""
     name = shown(archive.name)
     try:
         room = _Room(max(ALWAYS, RATIO * archive.stat().st_size))
@@ -63,17 +50,17 @@ def unpack(archive: Path, into: Path) -> list[Refusal]:
             refusals = [(member, refusal) for member in members for refusal in _member(file, member, into, room)]
     except BROKEN:
         return [Refusal(f"{name} is not a zip archive that can be opened: pack or download it again.")]
-    placed = [
-        replace(refusal, path=_placeholder(member, into)) if refusal.reason else refusal for member, refusal in refusals
-    ]
-    return [replace(refusal, sentence=f"{name}: {refusal.sentence}") for refusal in dict.fromkeys(placed)]
+    placed: dict[Refusal, None] = {}
+    for member, refusal in refusals:
+        placed[replace(refusal, path=_placeholder(member, into)) if refusal.reason else refusal] = None
+    return [replace(refusal, sentence=f"{name}: {refusal.sentence}") for refusal in placed]
 
 
 def unpack_beside(archive: Path) -> list[str]:
     """Put a zip's content in its place. Files that are there already stay; so does a zip that gives nothing."""
     inner = archive.with_name(f".{archive.name[:50]}.unpacked")
     refusals = unpack(archive, inner)
-    said = [refusal.sentence for refusal in refusals]
+    sentences = [refusal.sentence for refusal in refusals]
     for refusal in refusals:
         if refusal.path:
             refusal.path.unlink()
@@ -88,13 +75,12 @@ def unpack_beside(archive: Path) -> list[str]:
         except OSError:
             taken = True
         if taken:
-            said.append(
-                f"{shown(target.name)} is both in {shown(archive.name)} and beside it: the one beside it was taken."
-            )
+            both = f"{shown(target.name)} is both in {shown(archive.name)} and beside it"
+            sentences.append(f"{both}: the one beside it was taken.")
         else:
             path.replace(target)
     shutil.rmtree(inner, ignore_errors=True)
-    return said
+    return sentences
 
 
 def _member(file: zipfile.ZipFile, member: zipfile.ZipInfo, into: Path, room: _Room) -> Iterator[Refusal]:
@@ -117,9 +103,7 @@ def _member(file: zipfile.ZipFile, member: zipfile.ZipInfo, into: Path, room: _R
 
 
 def _placeholder(member: zipfile.ZipInfo, into: Path) -> Path | None:
-    """An empty file in the place of a refused member, so that whoever it belongs to is known; none where its name leads
-    out at once.
-    """
+    """An empty file for a refused member, so that its owner is known; none where its name leads out at once."""
     if _path(member).is_absolute():
         return None
     parts = _path(member).parts
@@ -164,9 +148,7 @@ def _name(member: zipfile.ZipInfo) -> str:
 
 
 def _copy(file: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, room: _Room) -> None:
-    """Write a member. No more than its ``file_size`` comes out of it (zipfile sees to that), so that number is what is
-    limited.
-    """
+    """Write a member. zipfile lets no more than its ``file_size`` come out, so that number is what is limited."""
     if member.file_size > min(room.left, LARGEST_MEMBER, max(ALWAYS, RATIO * member.compress_size)):
         raise Refused("it grows too large when unpacked; clear all outputs of a notebook, save it and hand it in again")
     room.left -= member.file_size

@@ -21,26 +21,21 @@ class Box:
     def __init__(self, kind: str, *, closed: Sequence[str] = (), private: Sequence[str] = ()) -> None:
         self.kind, self.closed, self.private = kind, tuple(closed), tuple(private)
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.home = (
-            None if kind == "bubblewrap" else tempfile.TemporaryDirectory(prefix="warm", ignore_cleanup_errors=True)
-        )
+        self.home: tempfile.TemporaryDirectory[str] | None = None
+        if kind != "bubblewrap":
+            self.home = tempfile.TemporaryDirectory(prefix="warm", ignore_cleanup_errors=True)
         homes = dict.fromkeys(sandbox.HOMES, self.home.name) if self.home else {}
         command = [sys.executable, "-m", "coursegrade.worker.warm", str(theirs.fileno())]
         line = sandbox.bubblewrap(command, closed=closed, private=private) if kind == "bubblewrap" else command
         if os.geteuid() == 0:  # whom no number of processes stops: the watcher gets its turn before thousands of them
             line = ["nice", "-n", "-20", *line]
-        self.process = subprocess.Popen(
-            line, pass_fds=[theirs.fileno()], env=sandbox.environment() | homes, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, cwd=self.home.name if self.home else None,
-        )  # fmt: skip
+        place: dict[str, Any] = {"env": sandbox.environment() | homes, "cwd": self.home.name if self.home else None}
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        self.process = subprocess.Popen(line, pass_fds=[theirs.fileno()], **place, **streams)
         theirs.close()
         answer = b""
-        settings = {
-            "kind": kind,
-            "closed": self.closed,
-            "private": self.private,
-            "nice": os.getpriority(os.PRIO_PROCESS, 0),
-        }
+        nice = os.getpriority(os.PRIO_PROCESS, 0)
+        settings = {"kind": kind, "closed": self.closed, "private": self.private, "nice": nice}
         with contextlib.suppress(ConnectionError):
             self.control.send(json.dumps(settings).encode())
             answer = self.control.recv(1 << 16)

@@ -20,12 +20,8 @@ from .remote import Box, Ended, Remote, names_of
 from .student import seed
 
 LONGEST = 4000  # of a message
-ENDED = {
-    "crashed": "ended its process",
-    "timed out": "took too long",
-    "flooded": "printed too much",
-    "out of memory": "took too much memory",
-}
+ENDED = {"crashed": "ended its process", "timed out": "took too long"}
+ENDED |= {"flooded": "printed too much", "out of memory": "took too much memory"}
 CHANGED = (
     "The visible part held when the notebook ran first and failed when it ran again for the hidden checks: "
     "make your code independent of chance, of time and of earlier calls."
@@ -40,9 +36,7 @@ class Grading:
     remote: Remote
     namespace: dict[str, Any] = field(default_factory=dict)
     results: list[CellResult] = field(default_factory=list)
-    kept: dict[int, dict[str, Any]] = field(
-        default_factory=dict
-    )  # what the checks know after a visible part that holds
+    kept: dict[int, dict[str, Any]] = field(default_factory=dict)  # what checks know after a visible part that holds
     why: dict[str, str] = field(default_factory=dict)  # why a name may be absent
     ended: set[int] = field(default_factory=set)  # the steps in which the process ended
 
@@ -94,10 +88,8 @@ class Grading:
         self._begin()
         for k, step in enumerate(self.job.steps):
             start = time.monotonic()
-            result = self._step(k, step)
-            self.results.append(
-                replace(result, output=self.remote.take_output(), seconds=round(time.monotonic() - start, 3))
-            )
+            result, seconds = self._step(k, step), round(time.monotonic() - start, 3)
+            self.results.append(replace(result, output=self.remote.take_output(), seconds=seconds))
 
     def _begin(self) -> None:
         self.remote.end()
@@ -119,9 +111,9 @@ class Grading:
             self.remote.request("cell", step.source)
             return CellResult()
         except Exception as error:
-            said = say(error)
-            self.why |= {name: f"its cell stops with {said}" for name in step.defines}
-            return CellResult(False, said, fatal=self._fatal(k))
+            words = say(error)
+            self.why |= {name: f"its cell stops with {words}" for name in step.defines}
+            return CellResult(False, words, fatal=self._fatal(k))
 
     def _fatal(self, k: int) -> str:
         """How the process ended in this step, if it did."""
@@ -131,9 +123,7 @@ class Grading:
         return self.remote.fatal
 
     def _given(self, step: Step) -> None:
-        """The instructor's own code, on this side too. A statement that needs a student's name fails here, and only
-        that one.
-        """
+        """The instructor's own code, on this side too; a statement that needs a student's name fails alone."""
         for statement in suspicion.tree(step.source).body:
             code = compile(ast.Module([statement], []), step.grade_id or "given", "exec")
             with contextlib.suppress(Exception), _silence():
@@ -169,9 +159,8 @@ class Grading:
     def hidden(self) -> None:
         """The hidden part of every test cell whose visible part holds, each where it stands."""
         steps = self.job.steps
-        due = [
-            k for k, step in enumerate(steps) if step.kind == "test" and self.results[k].ok and parts(step.source)[1]
-        ]
+        passed = [k for k, step in enumerate(steps) if step.kind == "test" and self.results[k].ok]
+        due = [k for k in passed if parts(steps[k].source)[1]]
         if not due:
             return
         whole = self.remote.gave_objects
@@ -180,9 +169,8 @@ class Grading:
             if k in due:
                 message = self._hidden(k, step, whole=whole)
                 if message:  # how long it took is not told either: a student's code could count it out in seconds
-                    self.results[k] = replace(
-                        self.results[k], ok=False, message=message, hidden=True, fatal=self._fatal(k)
-                    )
+                    failed = {"ok": False, "message": message, "hidden": True, "fatal": self._fatal(k)}
+                    self.results[k] = replace(self.results[k], **failed)
             elif k not in self.ended and (whole or step.kind != "test"):
                 self._step(k, step)
             self.remote.take_output()
@@ -220,31 +208,29 @@ def say(error: Exception) -> str:
 
 
 def instructors_words(error: Exception, source: str) -> str:
-    """Of a failed hidden check the message or hint that stands in its source, to the letter: a student's code has no
-    say in it.
-    """
+    """The message or hint of a failed hidden check, to the letter as in its source: a student has no say in it."""
     text = "" if hasattr(error, "by_student") or not isinstance(error, AssertionError) else str(error)
     hint = text.partition("Hint: ")[2] or text
     return f"A hidden check failed. Hint: {hint}" if hint and hint in _messages(source) else "A hidden check failed."
 
 
 def _messages(source: str) -> set[str]:
-    """The constants of a cell that are meant to be read: messages of assertions, ``hint=`` and names that end in
-    ``hint``.
-    """
-    found: list[ast.expr | None] = []
+    """The texts of a cell that are meant to be read: of assertions, of ``hint=``, of names that end in ``hint``."""
+    texts: list[ast.expr | None] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Assert):
-            found.append(node.msg)
-        elif isinstance(node, ast.keyword) and node.arg == "hint":
-            found.append(node.value)
-        elif isinstance(node, ast.Assign):
-            found += [
-                node.value for target in node.targets if isinstance(target, ast.Name) and target.id.endswith("hint")
-            ]
+            texts.append(node.msg)
+        elif isinstance(node, ast.keyword | ast.Assign) and _is_hint(node):
+            texts.append(node.value)
         elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
-            found += node.exc.args
-    return {node.value for node in found if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+            texts += node.exc.args
+    return {text.value for text in texts if isinstance(text, ast.Constant) and isinstance(text.value, str)}
+
+
+def _is_hint(node: ast.keyword | ast.Assign) -> bool:
+    if isinstance(node, ast.keyword):
+        return node.arg == "hint"
+    return any(isinstance(target, ast.Name) and target.id.endswith("hint") for target in node.targets)
 
 
 def grade(job: Job, box: Box) -> Result:

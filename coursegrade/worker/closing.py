@@ -1,6 +1,4 @@
-"""Closing what an assignment closes, in the process that a student's code is forked from: the name, the module, the
-operator itself.
-"""
+"""Closing what an assignment closes, before a student's process is forked: the name, the module, the operator."""
 
 import contextlib
 import importlib

@@ -1,4 +1,4 @@
-"""How a call into a student's process may end, other than with a value: the process is gone, or something was raised there."""
+"""How a call into a student's process may end without a value: the process is gone, or something was raised."""
 
 import builtins
 from typing import Any
@@ -7,9 +7,7 @@ LONGEST_WORDS = 2000  # of an error
 
 
 class Ended(RuntimeError):
-    """A student's process ended, or was ended, in this call. ``coursekit.testing.check`` reads ``did``: what it did,
-    without a subject.
-    """
+    """The process ended in this call. ``coursekit.testing.check`` reads ``did``: what it did, without a subject."""
 
     fatal = "crashed"
 

@@ -1,6 +1,4 @@
-"""What a student's code may read, wherever the course, its environment and its gradebook lie, and what of it is
-covered.
-"""
+"""What a student's code may read, wherever the course, its environment and gradebook lie, and what is covered of it."""
 
 import importlib.util
 import os
@@ -10,18 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 SYSTEM = (
-    *(
-        "/usr/bin",
-        "/usr/lib",
-        "/usr/lib64",
-        "/usr/local/lib",
-        "/usr/share/fonts",
-        "/usr/share/zoneinfo",
-        "/bin",
-        "/lib",
-        "/lib64",
-    ),
-    *("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/fonts", "/etc/ssl"),
+    *("/usr/bin", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/bin", "/lib", "/lib64"),
+    *("/usr/share/fonts", "/usr/share/zoneinfo", "/etc/fonts", "/etc/localtime", "/etc/ssl"),
+    *("/etc/ld.so.cache", "/etc/alternatives"),
 )
 TOP = Path(__file__).parents[2]  # where both packages lie, often beside solutions/ and the gradebook
 LIBRARY = (TOP / "coursegrade", TOP / "coursekit")  # all that is shown of it
@@ -29,9 +18,7 @@ MOST_PROBES = 200  # of one folder
 
 
 def readable() -> list[Path]:
-    """The folders that this environment's Python needs, and the two packages: never the prefix, in which a course may
-    lie, and never what is beside the packages.
-    """
+    """The folders that Python needs, and the two packages: not the prefix nor their parent, where a course may lie."""
     paths = sysconfig.get_paths()
     places = {paths[name] for name in ("stdlib", "purelib", "platlib")}
     places |= {f"{sys.base_prefix}/lib", *map(str, LIBRARY)}
@@ -53,36 +40,30 @@ def closed_off(private: Sequence[str]) -> list[Path]:
     places = sorted({Path(path).resolve() for path in private})
     if needed := [str(place) for place in places if place in seen]:
         raise ValueError(
-            f"expected the course and its gradebook beside what Python needs, got {needed[0]}, which students' code must be able to read: "
-            "move the course, or make the environment elsewhere"
+            f"expected the course and its gradebook beside what Python needs, got {needed[0]}, "
+            "which students' code must be able to read: move the course, or make the environment elsewhere"
         )
     return [place for place in places if place.exists()]
 
 
 def covered(closed: Sequence[str], private: Sequence[str]) -> set[Path]:
-    """Every path at which something closed or private would be seen in what is readable: a folder may be reached by
-    links too.
-    """
+    """Every path at which something closed or private would be seen in what is readable, through links too."""
     away = [path.resolve() for path in (*hidden(closed), *closed_off(private))]
     near = [(place, place.resolve()) for place in (*map(Path, SYSTEM), *readable())]
     return {place / path.relative_to(real) for path in away for place, real in near if real in path.parents}
 
 
 def probes(private: Sequence[str]) -> list[str]:
-    """Files and folders that a box around a student's code must not show: what lies in the private places, and is not
-    needed.
-    """
+    """What lies in the private places and is not needed: what a box around a student's code must not show."""
     needed = [path for place in (*readable(), *programs()) for path in (place, place.resolve())]
-    inner = [
-        path
-        for place in map(Path, private)
-        for path in (sorted(place.iterdir())[:MOST_PROBES] if place.is_dir() else [place])
-    ]
-    return [
-        str(p)
-        for p in inner
-        if not any(p == n or p in n.parents or n in p.parents for n in needed) and os.access(p, os.R_OK)
-    ]
+    inside = list[Path]()
+    for place in map(Path, private):
+        inside += sorted(place.iterdir())[:MOST_PROBES] if place.is_dir() else [place]
+
+    def is_needed(path: Path) -> bool:
+        return any(path == other or path in other.parents or other in path.parents for other in needed)
+
+    return [str(path) for path in inside if not is_needed(path) and os.access(path, os.R_OK)]
 
 
 def shown(path: str) -> bool:

@@ -176,9 +176,7 @@ class Remote:
         return kind_of(what)(self, number, what)
 
     def _exchange(self, frame: bytes, seconds: float, until: float) -> Any:
-        """Send one frame and wait for one, within the limits; ``until`` is the end of the ``seconds`` of the whole
-        call.
-        """
+        """Send one frame and wait for one, within limits: ``until`` is when the ``seconds`` of the whole call end."""
         assert self.connection is not None
         to_send, got = memoryview(frame), bytearray()
         with selectors.DefaultSelector() as selector:

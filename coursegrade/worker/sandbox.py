@@ -11,7 +11,6 @@ import os
 import resource
 import shutil
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -19,47 +18,28 @@ import sysconfig
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from . import seccomp
 from .layout import SYSTEM, TOP, closed_off, covered, probes, programs, readable, shown
 
-CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x8000000, 0x10000000, 0x20000000
-CLONE_NEW_ANY = 0x7E020080
-MS_NOSUID_NODEV_NOEXEC = 2 | 4 | 8
-MS_BIND_ALL = 0x1000 | 0x4000
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 36, 38
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x8000000, 0x10000000, 0x20000000  # linux/sched.h
+MS_NOSUID_NODEV_NOEXEC, MS_BIND_REC = 2 | 4 | 8, 0x1000 | 0x4000  # linux/mount.h
+PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 22, 36, 38  # linux/prctl.h
+SECCOMP_MODE_FILTER = 2  # linux/seccomp.h
+LINUX_CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h
+# linux/landlock.h; the calls have these numbers on every machine
+LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
+LANDLOCK_VERSION, LANDLOCK_PATH_BENEATH = 1, 1  # a flag of the first, a kind of rule of the second
 LANDLOCK_FROM = 6  # the first interface that also keeps signals in
-PROC = (
-    "/proc/self",
-    "/proc/cpuinfo",
-    "/proc/meminfo",
-    "/proc/stat",
-    "/proc/filesystems",
-    "/proc/loadavg",
-    "/proc/uptime",
-)
+EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1, 2, 4, 8  # LANDLOCK_ACCESS_FS_…
+ALL_OF_FILES = (1 << 16) - 1  # every right of that kind
+ALL_OF_NET = 0b11  # LANDLOCK_ACCESS_NET_…: bind and connect of TCP
+ALL_SCOPES = 0b11  # LANDLOCK_SCOPE_…: abstract Unix sockets and signals
+PROC = tuple(f"/proc/{name}" for name in ("self", "cpuinfo", "meminfo", "stat", "filesystems", "loadavg", "uptime"))
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 SCRATCH_MB, SHARED_MB = 64, 512
 HOMES = ("HOME", "TMPDIR", "IPYTHONDIR", "MPLCONFIGDIR")
-MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-CALLS = {  # that no exercise needs, by their numbers on x86_64 and aarch64
-    "a new program": ((59, 221), (322, 281)),
-    "looking into another process": ((101, 117), (310, 270), (311, 271), (434, 434), (438, 438), (440, 440)),
-    "another namespace": ((272, 97), (308, 268)),
-    "mounts": ((165, 40), (166, 39), *((n, n) for n in (428, 429, 430, 431, 432, 433, 442))),
-    "memory that nobody counts or that stays": ((319, 279), (447, 447), (29, 194), (68, 186), (64, 190), (240, 180)),
-    "odd corners of the kernel": (
-        (425, 425),
-        (250, 219),
-        (248, 217),
-        (249, 218),
-        (321, 280),
-        (298, 241),
-        (323, 282),
-        (304, 265),
-    ),
-}
-CLONE, CLONE3, PRCTL, SOCKET = (56, 220), (435, 435), (157, 167), (41, 198)
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -95,18 +75,14 @@ def bubblewrap(command: Sequence[str], *, closed: Sequence[str] = (), private: S
     line += ["--size", str(SCRATCH_MB << 20), "--tmpfs", "/tmp"]  # first: the environment itself may lie in /tmp
     away = covered(closed, private)
     places = {path: ["--ro-bind-try", str(path), str(path)] for path in (*map(Path, SYSTEM), *readable())}
-    places |= {
-        path: ["--tmpfs", str(path)] if path.is_dir() else ["--ro-bind", "/dev/null", str(path)] for path in away
-    }
+    for path in away:
+        places[path] = ["--tmpfs", str(path)] if path.is_dir() else ["--ro-bind", "/dev/null", str(path)]
     for path in sorted(places, key=lambda path: len(path.parts)):
         line += places[path]
     for path in programs():
         if not any(path.is_relative_to(place) for place in map(Path, SYSTEM)):
-            line += (
-                ["--symlink", os.readlink(path), str(path)]
-                if path.is_symlink()
-                else ["--ro-bind", str(path), str(path)]
-            )
+            shown_as = ["--symlink", os.readlink(path)] if path.is_symlink() else ["--ro-bind", str(path)]
+            line += [*shown_as, str(path)]
     line += ["--proc", "/proc", "--dev", "/dev", "--chdir", "/tmp"]
     for path in (*(path for path in away if path.is_dir()), Path("/dev"), Path("/")):
         line += ["--remount-ro", str(path)]  # else one student leaves files there for the next
@@ -114,7 +90,7 @@ def bubblewrap(command: Sequence[str], *, closed: Sequence[str] = (), private: S
 
 
 def works(kind: str, private: Sequence[str] = ()) -> str:
-    """Why a kind of box does not work here, in a phrase; empty if it does. It is tried, not guessed, and looked into."""
+    """Why a kind of box does not work here, in a phrase; empty if it does. It is tried and looked into."""
     try:
         closed_off(private)
     except ValueError as error:
@@ -122,7 +98,11 @@ def works(kind: str, private: Sequence[str] = ()) -> str:
     what = (kind, list(map(str, private)), probes(private))
     command = [sys.executable, "-c", f"from coursegrade.worker.sandbox import tried; tried(*{what!r})"]
     if kind == "landlock":
-        version = libc.syscall(444, None, ctypes.c_size_t(0), 1) if sys.platform == "linux" else -1
+        version = (
+            libc.syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), LANDLOCK_VERSION)
+            if sys.platform == "linux"
+            else -1
+        )
         if version < LANDLOCK_FROM:
             return f"the kernel's Landlock is {'missing' if version < 0 else f'version {version}'}"
     elif shutil.which("bwrap") is None:
@@ -130,11 +110,9 @@ def works(kind: str, private: Sequence[str] = ()) -> str:
     else:
         command = bubblewrap(command, private=private)
     ended = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=60)
-    return (
-        ""
-        if ended.returncode == 0
-        else f"{kind} fails: {(ended.stderr.strip().splitlines() or ['no reason given'])[-1][:200]}"
-    )
+    if ended.returncode == 0:
+        return ""
+    return f"{kind} fails: {(ended.stderr.strip().splitlines() or ['no reason given'])[-1][:200]}"
 
 
 def tried(kind: str, private: Sequence[str], unseen: Sequence[str]) -> NoReturn:
@@ -157,8 +135,8 @@ def choose(private: Sequence[str] = ()) -> str:
         if not reason:
             return kind
     raise ValueError(
-        f"expected a sandbox to run students' code in, got none ({'; '.join(reasons.values())}): run `coursekit grade doctor`, "
-        "which says what to do, or pass --unsafe to run it with your own rights"
+        f"expected a sandbox to run students' code in, got none ({'; '.join(reasons.values())}): "
+        "run `coursekit grade doctor`, which says what to do, or pass --unsafe to run it with your own rights"
     )
 
 
@@ -174,9 +152,7 @@ def enter(
     private: Sequence[str] = (),
     processes: int = 64,
 ) -> None:
-    """Close the box around this process. In bubblewrap it comes back in a grandchild, and SIGTERM to who waits for that
-    ends the box.
-    """
+    """Close the box around this process. In bubblewrap it comes back in a grandchild; SIGTERM to who waits ends it."""
     if kind == "bubblewrap":
         _namespaces()
     called(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")
@@ -185,7 +161,7 @@ def enter(
         _landlock(scratch, covered(closed, private))
         _drop_capabilities()
     if kind != "none":
-        _seccomp(sockets=kind == "bubblewrap")
+        _seccomp(unix_sockets=kind == "bubblewrap")
     if kind == "bubblewrap":
         _wait_for_child(signal.SIGKILL)  # process 1 is deaf to signals; a student's process is not
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
@@ -200,13 +176,9 @@ def limit_data(most: int) -> None:
 def limit(memory_mb: int, processes: int) -> None:
     """What one process may use; the warm start watches the sum."""
     limit_data(memory_mb << 20)
-    limits = {
-        resource.RLIMIT_FSIZE: SHARED_MB << 20,
-        resource.RLIMIT_NOFILE: 512,
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_NPROC: processes * 8,  # of all that this user runs; root is not held to it
-        resource.RLIMIT_MEMLOCK: 0,
-    }
+    limits = {resource.RLIMIT_FSIZE: SHARED_MB << 20, resource.RLIMIT_NOFILE: 512, resource.RLIMIT_CORE: 0}
+    limits[resource.RLIMIT_NPROC] = processes * 8  # of all that this user runs; root is not held to it
+    limits[resource.RLIMIT_MEMLOCK] = 0
     for what, most in limits.items():
         ceiling = resource.getrlimit(what)[1]
         value = most if ceiling == resource.RLIM_INFINITY else min(most, ceiling)
@@ -226,15 +198,12 @@ def _namespaces() -> None:
     _wait_for_child(signal.SIGTERM)  # from here in the new process space, as process 1: it takes all others with it
     called(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "die with the parent")
     inside = {path: os.open(path, os.O_PATH) for path in readable() if Path("/tmp") in path.parents}
-    _mount("tmpfs", "/tmp", f"size={SCRATCH_MB}m,nr_inodes=20000,mode=1777")
+    _mount_memory("/tmp", f"size={SCRATCH_MB}m,nr_inodes=20000,mode=1777")
     for path, held in inside.items():  # an environment that lies in /tmp is seen again
         path.mkdir(parents=True, exist_ok=True)
-        called(
-            libc.mount(f"/proc/self/fd/{held}".encode(), str(path).encode(), None, ctypes.c_ulong(MS_BIND_ALL), None),
-            f"bind {path}",
-        )
+        _mount(f"/proc/self/fd/{held}", str(path), MS_BIND_REC)
         os.close(held)
-    _mount("tmpfs", "/dev/shm", f"size={SHARED_MB}m,nr_inodes=2000,mode=1777")
+    _mount_memory("/dev/shm", f"size={SHARED_MB}m,nr_inodes=2000,mode=1777")
     os.chdir("/tmp")
     _drop_capabilities()
 
@@ -258,15 +227,17 @@ def _wait_for_child(stop: signal.Signals) -> None:
             os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
-def _mount(kind: str, place: str, options: str) -> None:
-    result = libc.mount(
-        kind.encode(), place.encode(), kind.encode(), ctypes.c_ulong(MS_NOSUID_NODEV_NOEXEC), options.encode()
-    )
-    called(result, f"mount {place}")
+def _mount_memory(place: str, options: str) -> None:
+    _mount("tmpfs", place, MS_NOSUID_NODEV_NOEXEC, "tmpfs", options)
+
+
+def _mount(source: str, place: str, flags: int, kind: str | None = None, options: str | None = None) -> None:
+    words = [word and word.encode() for word in (source, place, kind, options)]
+    called(libc.mount(*words[:3], ctypes.c_ulong(flags), words[3]), f"mount {place}")
 
 
 def _drop_capabilities() -> None:
-    called(libc.capset(struct.pack("Ii", 0x20080522, 0), bytes(24)), "drop capabilities")
+    called(libc.capset(struct.pack("Ii", LINUX_CAPABILITY_VERSION_3, 0), bytes(24)), "drop capabilities")
 
 
 def _allowed(place: Path, closed: Collection[Path]) -> Iterator[Path]:
@@ -283,50 +254,32 @@ def _allowed(place: Path, closed: Collection[Path]) -> Iterator[Path]:
 
 def _landlock(scratch: Path, away: Collection[Path]) -> None:
     """Reading of the environment, writing of the scratch, no TCP, no signal and no abstract socket to the outside."""
-    read, everything = 0b1101, (1 << 16) - 1
-    attributes = struct.pack("QQQ", everything, 0b11, 0b11)
-    ruleset = called(libc.syscall(444, attributes, ctypes.c_size_t(len(attributes)), 0), "Landlock")
-    places = [p for place in (*map(Path, (*SYSTEM, *PROC)), *readable()) for p in _allowed(place.resolve(), away)]
-    for path, rights in [*((p, read) for p in places), *((Path(p), 0b110) for p in DEVICES), (scratch, everything)]:
+    attributes = struct.pack("QQQ", ALL_OF_FILES, ALL_OF_NET, ALL_SCOPES)  # what is refused unless a rule allows it
+    ruleset = _landlock_call(LANDLOCK_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
+    places = [Path(place) for place in (*SYSTEM, *PROC)] + readable()
+    open_places = [path for place in places for path in _allowed(place.resolve(), away)]
+    rules = dict.fromkeys(open_places, EXECUTE | READ_FILE | READ_DIR)
+    rules |= dict.fromkeys(map(Path, DEVICES), WRITE_FILE | READ_FILE) | {scratch: ALL_OF_FILES}
+    for path, rights in rules.items():
         if not path.exists():
             continue
         handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        rule = struct.pack("=Qi", rights if path.is_dir() else rights & 0b110, handle)
-        called(libc.syscall(445, ruleset, 1, rule, 0), f"Landlock for {path}")
+        if not path.is_dir():
+            rights &= WRITE_FILE | READ_FILE  # the kernel takes no other for a file
+        _landlock_call(LANDLOCK_ADD_RULE, ruleset, LANDLOCK_PATH_BENEATH, struct.pack("=Qi", rights, handle), 0)
         os.close(handle)
-    called(libc.syscall(446, ruleset, 0), "Landlock")
+    _landlock_call(LANDLOCK_RESTRICT_SELF, ruleset, 0)
     os.close(ruleset)
     os.chdir(scratch)
 
 
-def _seccomp(*, sockets: bool) -> None:
-    """Refuse a few system calls; of sockets all, or all but Unix ones where those lead nowhere."""
-    machine = os.uname().machine
-    if machine not in MACHINES:
-        raise OSError(f"expected a processor of {', '.join(MACHINES)}, got {machine}")
-    column = list(MACHINES).index(machine)
-    load, equal, any_bit, at_least, give = 0x20, 0x15, 0x45, 0x35, 0x06
-    allow, deny, unknown, kill = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
+def _landlock_call(number: int, *arguments: Any) -> int:
+    return called(libc.syscall(number, *arguments), "Landlock")
 
-    def op(code: int, k: int, yes: int = 0, no: int = 0) -> bytes:
-        return struct.pack("HBBI", code, yes, no, k)
 
-    def argument(call: tuple[int, int], test: int, k: int, then: int, otherwise: int) -> list[bytes]:
-        """What to answer a call by its first argument."""
-        return [op(equal, call[column], 0, 4), op(load, 16), op(test, k, 0, 1), op(give, then), op(give, otherwise)]
-
-    program = [op(load, 4), op(equal, MACHINES[machine], 1), op(give, kill), op(load, 0)]
-    program += [op(at_least, 0x40000000, 0, 1), op(give, deny)]  # the other numbering of x86
-    for call in (call for calls in CALLS.values() for call in calls):
-        program += [op(equal, call[column], 0, 1), op(give, deny)]
-    program += [
-        op(equal, CLONE3[column], 0, 1),
-        op(give, unknown),
-    ]  # its flags cannot be read: the C library falls back to clone
-    program += argument(CLONE, any_bit, CLONE_NEW_ANY, deny, allow)
-    program += argument(PRCTL, equal, PR_SET_DUMPABLE, deny, allow)  # it would hide how much memory a process takes
-    program += argument(SOCKET, equal, socket.AF_UNIX if sockets else 0, allow if sockets else deny, deny)
-    program += [op(give, allow)]
-    code = ctypes.create_string_buffer(b"".join(program))
-    filter_ = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(program), ctypes.addressof(code)))
-    called(libc.prctl(PR_SET_SECCOMP, 2, filter_, 0, 0), "seccomp")
+def _seccomp(*, unix_sockets: bool) -> None:
+    """Refuse a few system calls (``seccomp.program``) to this process and all that come from it."""
+    lines = seccomp.program(os.uname().machine, unix_sockets=unix_sockets)
+    code = ctypes.create_string_buffer(b"".join(lines))
+    whole = struct.pack("HxxxxxxP", len(lines), ctypes.addressof(code))  # struct sock_fprog
+    called(libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.create_string_buffer(whole), 0, 0), "seccomp")

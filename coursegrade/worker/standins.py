@@ -1,6 +1,4 @@
-"""Stand-ins, outside the box, for what a student's notebook defines: what is done to them is done in the student's
-process.
-"""
+"""Stand-ins, outside the box, for what a student's notebook defines: what is done to them is done in the box."""
 
 import functools
 from collections.abc import Iterator

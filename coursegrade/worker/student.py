@@ -50,9 +50,7 @@ class Student:
         return actions[action](*rest)
 
     def cell(self, source: str) -> None:
-        """Run a cell as a notebook does, magics and all. After a statement that fails the others run too; the first
-        error is raised.
-        """
+        """Run a cell as a notebook does. After a statement that fails the others run too; the first error is raised."""
         sys.path_importer_cache.pop(os.getcwd(), None)  # a module that %%writefile has just written is found
         rest, errors = QUIET.sub("", source), list[BaseException]()
         while rest.strip() and len(errors) < MOST_ERRORS:
@@ -68,7 +66,7 @@ class Student:
 
     @staticmethod
     def rest(source: str, ran: Any) -> str:
-        """What is left of a cell, on the lines it stood on: behind the statement that failed, or what of it is Python."""
+        """What is left of a cell, on its own lines: behind the statement that failed, or what of it is Python."""
         if ran.error_before_exec:
             return "".join(piece if _is_python(piece) else "\n" * piece.count("\n") for piece in pieces(source))
         lines, failed = source.split("\n"), _line(ran.error_in_exec, outermost=True)
@@ -77,7 +75,7 @@ class Student:
         return "\n" * end + "\n".join(lines[end:])
 
     def take(self, number: int, names: list[str]) -> dict[str, Any]:
-        """Hold on to what these names are now, for the check of this number: plain data is sent, the rest stays here."""
+        """Hold on to what these names are now, for the check of this number: plain data is sent, the rest stays."""
         self.taken[number] = {name: self.shell.user_ns[name] for name in names if name in self.shell.user_ns}
         return self.taken[number]
 

@@ -15,46 +15,15 @@ CELL_MAGIC = re.compile(r"\A\s*%%.*")  # what stands below may be Python
 MOST_MAGICS = 50  # of a cell
 NEEDLESS = (
     *("ctypes", "cffi", "subprocess", "socket", "pty", "_posixsubprocess", "_thread", "marshal"),
-    *(
-        f"os.{name}"
-        for name in ("fork", "forkpty", "kill", "killpg", "_exit", "abort", "system", "popen", "environ", "getenv")
-    ),
-    *(
-        f"os.{name}"
-        for name in (
-            "execv",
-            "execve",
-            "execl",
-            "execvp",
-            "posix_spawn",
-            "spawnl",
-            "spawnv",
-            "setsid",
-            "ptrace",
-            "dup2",
-        )
-    ),
-    *(
-        "sys._getframe",
-        "sys._current_frames",
-        "sys.settrace",
-        "sys.setprofile",
-        "sys.modules",
-        "sys.meta_path",
-        "sys.addaudithook",
-    ),
+    *("os.fork", "os.forkpty", "os.kill", "os.killpg", "os._exit", "os.abort", "os.system", "os.popen"),
+    *("os.execv", "os.execve", "os.execl", "os.execvp", "os.posix_spawn", "os.spawnl", "os.spawnv"),
+    *("os.environ", "os.getenv", "os.setsid", "os.ptrace", "os.dup2"),
+    *("sys._getframe", "sys._current_frames", "sys.settrace", "sys.setprofile"),
+    *("sys.modules", "sys.meta_path", "sys.addaudithook"),
     *("threading.settrace", "threading.setprofile", "inspect.currentframe", "inspect.stack"),
     *("gc.get_objects", "gc.get_referrers", "gc.get_referents"),
-    *(
-        "importlib.util",
-        "importlib.machinery",
-        "importlib.reload",
-        "importlib.import_module",
-        "torch._C",
-        "torch._decomp",
-        "torch._refs",
-    ),
-    *("__import__", "builtins"),
+    *("importlib.util", "importlib.machinery", "importlib.reload", "importlib.import_module"),
+    *("torch._C", "torch._decomp", "torch._refs", "__import__", "builtins"),
 )
 INSIDES = ("__subclasses__", "__globals__", "__code__", "__closure__", "__builtins__", "gi_frame", "tb_frame", "f_back")
 PLACES = ("/proc/", "/dev/shm", ".pyc", "gradebook.db", "solutions/", "sitecustomize")
@@ -64,9 +33,7 @@ CLOSES = ", which the assignment closes."
 
 
 def tree(source: str) -> ast.Module:
-    """A cell's statements, without magics: the lines at which Python stops and that look like one. A line of a string
-    stays.
-    """
+    """A cell's statements without magics: where Python stops at a line that looks like one. Lines of strings stay."""
     lines = CELL_MAGIC.sub("", source).split("\n")
     for _ in range(MOST_MAGICS):
         try:
@@ -80,25 +47,23 @@ def tree(source: str) -> ast.Module:
 
 
 def look(job: Job) -> list[str]:
-    """A sentence for each thing found."""
-    found = []
+    """A sentence for each thing to look at."""
+    sentences = list[str]()
     for k, step in enumerate(job.steps):
-        if step.kind in ("answer", "own"):
-            where = (
-                f"The answer {step.grade_id}" if step.kind == "answer" else f"A cell the student added (cell {k + 1})"
-            )
-            remarks = list(dict.fromkeys(_in_cell(step, job.closed)))
-            found += [f"{where} {what}" for what in (remarks if step.kind == "answer" else _kindly(remarks))]
-    return found[:MOST]
+        remarks = list(dict.fromkeys(_in_cell(step, job.closed))) if step.kind in ("answer", "own") else []
+        if step.kind == "own":
+            sentences += [f"A cell the student added (cell {k + 1}) {what}" for what in _kindly(remarks)]
+        else:
+            sentences += [f"The answer {step.grade_id} {what}" for what in remarks]
+    return sentences[:MOST]
 
 
 def _kindly(remarks: list[str]) -> list[str]:
     """What is said of a cell beside the answers: that it compares with what is closed is one remark, and no offence."""
     closed = sorted({sentence.split()[1].rstrip(",") for sentence in remarks if sentence.endswith(CLOSES)})
     kind = "compares with what the assignment closes, which is no offence unless an answer calls it"
-    return [sentence for sentence in remarks if not sentence.endswith(CLOSES)] + (
-        [f"{kind}: {', '.join(closed)}."] if closed else []
-    )
+    others = [sentence for sentence in remarks if not sentence.endswith(CLOSES)]
+    return [*others, f"{kind}: {', '.join(closed)}."] if closed else others
 
 
 def _in_cell(step: Step, closed: tuple[str, ...]) -> Iterator[str]:
@@ -134,13 +99,9 @@ def _imports(parsed: ast.AST) -> Iterator[tuple[str, str]]:
     """What a name means after the imports of this cell."""
     for node in ast.walk(parsed):
         if isinstance(node, ast.Import):
-            yield from (
-                (
-                    alias.asname or alias.name.partition(".")[0],
-                    alias.name if alias.asname else alias.name.partition(".")[0],
-                )
-                for alias in node.names
-            )
+            for alias in node.names:
+                top = alias.name.partition(".")[0]
+                yield (alias.asname, alias.name) if alias.asname else (top, top)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield from ((alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names)
 

@@ -192,10 +192,9 @@ def _become_student(
             os.chdir(scratch)
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000")  # if memory runs out, this goes first
-        sandbox.enter(
-            kind, memory_mb=limits["memory_mb"], scratch=scratch, closed=settings["closed"], private=settings["private"],
-            processes=limits["processes"],
-        )  # fmt: skip
+        unseen = {"closed": settings["closed"], "private": settings["private"]}
+        most = {"memory_mb": limits["memory_mb"], "processes": limits["processes"]}
+        sandbox.enter(kind, scratch=scratch, **unseen, **most)
         resource.setrlimit(resource.RLIMIT_CPU, (int(limits["cpu_s"]) + 1, int(limits["cpu_s"]) + 2))
         os.setpriority(os.PRIO_PROCESS, 0, settings["nice"])  # below who waits for it and who watches it
         student.serve(socket.socket(fileno=3))

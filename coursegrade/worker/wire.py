@@ -72,9 +72,8 @@ class _Writer:
         if depth > DEEPEST:
             raise ValueError(f"expected data nested at most {DEEPEST} deep, got more")
         if self.values > MOST_VALUES:
-            raise ValueError(
-                f"expected at most {MOST_VALUES:,} values in lists, tuples and dicts, got more: return a tensor or an array"
-            )
+            most = f"{MOST_VALUES:,} values in lists, tuples and dicts"
+            raise ValueError(f"expected at most {most}, got more: return a tensor or an array")
         if x is None or isinstance(x, bool):
             return x
         if isinstance(x, str):

@@ -10,9 +10,10 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbgrader.api import Gradebook
 from nbgrader.apps import NbGraderAPI
 
-from coursegrade import book
+from coursegrade.book import Mark, gradebook, marks_of, record_grades
 from coursegrade.directory import course, release
 from coursegrade.records import CellResult, Job, Record, Result, Step
 from coursegrade.source import read_source
@@ -91,7 +92,9 @@ class Course:
         student: str,
         answers: Mapping[str, str] | None = None,
         came: Mapping[str, CellResult] | None = None,
-        **kept: object,
+        run: str = "",
+        book: Gradebook | None = None,
+        **known: str,
     ) -> Record:
         """Record a submission of which every cell was right but those in ``came``; an own cell goes by the name
         ``own``.
@@ -99,20 +102,20 @@ class Course:
         job = self.job(answers or {})
         cells = tuple((came or {}).get(step.grade_id or step.kind, CellResult()) for step in job.steps)
         result = Result(cells, cpu_s=0.25, wall_s=0.5)
-        return book.record_grades(self.api, [job], [result], student=student, **kept)  # type: ignore[arg-type]
+        return record_grades(self.api, [job], [result], Record(student, **known), run=run, book=book)
 
     def by_hand(self, student: str, name: str, points: float, comment: str = "") -> None:
         """What formgrader does when a grader enters a mark."""
-        with book.gradebook(self.api) as gradebook:
-            grade = gradebook.find_grade(name, NAME, NAME, student)
+        with gradebook(self.api) as opened:
+            grade = opened.find_grade(name, NAME, NAME, student)
             grade.manual_score, grade.needs_manual_grade = points, False
             if comment:
-                gradebook.find_comment(name, NAME, NAME, student).manual_comment = comment
-            gradebook.db.commit()
+                opened.find_comment(name, NAME, NAME, student).manual_comment = comment
+            opened.db.commit()
 
-    def marks(self, student: str) -> dict[str, book.Mark]:
-        with book.gradebook(self.api) as gradebook:
-            return book.marks_of(gradebook.find_submission(NAME, student))
+    def marks(self, student: str) -> dict[str, Mark]:
+        with gradebook(self.api) as opened:
+            return marks_of(opened.find_submission(NAME, student))
 
 
 @pytest.fixture(scope="session")

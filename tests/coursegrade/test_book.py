@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from coursegrade import book, journal
-from coursegrade.records import CellResult
+from coursegrade.records import CellResult, Record
 
 RIGHT = "def area(width, height):\n    return width * height"
 WRONG = CellResult(ok=False, message="area(2, 3) gave 5, expected 6.")
@@ -85,7 +85,7 @@ def test_an_overruled_check_is_looked_at_again_only_if_it_comes_out_differently(
 def test_void_takes_back_what_was_automatic(course_of_one) -> None:
     course_of_one.grade("ada", {"written": "An answer."})
     course_of_one.by_hand("ada", "written", 15)
-    record = book.void(course_of_one.api, "a1", "ada", state="unreadable", note="It breaks off.")
+    record = book.void(course_of_one.api, "a1", Record("ada", "unreadable", "It breaks off."))
     assert {name: mark.points for name, mark in course_of_one.marks("ada").items()} == {
         "area_rectangle": None,
         "area_zero": None,
@@ -98,7 +98,7 @@ def test_void_takes_back_what_was_automatic(course_of_one) -> None:
 
 
 def test_void_of_someone_unknown_is_recorded(course_of_one) -> None:
-    assert book.void(course_of_one.api, "a1", "eve", state="missing", note="Nothing was handed in.").state == "missing"
+    assert book.void(course_of_one.api, "a1", Record("eve", "missing", "Nothing was handed in.")).state == "missing"
     assert list(journal.records(course_of_one.root, "a1")) == ["eve"]
 
 
@@ -110,7 +110,7 @@ def test_a_broken_off_process_is_partly_graded(course_of_one) -> None:
 
 
 def test_nothing_to_record_is_refused(refuses: Callable[..., None], course_of_one) -> None:
-    refuses("expected at least one notebook of ada", book.record_grades, course_of_one.api, [], [], student="ada")
+    refuses("expected at least one notebook of ada", book.record_grades, course_of_one.api, [], [], Record("ada"))
 
 
 def test_history_says_what_changed_and_why(course_of_one) -> None:
@@ -188,6 +188,6 @@ def test_an_open_gradebook_serves_many(course_of_one) -> None:
     with book.gradebook(course_of_one.api) as gradebook:
         for student in ("ada", "bob"):
             course_of_one.grade(student, {}, book=gradebook)
-        book.void(course_of_one.api, "a1", "bob", state="missing", note="Gone.", book=gradebook)
+        book.void(course_of_one.api, "a1", Record("bob", "missing", "Gone."), book=gradebook)
     assert course_of_one.marks("ada")["area_zero"].points == 10
     assert course_of_one.marks("bob")["area_zero"].points is None

@@ -12,7 +12,7 @@ import pytest
 from coursegrade import book, journal, reporting, returning
 from coursegrade.collecting import collect
 from coursegrade.exporting import export
-from coursegrade.records import CellResult
+from coursegrade.records import CellResult, Record
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def marked(course_of_one) -> object:
     course_of_one.by_hand("bob", "written", 12.5, "Good.")
     course_of_one.grade("eve", {"written": "An answer."})
     course_of_one.by_hand("eve", "written", 20)
-    book.void(course_of_one.api, "a1", "eve", state="unreadable", note='=cmd, "quoted"')
+    book.void(course_of_one.api, "a1", Record("eve", "unreadable", '=cmd, "quoted"'))
     with book.gradebook(course_of_one.api) as gradebook:
         gradebook.update_or_create_student(
             "bob", first_name="Bøb", last_name="+Jones", email="bob@example.org", lms_user_id="17"
@@ -85,7 +85,7 @@ def test_layouts_are_named(refuses: Callable[..., None], course_of_one) -> None:
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t"])
 def test_no_cell_is_a_formula(course_of_one, start: str) -> None:
-    book.void(course_of_one.api, "a1", "eve", state="missing", note=f"{start}1+1")
+    book.void(course_of_one.api, "a1", Record("eve", "missing", f"{start}1+1"))
     assert rows(course_of_one, "plain")[1][-1] == f"'{start}1+1"
 
 
@@ -161,7 +161,7 @@ def test_late_is_kept_and_shown(course_of_one, tmp_path: Path) -> None:
     )
     hand_in(course_of_one, tmp_path / "e", *members)
     hand_in(course_of_one, tmp_path / "c", "gaussc_LATE_9_1_a1.ipynb", "x_1_2_a1.ipynb")
-    book.void(course_of_one.api, "a1", "gaussc_9", state="unreadable", note="It breaks off.")
+    book.void(course_of_one.api, "a1", Record("gaussc_9", "unreadable", "It breaks off."))
     late = {student: record.late for student, record in journal.records(course_of_one.root, "a1").items()}
     assert late == {"ada": "Handed in 2 h 30 min late.", "bob": "", "gaussc_9": "Handed in late.", "x_1": ""}
     table = rows(course_of_one, "plain")

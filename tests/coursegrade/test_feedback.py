@@ -123,10 +123,7 @@ def test_who_could_not_be_graded_gets_the_reason(course_of_one, state: str) -> N
     book.void(
         course_of_one.api,
         "a1",
-        "ada",
-        state=state,
-        note="a1.ipynb breaks off <in the middle>.",
-        flags=["for the instructor"],
+        Record("ada", state, "a1.ipynb breaks off <in the middle>.", flags=("for the instructor",)),
     )
     html = page(course_of_one)
     Closed(html)

@@ -13,7 +13,7 @@ from conftest import NAME
 from coursegrade import book, running
 from coursegrade.directory import release
 from coursegrade.intake import Reading, read
-from coursegrade.records import CellResult, Result
+from coursegrade.records import CellResult, Record, Result
 from coursegrade.source import read_source
 
 
@@ -204,7 +204,7 @@ def test_an_old_stub_is_as_empty_as_the_new(course_of_one: Any) -> None:
     edit(course_of_one, stub)
     release(NAME, course_of_one.root)
     (job,) = seen(course_of_one, folder).jobs
-    book.record_grades(course_of_one.api, [job], [Result(tuple(CellResult() for _ in job.steps))], student="ada")
+    book.record_grades(course_of_one.api, [job], [Result(tuple(CellResult() for _ in job.steps))], Record("ada"))
     assert (course_of_one.marks("ada")["drawn"].waits, course_of_one.marks("ada")["drawn"].points) == (False, 0)
 
 

@@ -8,7 +8,7 @@ import pytest
 from test_feedback import Closed, text
 
 from coursegrade import book, reporting
-from coursegrade.records import CellResult
+from coursegrade.records import CellResult, Record
 from coursegrade.reporting import report
 
 COPIED = """
@@ -49,7 +49,7 @@ def test_a_class(course_of_one) -> None:
     course_of_one.grade(
         "cy", {"written": "An answer."}, {"area_zero": wrong, "area_rectangle": CellResult(ok=False, message="No.")}
     )
-    book.void(course_of_one.api, "a1", "eve", state="missing", note="Nothing was handed in.")
+    book.void(course_of_one.api, "a1", Record("eve", "missing", "Nothing was handed in."))
     page = made(course_of_one)
     Closed(page)
     said = text(page)
