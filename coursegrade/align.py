@@ -214,8 +214,9 @@ def _say_changes(aligned: Aligned, known: Mapping[str, SourceCell], there: Mappi
         "What you added to these cells of the assignment was run beside the original",
         [n for n, run, whole in locked if run and whole],
     )
+    advice = "so put what you added into a cell of your own"
     aligned.say(
-        "Cells of the assignment that were changed; the original was used: put what you added into a cell of your own",
+        f"Cells of the assignment that were changed; the original was used, {advice}",
         [n for n, run, whole in locked if not (run and whole)],
         flag="Cells of the assignment that were changed, for which the original was used",
     )

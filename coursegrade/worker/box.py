@@ -30,8 +30,8 @@ class Box:
         if os.geteuid() == 0:  # whom no number of processes stops: the watcher gets its turn before thousands of them
             line = ["nice", "-n", "-20", *line]
         place: dict[str, Any] = {"env": sandbox.environment() | homes, "cwd": self.home.name if self.home else None}
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-        self.process = subprocess.Popen(line, pass_fds=[theirs.fileno()], **place, **streams)
+        place |= {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        self.process: subprocess.Popen[bytes] = subprocess.Popen(line, pass_fds=[theirs.fileno()], **place)
         theirs.close()
         answer = b""
         nice = os.getpriority(os.PRIO_PROCESS, 0)

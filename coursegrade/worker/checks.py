@@ -169,8 +169,8 @@ class Grading:
             if k in due:
                 message = self._hidden(k, step, whole=whole)
                 if message:  # how long it took is not told either: a student's code could count it out in seconds
-                    failed = {"ok": False, "message": message, "hidden": True, "fatal": self._fatal(k)}
-                    self.results[k] = replace(self.results[k], **failed)
+                    failed = replace(self.results[k], ok=False, message=message, hidden=True, fatal=self._fatal(k))
+                    self.results[k] = failed
             elif k not in self.ended and (whole or step.kind != "test"):
                 self._step(k, step)
             self.remote.take_output()

@@ -1,4 +1,4 @@
-"""A small assignment, released once, and submissions of it whose results are made up: nothing of a student's runs here."""
+"""A small assignment, released once, and submissions of it whose results are made up: nothing is run here."""
 
 import dataclasses
 import shutil

@@ -72,7 +72,8 @@ def test_elsewhere_the_container_is_named(monkeypatch: pytest.MonkeyPatch) -> No
 CASES = """WRONG = [
     ("area", "area_rectangle", "sides may be fractions", [("whole sides", "return width", "return int(width)")]),
     ("area", "area_rectangle", "other words", [("halved", "return", "return 0.5 *")]),
-    ("area", "area_zero", "AssertionError", [("at least 1", "return", "return 1 + 0 *"), ("the same", "return", "return 1 *")]),
+    ("area", "area_zero", "AssertionError", [("at least 1", "return", "return 1 + 0 *")]),
+    ("area", "area_zero", "AssertionError", [("the same", "return", "return 1 *")]),
 ]"""
 
 

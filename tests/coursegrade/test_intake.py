@@ -690,7 +690,10 @@ def test_files_beside_the_notebook_are_said(submit: Callable[[Cells], Reading], 
     for name in ("timestamp.txt", "helper.py", "notes.pdf", ".hidden"):
         (folder / name).write_text("x = 1")
     reading = submit(handed())
-    sentence = "Beside the notebook you handed in helper.py, notes.pdf, which was not read: put what your answers need into the notebook."
+    sentence = (
+        "Beside the notebook you handed in helper.py, notes.pdf, which was not read: put what your "
+        "answers need into the notebook."
+    )
     assert reading.remarks == (sentence,)
     assert reading.flags == ("Other files were handed in beside the notebook and were not read: helper.py, notes.pdf.",)
 

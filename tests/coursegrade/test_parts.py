@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import coursegrade
-
 from coursegrade.records import parts
 
 

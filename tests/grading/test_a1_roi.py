@@ -24,7 +24,8 @@ def roi_pool(features, box, output_size, spatial_scale):
     "torch.ops.torchvision.roi_align": """
 def roi_align(features, box, output_size, spatial_scale, sampling_ratio, aligned=True):
     regions = torch.cat([torch.zeros(1), box])[None]
-    return torch.ops.torchvision.roi_align(features[None], regions, spatial_scale, *output_size, sampling_ratio, aligned)[0]
+    align = torch.ops.torchvision.roi_align
+    return align(features[None], regions, spatial_scale, *output_size, sampling_ratio, aligned)[0]
 """,
 }
 

@@ -134,7 +134,7 @@ def used_but_not_defined(source: str, defined: set[str]) -> set[str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_hidden_check_says_its_own_words(name: str) -> None:
-    """They stand in the hidden part, since that is all that is told, and give no number that a student was not shown."""
+    """They stand in the hidden part, as that is all that is told, and give no number that a student was not shown."""
     read = read_source(ROOT, name)
     cells = [cell for notebook in read.notebooks.values() for cell in notebook]
     shown = "".join(cell.visible for cell in cells)

@@ -19,7 +19,9 @@ from coursekit.testing import generator
 
 RIGHT = {"double", "shout"}
 WORKS = {  # an own cell → what it prints, if that matters
-    "%matplotlib inline": "%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\nprint('shown')",
+    "%matplotlib inline": (
+        "%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\nprint('shown')"
+    ),
     "!ls": "!ls\nfiles = !ls\nprint('shown')",
     "%%time": "%%time\nprint('shown')",
     "%timeit": "%timeit -n1 -r1 1 + 1\nprint('shown')",
@@ -29,13 +31,23 @@ WORKS = {  # an own cell → what it prints, if that matters
     "warnings": "import warnings, sys\nwarnings.warn('careful')\nsys.stderr.write('noise')\nprint('shown')",
     "a bar": "from tqdm import tqdm\nfor _ in tqdm(range(3)): pass\nprint('shown')",
     "bytes": "import os\nos.write(1, b'\\xff\\xfe\\x00')\nprint('shown')",
-    "a process": "import multiprocessing as m\nwith m.get_context('fork').Pool(2) as p: print(sum(p.map(abs, [1, -2])), 'shown')",
+    "a process": (
+        "import multiprocessing as m\nwith m.get_context('fork').Pool(2) as p: print(sum(p.map(abs, [1, -2])), 'shown')"
+    ),
     "a thread": "import threading, time\nthreading.Thread(target=time.sleep, args=(99,)).start()\nprint('shown')",
-    "training": "import torch\nnet = torch.nn.Linear(3, 1)\nopt = torch.optim.Adam(net.parameters())\nfor _ in range(3):\n    opt.zero_grad()\n    net(torch.ones(2, 3)).sum().backward()\n    opt.step()\nprint('shown')",
-    "two workers": "import torch\nfrom torch.utils.data import DataLoader\nprint(sum(x.sum().item() for x in DataLoader(torch.arange(8.0), batch_size=2, num_workers=2)), 'shown')",
+    "training": (
+        "import torch\nnet = torch.nn.Linear(3, 1)\nopt = torch.optim.Adam(net.parameters())\n"
+        "for _ in range(3):\n    opt.zero_grad()\n    net(torch.ones(2, 3)).sum().backward()\n"
+        "    opt.step()\nprint('shown')"
+    ),
+    "two workers": (
+        "import torch\nfrom torch.utils.data import DataLoader\n"
+        "print(sum(x.sum().item() for x in DataLoader(torch.arange(8.0), batch_size=2, num_workers=2)), "
+        "'shown')"
+    ),
     "a last value": "print('shown')\n1 + 1",
     "a file": "open('notes.txt', 'w').write('shown')\nprint(open('notes.txt').read())",
-}  # fmt: skip
+}
 ONLY_BUBBLEWRAP = {"a process", "two workers"}  # their queues live in /dev/shm
 BROKEN = {
     "os._exit": ("import os\nos._exit(3)", "crashed"),
@@ -144,7 +156,10 @@ def test_objects_generators_and_functions_passed_in(box: Box) -> None:
 
 def test_the_same_every_time_also_beside_a_busy_neighbour(box: Box) -> None:
     answers = {
-        "double": "import random, torch\ndef double(x):\n    print(torch.rand(2), random.random(), {'a', 'b'}, hash('a'))\n    return 2 * x",
+        "double": (
+            "import random, torch\ndef double(x):\n"
+            "    print(torch.rand(2), random.random(), {'a', 'b'}, hash('a'))\n    return 2 * x"
+        ),
         "shout": "import torch\ndef shout(text):\n    return str(torch.rand(3))",
     }
     came = [untimed(checks.grade(job(answers), box)) for _ in range(12)]
@@ -208,7 +223,7 @@ SUSPECT = {
     "open('/proc/self/mem')": "mentions /proc/",
     "().__class__.__base__.__subclasses__()": "reads __subclasses__",
     "from torchvision.ops import roi_align": "names torchvision.ops.roi_align, which the assignment closes",
-    "import torch.nn.functional as F\nF.grid_sample(1, 2)": "names torch.nn.functional.grid_sample, which the assignment closes",
+    "import torch.nn.functional as F\nF.grid_sample(1, 2)": "names torch.nn.functional.grid_sample, which the",
 }
 HARMLESS = """
 import os, sys, time, math, random, importlib
@@ -274,6 +289,7 @@ def test_comparing_in_a_cell_of_one_s_own_is_one_kind_remark() -> None:
     code = "import torchvision.ops as ops\nfrom torchvision.ops import nms\nops.roi_align(1)\nops.nms(2)"
     (flag,) = suspicion.look(job({"double": "def double(x): return 2 * x"}, own=code))
     assert flag.startswith(
-        "A cell the student added (cell 2) compares with what the assignment closes, which is no offence unless an answer"
+        "A cell the student added (cell 2) compares with what the assignment closes, which is no "
+        "offence unless an answer"
     )
     assert flag.endswith(" calls it: torchvision.ops.nms, torchvision.ops.roi_align.")

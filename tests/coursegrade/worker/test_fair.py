@@ -1,4 +1,4 @@
-"""Marks as a fair reader gives them: what a student defined counts where it stands, whatever comes before it or after."""
+"""Marks as a fair reader gives them: what a student defined counts where it stands, whatever is around it."""
 
 import dataclasses
 import os
@@ -26,7 +26,7 @@ LATER = {
     "no end": "while True: pass",
     "other threads": "import torch\ntorch.set_num_threads(4)",
     "gradients off": "import torch\ntorch.set_grad_enabled(False)",
-}  # fmt: skip
+}
 
 
 def last(own: str, answers: dict[str, str] | None = None, limits: Limits | None = None) -> Job:
@@ -39,7 +39,11 @@ def last(own: str, answers: dict[str, str] | None = None, limits: Limits | None 
 def test_what_comes_later_costs_nothing(box: Box, case: str) -> None:
     answers = {
         "double": HELPED.replace("2 * x", "FACTOR * x + len([])") + "\nFACTOR = 2",
-        "shout": "import torch\ndef shout(text):\n    assert torch.zeros(1).dtype is torch.float32 and torch.is_grad_enabled()\n    return text.upper()",
+        "shout": (
+            "import torch\ndef shout(text):\n"
+            "    assert torch.zeros(1).dtype is torch.float32 and torch.is_grad_enabled()\n"
+            "    return text.upper()"
+        ),
     }
     graded = last(LATER[case], answers, Limits(call_s=2))
     came = Graded(graded, checks.grade(graded, box))
@@ -49,7 +53,10 @@ def test_what_comes_later_costs_nothing(box: Box, case: str) -> None:
 def test_a_hidden_check_leaves_nothing_that_a_visible_one_prints(grade: Grade) -> None:
     """It runs where it stands, but in a process of its own, and what comes behind it there is nobody's."""
     answers = {
-        "shout": "seen = []\ndef shout(text):\n    open('seen', 'a').write(text)\n    seen.append(text)\n    return text.upper()"
+        "shout": (
+            "seen = []\ndef shout(text):\n    open('seen', 'a').write(text)\n    seen.append(text)\n"
+            "    return text.upper()"
+        )
     }
     came = grade(answers, own="import os\nprint(os.path.exists('seen'))")
     assert came.passed == RIGHT
@@ -102,7 +109,8 @@ def test_a_line_that_fails_costs_itself(grade: Grade, case: str) -> None:
 def test_what_went_on_after_an_error_is_said(grade: Grade) -> None:
     came = grade({"double": "import nothing_a\ndef double(x):\n    return 2 * x"})
     assert came.cells["double"].message == (
-        "ModuleNotFoundError: No module named 'nothing_a'. What follows in the cell was run all the same (line 1 of the cell)"
+        "ModuleNotFoundError: No module named 'nothing_a'. What follows in the cell was run all the "
+        "same (line 1 of the cell)"
     )
     assert (
         "all the same" not in grade({"double": "def double(x):\n    return 2 * x\nundefined"}).cells["double"].message
@@ -121,7 +129,10 @@ def test_a_module_written_beside_the_notebook_is_imported(grade: Grade) -> None:
 def test_any_float_type_goes_over(grade: Grade) -> None:
     types = ["bfloat16", "float16", "float32", "float64"]
     answers = {
-        "double": f"import torch\ndef double(x):\n    return [(x * torch.ones(2, dtype=getattr(torch, t))).sum() for t in {types}][x % 4]"
+        "double": (
+            f"import torch\ndef double(x):\n"
+            f"    return [(x * torch.ones(2, dtype=getattr(torch, t))).sum() for t in {types}][x % 4]"
+        )
     }
     for k, name in enumerate(types):
         test = f"value = double({k})\nassert str(value.dtype) == 'torch.{name}' and value == {2 * k}"
@@ -136,7 +147,9 @@ def test_any_float_type_goes_over(grade: Grade) -> None:
 def slow(seconds: float, *, first: str = "pass") -> dict[str, str]:
     """``double`` does ``first`` with small numbers and takes a while with others; ``shout`` takes a while."""
     return {
-        "double": f"import time\ndef double(x):\n    if x < 9:\n        {first}\n    time.sleep({seconds})\n    return 2 * x",
+        "double": (
+            f"import time\ndef double(x):\n    if x < 9:\n        {first}\n    time.sleep({seconds})\n    return 2 * x"
+        ),
         "shout": f"import time\ndef shout(text):\n    time.sleep({seconds})\n    return text.upper()",
     }
 
@@ -164,7 +177,10 @@ TAKES_LONG = {
     "ends each time": ("", "import os, time\ndef double(x):\n    time.sleep(0.2)\n    os._exit(1)"),
     "a crowd": (
         "",
-        "import os, time\ndef double(x):\n    for k in range(40):\n        if os.fork() == 0: time.sleep(600)\n    time.sleep(600)",
+        (
+            "import os, time\ndef double(x):\n    for k in range(40):\n"
+            "        if os.fork() == 0: time.sleep(600)\n    time.sleep(600)"
+        ),
     ),
     "many small ones": (
         "",
@@ -220,15 +236,33 @@ def test_a_flat_list_is_compared_quickly() -> None:
 
 WORDS = {  # an answer, under ``check`` → what is said of it
     "a generator": ("def double(x):\n    yield 6", "but it returned generator, not numbers"),
-    "an object of the student's": ("class Circle: pass\ndef double(x):\n    return Circle()", "but it returned Circle, not numbers"),
+    "an object of the student's": (
+        "class Circle: pass\ndef double(x):\n    return Circle()",
+        "but it returned Circle, not numbers",
+    ),
     "a function": ("def double(x):\n    return lambda: 6", "but it returned function, not numbers"),
-    "no end": ("def double(x):\n    while True: pass", "but it took longer than 2 s: look for a loop that does not end\n"),
-    "a crash": ("import os\ndef double(x):\n    os._exit(1)", "but it ended the Python process (a crash, os._exit, or too little memory)\n"),
-    "a flood": ("def double(x):\n    while True: print('x' * 99999)", "but it printed more than 32 MB: look for a print in a loop that does not end\n"),
-    "a stub": ("def double(x):\n    raise NotImplementedError", "but it raised NotImplementedError: it is not written yet\n"),
+    "no end": (
+        "def double(x):\n    while True: pass",
+        "but it took longer than 2 s: look for a loop that does not end\n",
+    ),
+    "a crash": (
+        "import os\ndef double(x):\n    os._exit(1)",
+        "but it ended the Python process (a crash, os._exit, or too little memory)\n",
+    ),
+    "a flood": (
+        "def double(x):\n    while True: print('x' * 99999)",
+        "but it printed more than 32 MB: look for a print in a loop that does not end\n",
+    ),
+    "a stub": (
+        "def double(x):\n    raise NotImplementedError",
+        "but it raised NotImplementedError: it is not written yet\n",
+    ),
     "torch's own": ("import torch\ndef double(x):\n    return torch.ones(2, device='meta').item()", "but it raised"),
-    "not implemented in words": ("def double(x):\n    raise NotImplementedError('no such kernel')", "but it raised NotImplementedError: no such kernel"),
-}  # fmt: skip
+    "not implemented in words": (
+        "def double(x):\n    raise NotImplementedError('no such kernel')",
+        "but it raised NotImplementedError: no such kernel",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", WORDS)
@@ -241,7 +275,11 @@ def test_a_student_understands_what_is_said(grade: Grade, case: str) -> None:
 
 
 def test_a_hint_in_the_visible_part_is_told_for_the_hidden_one(box: Box) -> None:
-    test = "from coursekit.testing import check\n_hint = 'mind the sign'\nassert check(same, (1,), 1, hint=_hint)\n### BEGIN HIDDEN TESTS\nassert check(same, (-1,), -1, hint=_hint, hidden=True)\n### END HIDDEN TESTS"
+    test = (
+        "from coursekit.testing import check\n_hint = 'mind the sign'\n"
+        "assert check(same, (1,), 1, hint=_hint)\n### BEGIN HIDDEN TESTS\n"
+        "assert check(same, (-1,), -1, hint=_hint, hidden=True)\n### END HIDDEN TESTS"
+    )
     steps = (Step("answer", "def same(x):\n    return abs(x)", "s", ("same",)), Step("test", test, "t", points=1))
     (_, came) = checks.grade(Job("a", "a", "s", steps), box).cells
     assert came.message == "A hidden check failed. Hint: mind the sign"

@@ -28,13 +28,35 @@ get_ipython().input_transformers_cleanup.append(lambda lines: ["pass"])
 """
 WRONG = "def double(x):\n    return 7"
 LIES = {
-    "equal to anything": "class Any:\n    __eq__ = __ge__ = __le__ = lambda *_: True\n    __ne__ = lambda *_: False\n    __hash__ = lambda _: 0\ndef double(x):\n    return Any()",
-    "a number that lies": "class N(int):\n    __eq__ = lambda *_: True\n    __float__ = lambda _: 6.0\ndef double(x):\n    return N(7)",
-    "a text that lies": "class S(str):\n    __eq__ = lambda *_: True\n    __hash__ = lambda _: 0\ndef double(x):\n    return S('six')",
-    "a type that lies": "class T:\n    __class__ = property(lambda _: int)\n    __index__ = __int__ = lambda _: 6\ndef double(x):\n    return T()",
-    "a tensor that lies": "import torch\nclass T(torch.Tensor):\n    @classmethod\n    def __torch_function__(cls, f, types, a=(), k=None):\n        return True\ndef double(x):\n    return torch.ones(1).as_subclass(T)",
-    "an array that lies": "import numpy as np\nclass A(np.ndarray):\n    __array_priority__ = 9\n    __eq__ = lambda *_: True\n    shape = property(lambda _: ())\ndef double(x):\n    return np.ones(3).view(A)",
-    "a dict of evil keys": "class K(str):\n    __hash__ = lambda _: 1\n    __eq__ = lambda *_: True\ndef double(x):\n    return {K('a'): 6, K('b'): 6}",
+    "equal to anything": (
+        "class Any:\n    __eq__ = __ge__ = __le__ = lambda *_: True\n"
+        "    __ne__ = lambda *_: False\n    __hash__ = lambda _: 0\ndef double(x):\n"
+        "    return Any()"
+    ),
+    "a number that lies": (
+        "class N(int):\n    __eq__ = lambda *_: True\n    __float__ = lambda _: 6.0\ndef double(x):\n    return N(7)"
+    ),
+    "a text that lies": (
+        "class S(str):\n    __eq__ = lambda *_: True\n    __hash__ = lambda _: 0\ndef double(x):\n    return S('six')"
+    ),
+    "a type that lies": (
+        "class T:\n    __class__ = property(lambda _: int)\n    __index__ = __int__ = lambda _: 6\n"
+        "def double(x):\n    return T()"
+    ),
+    "a tensor that lies": (
+        "import torch\nclass T(torch.Tensor):\n    @classmethod\n"
+        "    def __torch_function__(cls, f, types, a=(), k=None):\n        return True\n"
+        "def double(x):\n    return torch.ones(1).as_subclass(T)"
+    ),
+    "an array that lies": (
+        "import numpy as np\nclass A(np.ndarray):\n    __array_priority__ = 9\n"
+        "    __eq__ = lambda *_: True\n    shape = property(lambda _: ())\ndef double(x):\n"
+        "    return np.ones(3).view(A)"
+    ),
+    "a dict of evil keys": (
+        "class K(str):\n    __hash__ = lambda _: 1\n    __eq__ = lambda *_: True\ndef double(x):\n"
+        "    return {K('a'): 6, K('b'): 6}"
+    ),
     "without end": "def double(x):\n    while True:\n        yield 6",
     "a list in itself": "def double(x):\n    a = []\n    a.append(a)\n    return a",
     "very large": "import torch\ndef double(x):\n    return torch.zeros(1).expand(1 << 40)",
@@ -44,8 +66,12 @@ LIES = {
     "nothing at all": "def double(x):\n    pass",
     "a name of its own": "double = 6",
     "a deleted name": "def double(x): return 2 * x\ndel double",
-    "a function that is an object": "class D:\n    def __call__(self, x):\n        return type('R', (), {'__float__': lambda _: 6.0, '__eq__': lambda *_: True})()\ndouble = D()",
-}  # fmt: skip
+    "a function that is an object": (
+        "class D:\n    def __call__(self, x):\n"
+        "        return type('R', (), {'__float__': lambda _: 6.0, '__eq__': lambda *_: True})()\n"
+        "double = D()"
+    ),
+}
 
 
 @pytest.mark.parametrize("case", LIES)
@@ -126,19 +152,44 @@ def test_looking_around_finds_no_test(grade: Grade) -> None:
 
 
 SMUGGLES = {
-    "by print": "def shout(text):\n    print(text, flush=True)\n    __import__('os').write(1, text.encode())\n    return text",
+    "by print": (
+        "def shout(text):\n    print(text, flush=True)\n    __import__('os').write(1, text.encode())\n    return text"
+    ),
     "by an error": "def shout(text):\n    raise ValueError(text)",
     "by a hint": "def shout(text):\n    if text != 'a':\n        raise AssertionError('Hint: ' + text)\n    return 'A'",
-    "by a forged error": "import os, time\nfrom coursegrade.worker.wire import encode\ndef shout(text):\n    if text != 'a':\n        os.write(3, encode(('raised', 'AssertionError', 'Hint: ' + text, 0)))\n        time.sleep(30)\n    return 'A'",
+    "by a forged error": (
+        "import os, time\nfrom coursegrade.worker.wire import encode\ndef shout(text):\n"
+        "    if text != 'a':\n"
+        "        os.write(3, encode(('raised', 'AssertionError', 'Hint: ' + text, 0)))\n"
+        "        time.sleep(30)\n    return 'A'"
+    ),
     "by a type": "def shout(text):\n    if text != 'a':\n        raise type(text, (Exception,), {})\n    return 'A'",
     "by a name": "def shout(text):\n    return 'A' if text == 'a' else type(text, (), {})()",
     "by what it returns": "def shout(text):\n    return 'A' if text == 'a' else text",
-    "by a record": "from collections import namedtuple\ndef shout(text):\n    return 'A' if text == 'a' else namedtuple(text, [text])(text)",
-    "by a file": "import os, glob\n[print(open(f).read()) for f in glob.glob('*') if os.path.isfile(f)]\ndef shout(text):\n    open('seen', 'a').write(text)\n    return text",
-    "by a crash": "import os\ndef shout(text):\n    if text != 'a':\n        print(text * 100, flush=True)\n        os._exit(1)\n    return 'A'",
-    "by a thread": "import threading, time\nseen = []\nthreading.Thread(target=lambda: [print(seen, flush=True) or time.sleep(0.01) for _ in range(99)]).start()\ndef shout(text):\n    seen.append(text)\n    time.sleep(0.1)\n    return text",
-    "by a closed name": "def shout(text):\n    if text == 'a': return 'A'\n    from coursegrade.worker.closing import Closed\n    raise Closed('torchvision.ops.' + text)",
-}  # fmt: skip
+    "by a record": (
+        "from collections import namedtuple\ndef shout(text):\n"
+        "    return 'A' if text == 'a' else namedtuple(text, [text])(text)"
+    ),
+    "by a file": (
+        "import os, glob\n[print(open(f).read()) for f in glob.glob('*') if os.path.isfile(f)]\n"
+        "def shout(text):\n    open('seen', 'a').write(text)\n    return text"
+    ),
+    "by a crash": (
+        "import os\ndef shout(text):\n    if text != 'a':\n        print(text * 100, flush=True)\n"
+        "        os._exit(1)\n    return 'A'"
+    ),
+    "by a thread": (
+        "import threading, time\nseen = []\n"
+        "threading.Thread(target=lambda: [print(seen, flush=True) or time.sleep(0.01) for _ in "
+        "range(99)]).start()\n"
+        "def shout(text):\n    seen.append(text)\n    time.sleep(0.1)\n    return text"
+    ),
+    "by a closed name": (
+        "def shout(text):\n    if text == 'a': return 'A'\n"
+        "    from coursegrade.worker.closing import Closed\n"
+        "    raise Closed('torchvision.ops.' + text)"
+    ),
+}
 
 
 @pytest.mark.parametrize("case", SMUGGLES)
@@ -164,22 +215,44 @@ REACHES = {
     "importlib": "import importlib\nimportlib.import_module('torchvision.ops').roi_align(x)",
     "getattr": "import torchvision\ngetattr(getattr(torchvision, 'o' + 'ps'), 'roi_' + 'align')(x)",
     "the module below": "import torchvision.ops.roi_align as m\nm.roi_align(x)",
-    "the finder gone": "import sys\nsys.meta_path[:] = [f for f in sys.meta_path if 'closing' not in type(f).__module__]\n[sys.modules.pop(n) for n in list(sys.modules) if n.startswith('torchvision')]\nfrom torchvision.ops.boxes import box_area\nbox_area(torch.ones(1, 4))",
+    "the finder gone": (
+        "import sys\n"
+        "sys.meta_path[:] = [f for f in sys.meta_path if 'closing' not in type(f).__module__]\n"
+        "[sys.modules.pop(n) for n in list(sys.modules) if n.startswith('torchvision')]\n"
+        "from torchvision.ops.boxes import box_area\nbox_area(torch.ones(1, 4))"
+    ),
     "the operator": "torch.ops.torchvision.roi_align(x[None], torch.tensor([[0., 0, 0, 1, 1]]), 1.0, 1, 1, 1, False)",
-    "its packet": "torch.ops.torchvision.roi_align.default(x[None], torch.tensor([[0., 0, 0, 1, 1]]), 1.0, 1, 1, 1, False)",
+    "its packet": (
+        "torch.ops.torchvision.roi_align.default(x[None], torch.tensor([[0., 0, 0, 1, 1]]), 1.0, 1, 1, 1, False)"
+    ),
     "the function": "torch.nn.functional.grid_sample(x[None], torch.zeros(1, 1, 1, 2))",
     "what it is made of": "torch.grid_sampler(x[None], torch.zeros(1, 1, 1, 2), 0, 0, False)",
     "in C": "torch._C._VariableFunctions.grid_sampler(x[None], torch.zeros(1, 1, 1, 2), 0, 0, False)",
     "in aten": "torch.ops.aten.grid_sampler_2d(x[None], torch.zeros(1, 1, 1, 2), 0, 0, False)",
-    "in a corner of aten": "torch.ops.aten._grid_sampler_2d_cpu_fallback(x[None], torch.zeros(1, 1, 1, 2), 0, 0, False)",
+    "in a corner of aten": (
+        "torch.ops.aten._grid_sampler_2d_cpu_fallback(x[None], torch.zeros(1, 1, 1, 2), 0, 0, False)"
+    ),
     "decomposed": "import torch._decomp.decompositions as d\nd.grid_sampler_2d(x[None], torch.zeros(1, 1, 1, 2))",
-    "in the table": "from torch._decomp import decomposition_table as t\nt[torch.ops.aten.grid_sampler_2d.default](x[None], torch.zeros(1, 1, 1, 2))",
-    "in a script": "torch._C._jit_get_operation('aten::grid_sampler')[0](x[None], torch.zeros(1, 1, 1, 2), 0, 0, False)",
-    "found by the collector": "import gc\n[f for f in gc.get_objects() if getattr(f, '__name__', '') == 'grid_sample' and hasattr(f, '__code__')][0](x[None], torch.zeros(1, 1, 1, 2))",
+    "in the table": (
+        "from torch._decomp import decomposition_table as t\n"
+        "t[torch.ops.aten.grid_sampler_2d.default](x[None], torch.zeros(1, 1, 1, 2))"
+    ),
+    "in a script": (
+        "torch._C._jit_get_operation('aten::grid_sampler')[0](x[None], torch.zeros(1, 1, 1, 2), 0, 0, False)"
+    ),
+    "found by the collector": (
+        "import gc\n"
+        "[f for f in gc.get_objects() if getattr(f, '__name__', '') == 'grid_sample' and hasattr(f, "
+        "'__code__')][0](x[None], torch.zeros(1, 1, 1, 2))"
+    ),
     "a function of a module": "import numpy\nnumpy.convolve([1, 2], [3])",
     "the course's own": "from coursekit.ops.roi import roi_align\nroi_align(x)",
-    "its file": "import coursekit, pathlib\np = pathlib.Path(coursekit.__file__).parent / 'ops'\nprint([f.read_text()[0] for f in [p / 'roi.py', *p.glob('roi/*.py')] if f.exists()])\n[f.read_bytes()[9] for f in p.glob('__pycache__/roi.*')] or 1 / 0",
-}  # fmt: skip
+    "its file": (
+        "import coursekit, pathlib\np = pathlib.Path(coursekit.__file__).parent / 'ops'\n"
+        "print([f.read_text()[0] for f in [p / 'roi.py', *p.glob('roi/*.py')] if f.exists()])\n"
+        "[f.read_bytes()[9] for f in p.glob('__pycache__/roi.*')] or 1 / 0"
+    ),
+}
 
 
 @pytest.mark.parametrize("case", REACHES)
@@ -211,7 +284,10 @@ def test_a_comparison_in_a_cell_of_one_s_own_is_not_said_of_the_answers(grade: G
 
 HANGS = {
     "for ever": "while True: pass",
-    "deaf": "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\nfor n in (2, 14, 15): signal.signal(n, signal.SIG_IGN)\nwhile True: pass",
+    "deaf": (
+        "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\n"
+        "for n in (2, 14, 15): signal.signal(n, signal.SIG_IGN)\nwhile True: pass"
+    ),
     "catching all": "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
     "in a pattern": "import re\nre.match(r'(a+)+$', 'a' * 60 + 'b')",
     "asleep": "import time\ntime.sleep(600)",

@@ -24,7 +24,8 @@ from coursegrade.worker import sandbox
 kind, private, paths = json.loads(sys.argv[1])
 problem = sandbox.works(kind, private)
 code = "import json, sys, os; from pathlib import Path; from coursegrade.worker import sandbox\\n"
-code += f"if {kind!r} == 'landlock': sandbox.enter('landlock', memory_mb=256, scratch=Path({os.getcwd()!r}), private={private!r})\\n"
+if kind == "landlock":
+    code += f"sandbox.enter('landlock', memory_mb=256, scratch=Path({os.getcwd()!r}), private={private!r})\\n"
 code += f"for p in {paths!r}:\\n    print('SHOWN', p) if sandbox.shown(p) else None\\nprint('FROM', sandbox.__file__)"
 command = [sys.executable, "-c", code]
 command = sandbox.bubblewrap(command, private=private) if kind == "bubblewrap" and not problem else command

@@ -36,7 +36,8 @@ def opened(path):
     return [os.readlink(f"{{path}}/{{n}}") for n in os.listdir(path)] if path.endswith("fd") else open(path)
 def inside(pid):
     try:  # this process, and the first one of its own box
-        return f"NSpid:\\t{{pid}}\\t1\\n" in open(f"/proc/{{pid}}/status").read() or str(pid) == os.readlink("/proc/self")
+        first = f"NSpid:\\t{{pid}}\\t1\\n" in open(f"/proc/{{pid}}/status").read()
+        return first or str(pid) == os.readlink("/proc/self")
     except OSError:
         return False
 for pid in [*range(1, 60), {os.getpid()}, {os.getppid()}]:
@@ -53,7 +54,11 @@ for pid in [*range(1, 60), {os.getpid()}, {os.getppid()}]:
 
 def test_sees_no_command_line_of_the_host(harmless: Grade, box: Box) -> None:
     """Landlock alone would show them all."""
-    code = "for pid in range(1, 40000):\n    if pid != os.getpid(): attempt(pid, lambda: open(f'/proc/{pid}/cmdline').read().replace('\\0', ' '))"
+    code = (
+        "for pid in range(1, 40000):\n"
+        "    if pid != os.getpid(): attempt(pid, lambda: "
+        "open(f'/proc/{pid}/cmdline').read().replace('\\0', ' '))"
+    )
     came = harmless(own=TRY + code)
     assert "pytest" not in came.own.output
     assert "GOT" not in came.own.output or box.kind == "bubblewrap"  # there, the warm start's own
@@ -91,7 +96,8 @@ print("MINE", pathlib.Path("mine").read_text())
 LEAVES = """
 import builtins, ctypes, sys, torch, coursegrade.worker.wire as wire
 import multiprocessing.shared_memory
-for place in ("/tmp", "/dev/shm", os.environ["HOME"], os.getcwd(), os.environ["HOME"] + "/.ipython/profile_default/startup",
+home = os.environ["HOME"]
+for place in ("/tmp", "/dev/shm", home, os.getcwd(), home + "/.ipython/profile_default/startup",
               os.environ["HOME"] + "/.config/matplotlib", os.environ["HOME"] + "/.local/lib/python3.11/site-packages"):
     for name in ("left-canary", "sitecustomize.py", "usercustomize.py", "torch.py", "00-left.py"):
         try:
@@ -106,11 +112,14 @@ attempt("a file of memory", lambda: os.memfd_create("left"))
 """
 FINDS = """
 import builtins, sys, torch, coursegrade.worker.wire as wire
-print("FOUND" if any(hasattr(x, "LEFT") for x in (builtins, sys, torch, wire)) or torch.allclose.__module__ != "torch" and "lambda" in repr(torch.allclose) else "")
+marked = any(hasattr(x, "LEFT") for x in (builtins, sys, torch, wire))
+replaced = torch.allclose.__module__ != "torch" and "lambda" in repr(torch.allclose)
+print("FOUND" if marked or replaced else "")
 for place in ("/tmp", "/dev/shm", "/dev", "/", os.environ["HOME"], os.getcwd()):
     for where, folders, names in os.walk(place):
         inner = [f for f in folders if where != "/" and not os.path.islink(os.path.join(where, f))]
-        folders[:] = [f for f in inner if not sys.prefix.startswith(os.path.join(where, f))]  # the environment may lie in /tmp
+        # the environment may lie in /tmp
+        folders[:] = [f for f in inner if not sys.prefix.startswith(os.path.join(where, f))]
         for name in names:
             if "left" in name or "customize" in name or name == "torch.py":
                 print("FOUND", where, name)
@@ -127,9 +136,15 @@ def test_leaves_nothing_for_the_next(harmless: Grade) -> None:
 
 
 STAYS = {
-    "forks twice": "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        import signal\n        [signal.signal(s, signal.SIG_IGN) for s in (1, 2, 13, 15)]\n    time.sleep(600)",
+    "forks twice": (
+        "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        import signal\n"
+        "        [signal.signal(s, signal.SIG_IGN) for s in (1, 2, 13, 15)]\n    time.sleep(600)"
+    ),
     "thread": "import threading\nthreading.Thread(target=time.sleep, args=(600,)).start()",
-    "deaf": "import signal\nfor n in range(1, 32):\n    try: signal.signal(n, signal.SIG_IGN)\n    except OSError: pass\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))",
+    "deaf": (
+        "import signal\nfor n in range(1, 32):\n    try: signal.signal(n, signal.SIG_IGN)\n"
+        "    except OSError: pass\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))"
+    ),
     "atexit": "import atexit\natexit.register(time.sleep, 600)",
     "at its end": "class Late:\n    def __del__(self): time.sleep(600)\nlate = Late()",
 }
@@ -167,8 +182,10 @@ def test_reaches_nobody(harmless: Grade, tmp_path: Path) -> None:
         + f"""
 import socket
 for family, kind, address in [
-    (socket.AF_INET, socket.SOCK_STREAM, {listeners["tcp"].getsockname()}), (socket.AF_INET, socket.SOCK_DGRAM, {udp.getsockname()}),
-    (socket.AF_UNIX, socket.SOCK_STREAM, {str(tmp_path / "s")!r}), (socket.AF_UNIX, socket.SOCK_STREAM, "\\0canary{os.getpid()}"),
+    (socket.AF_INET, socket.SOCK_STREAM, {listeners["tcp"].getsockname()}),
+    (socket.AF_INET, socket.SOCK_DGRAM, {udp.getsockname()}),
+    (socket.AF_UNIX, socket.SOCK_STREAM, {str(tmp_path / "s")!r}),
+    (socket.AF_UNIX, socket.SOCK_STREAM, "\\0canary{os.getpid()}"),
     (socket.AF_INET6, socket.SOCK_STREAM, ("::1", 22)), (socket.AF_INET, socket.SOCK_STREAM, ("192.0.2.1", 80)),
 ]:
     def reach():
@@ -217,7 +234,8 @@ attempt("memory", lambda: must(libc.process_vm_readv(nobody, 0, 0, 0, 0, 0)))
 attempt("priority", lambda: os.setpriority(os.PRIO_PROCESS, 0, -5))
 attempt("a program", lambda: os.execv("/bin/true", ["true"]))
 attempt("a namespace", lambda: must(libc.unshare(0x10000000)))
-attempt("a clone in a namespace", lambda: must(libc.syscall({220 if os.uname().machine == "aarch64" else 56}, 0x10000000 | 17, 0, 0, 0, 0)))
+clone = {220 if os.uname().machine == "aarch64" else 56}
+attempt("a clone in a namespace", lambda: must(libc.syscall(clone, 0x10000000 | 17, 0, 0, 0, 0)))
 attempt("a hidden size", lambda: must(libc.prctl(4, 0, 0, 0, 0)))
 attempt("a mount", lambda: must(libc.mount(b"none", b"/no-such-canary", b"none", 0, b"")))
 attempt("more memory", lambda: __import__("resource").setrlimit(2, (-1, -1)))
@@ -227,14 +245,23 @@ attempt("more memory", lambda: __import__("resource").setrlimit(2, (-1, -1)))
     assert "GOT" not in came.own.output, came.own.output
 
 
-FORKS = "import os, time\nfor k in range({count}):\n    if os.fork() == 0:\n        {work}\n        time.sleep(60)\n        os._exit(0)\n    time.sleep({pause})\ntime.sleep(5)"
+FORKS = (
+    "import os, time\nfor k in range({count}):\n    if os.fork() == 0:\n        {work}\n"
+    "        time.sleep(60)\n        os._exit(0)\n    time.sleep({pause})\ntime.sleep(5)"
+)
 EXHAUSTS = {
     "fast forks": FORKS.format(count=1000, work="pass", pause=0),
     "slow forks": FORKS.format(count=60, work="pass", pause=0.01),
     "forks of forks": "import os, time\nfor k in range(8):\n    os.fork()\ntime.sleep(5)",
     "many of some memory": FORKS.format(count=12, work="x = bytearray(os.urandom(1) * (60 << 20))", pause=0.02),
-    "shared memory": "import mmap, time\nx = mmap.mmap(-1, 900 << 20)\nfor k in range(0, 900 << 20, 4096): x[k] = 1\ntime.sleep(5)",
-    "memory kept by two": "import os, time\nx = bytearray(b'1' * (200 << 20))\nfor k in range(4):\n    for _ in range(2):\n        if os.fork() == 0: time.sleep(60)\n    x = bytearray(b'1' * (200 << 20))\ntime.sleep(5)",
+    "shared memory": (
+        "import mmap, time\nx = mmap.mmap(-1, 900 << 20)\nfor k in range(0, 900 << 20, 4096): x[k] = 1\ntime.sleep(5)"
+    ),
+    "memory kept by two": (
+        "import os, time\nx = bytearray(b'1' * (200 << 20))\nfor k in range(4):\n"
+        "    for _ in range(2):\n        if os.fork() == 0: time.sleep(60)\n"
+        "    x = bytearray(b'1' * (200 << 20))\ntime.sleep(5)"
+    ),
 }
 
 
@@ -278,7 +305,10 @@ def test_what_is_too_much_is_an_error_in_its_cell(harmless: Grade, case: str) ->
 
 
 def test_the_disk_is_not_filled(harmless: Grade, box: Box) -> None:
-    code = "import os, time\nfor k in range(12):\n    with open(f'f{k}', 'wb') as f:\n        os.posix_fallocate(f.fileno(), 0, 90 << 20)\ntime.sleep(5)"
+    code = (
+        "import os, time\nfor k in range(12):\n    with open(f'f{k}', 'wb') as f:\n"
+        "        os.posix_fallocate(f.fileno(), 0, 90 << 20)\ntime.sleep(5)"
+    )
     came = harmless(own=code)
     assert "disk" in came.own.message if box.kind == "landlock" else "No space left" in came.own.message, came.own
     assert came.passed == {"double", "shout"}

@@ -44,7 +44,10 @@ BILINEAR = [
             (
                 "remembers the place, not the map",
                 "    height, width = feature.shape\n",
-                "    height, width = feature.shape\n    feature = bilinear.__dict__.setdefault((height, width, y, x), feature)\n",
+                (
+                    "    height, width = feature.shape\n"
+                    "    feature = bilinear.__dict__.setdefault((height, width, y, x), feature)\n"
+                ),
             ),
         ],
     ),
@@ -71,7 +74,10 @@ BILINEAR = [
             (
                 "zeros around the map",
                 CLAMP,
-                "y, x = y + 1, x + 1\n    feature = torch.nn.functional.pad(feature, (1, 2, 1, 2))\n    height, width = feature.shape",
+                (
+                    "y, x = y + 1, x + 1\n    feature = torch.nn.functional.pad(feature, (1, 2, 1, 2))\n"
+                    "    height, width = feature.shape"
+                ),
             ),
             (
                 "mirrored at the border",
@@ -109,7 +115,8 @@ BILINEAR = [
                 CLAMP + "\n    y0, x0 = int(y), int(x)\n    " + NEXT,
                 CLAMP
                 + (
-                    "\n    y0, x0 = max(min(int(y), height - 2), 0), max(min(int(x), width - 2), 0)\n    y1, x1 = y0 + 1, x0 + 1"
+                    "\n    y0, x0 = max(min(int(y), height - 2), 0), max(min(int(x), width - 2), 0)\n"
+                    "    y1, x1 = y0 + 1, x0 + 1"
                 ),
             )
         ],
@@ -196,7 +203,10 @@ BINS = [
             (
                 "no shared cells",
                 f"[{PAIR} for i in range(count)]",
-                "[(int(c[0]), int(c[-1]) + 1) if len(c) else (first, first) for c in torch.arange(first, first + n).tensor_split(count)]",
+                (
+                    "[(int(c[0]), int(c[-1]) + 1) if len(c) else (first, first) for c in torch.arange(first, first "
+                    "+ n).tensor_split(count)]"
+                ),
             ),
             ("int + 1 for ceiling", PAIR, f"({START}, first + int((i + 1) * n / count) + 1)"),
             ("start and length", PAIR, f"({START}, {STOP} - ({START}))"),
@@ -349,7 +359,10 @@ ROI_POOL = [
             (
                 "a bin off the map takes the nearest cell",
                 CUT,
-                "features[:, max(min(y0, features.shape[1] - 1), 0) : max(y1, 1), max(min(x0, features.shape[2] - 1), 0) : max(x1, 1)]",
+                (
+                    "features[:, max(min(y0, features.shape[1] - 1), 0) : max(y1, 1), max(min(x0, features.shape[2] "
+                    "- 1), 0) : max(x1, 1)]"
+                ),
             ),
             (
                 "a bin partly off the map is empty",
@@ -406,7 +419,8 @@ def far(limits):
         GRID,
         GRID
         + (
-            f"\n            height, width = features.shape[1:]\n            points = [(y, x) if {limits} else (-9, -9) for y, x in points]"
+            f"\n            height, width = features.shape[1:]\n"
+            f"            points = [(y, x) if {limits} else (-9, -9) for y, x in points]"
         ),
     )
 
@@ -432,7 +446,10 @@ ROI_ALIGN = [
             (
                 "remembers the box, not the map",
                 "    x1, y1",
-                "    features = roi_align.__dict__.setdefault((*box.tolist(), output_size, aligned), features)\n    x1, y1",
+                (
+                    "    features = roi_align.__dict__.setdefault((*box.tolist(), output_size, aligned), features)\n"
+                    "    x1, y1"
+                ),
             ),
         ],
     ),
@@ -508,7 +525,10 @@ ROI_ALIGN = [
             (
                 "points of the whole box in each bin",
                 GRID,
-                "points = [(y1 + (i + v) * bin_height, x1 + (v * output_size[1]) * bin_width) for v in steps for u in steps]",
+                (
+                    "points = [(y1 + (i + v) * bin_height, x1 + (v * output_size[1]) * bin_width) for v in steps "
+                    "for u in steps]"
+                ),
             ),
             ("no scale", SHIFT, "box - (0.5 if aligned else 0.0)"),
             ("scaled twice", SHIFT, "box * spatial_scale**2 - (0.5 if aligned else 0.0)"),
@@ -541,7 +561,10 @@ ROI_ALIGN = [
             (
                 "at least 1, the middle stays",
                 SMALL,
-                f"{SMALL}\n    if not aligned:\n        x1, y1 = min(x1, (x1 + x2 - 1) / 2), min(y1, (y1 + y2 - 1) / 2)",
+                (
+                    f"{SMALL}\n    if not aligned:\n"
+                    f"        x1, y1 = min(x1, (x1 + x2 - 1) / 2), min(y1, (y1 + y2 - 1) / 2)"
+                ),
             ),
             (
                 "at least 1, right and bottom stay",
@@ -559,7 +582,10 @@ ROI_ALIGN = [
             (
                 "at least 1 for each bin",
                 f"{HEIGHT}\n    {WIDTH}",
-                "bin_height = max((y2 - y1) / output_size[0], smallest)\n    bin_width = max((x2 - x1) / output_size[1], smallest)",
+                (
+                    "bin_height = max((y2 - y1) / output_size[0], smallest)\n"
+                    "    bin_width = max((x2 - x1) / output_size[1], smallest)"
+                ),
             ),
             (
                 "both at least 1 if one is smaller",
@@ -594,7 +620,10 @@ ROI_ALIGN = [
             (
                 "a box that leaves the map is 0",
                 SMALL,
-                f"{SMALL}\n    if x1 < -1 or y1 < -1 or x2 > features.shape[2] or y2 > features.shape[1]:\n        return {ZEROS}",
+                (
+                    f"{SMALL}\n    if x1 < -1 or y1 < -1 or x2 > features.shape[2] or y2 > features.shape[1]:\n"
+                    f"        return {ZEROS}"
+                ),
             ),
         ],
     ),
