@@ -20,24 +20,20 @@ def refuse(expected: str, got: object, advice: str) -> ValueError:
 
 
 def tensor(name: str, x: object, axes: str, advice: str = "") -> tuple[int, ...]:
-    """Return the sizes of ``x`` after checking it against ``axes``, e.g. ``"N 4"``: a letter is free, a number is
-    fixed.
+    """Return the sizes of ``x``, which must have ``axes``, e.g. ``"N 4"``: a letter is free, a number is fixed.
 
     The same letter must have the same size throughout; ``"... H W"`` allows any axes in front.
     """
     if not isinstance(x, Tensor):
         raise refuse(f"{name} to be a torch tensor", type(x).__name__, "convert it with torch.as_tensor")
-    wanted = axes.split()
-    any_front = wanted[:1] == ["..."]
-    wanted = wanted[1:] if any_front else wanted
-    sizes = tuple(x.shape)
-    tail = sizes[len(sizes) - len(wanted) :] if len(sizes) >= len(wanted) else ()
-    seen: dict[str, int] = {}
-    fits = len(tail) == len(wanted) and (any_front or len(sizes) == len(wanted))
-    if not fits or any(
-        size != (int(axis) if axis.isdigit() else seen.setdefault(axis, size)) for axis, size in zip(wanted, tail)
-    ):
-        shape = ", ".join(axes.split()) + ("," if len(axes.split()) == 1 else "")
+    wanted, sizes = axes.split(), tuple(x.shape)
+    last = [axis for axis in wanted if axis != "..."]
+    fits = len(sizes) >= len(last) if "..." in wanted else len(sizes) == len(last)
+    known: dict[str, int] = {}
+    for axis, size in zip(reversed(last), reversed(sizes)):
+        fits = fits and size == (int(axis) if axis.isdigit() else known.setdefault(axis, size))
+    if not fits:
+        shape = ", ".join(wanted) + ("," if len(wanted) == 1 else "")
         raise refuse(f"{name} of shape ({shape})", sizes, advice or "reshape it, or add or drop an axis")
     return sizes
 
@@ -59,9 +55,7 @@ def wide_dtype(*tensors: Tensor) -> torch.dtype:
 
 
 def at_least(values: Tensor, threshold: float | Tensor) -> Tensor:
-    """``values >= threshold``, and so where rounding alone holds them apart: 0.7 read from float32, arange's
-    0.7000000000000002.
-    """
+    """``values >= threshold``, and so where rounding alone holds them apart: 0.7 read from float32."""
     return values >= threshold * (1 - _rounding(values))
 
 
@@ -71,9 +65,7 @@ def above(values: Tensor, threshold: float | Tensor) -> Tensor:
 
 
 def _rounding(values: Tensor) -> float:
-    """Which relative difference says nothing: two roundings of the dtype; in float64 more, for what was computed
-    before.
-    """
+    """The relative difference that says nothing: two roundings; in float64 more, for what was computed before."""
     return max(2 * torch.finfo(values.dtype).eps, 1e-9)
 
 
@@ -96,9 +88,8 @@ def has_values(x: Tensor) -> bool:
 
 def finite(name: str, x: Tensor) -> None:
     """Refuse NaN and infinity. A FakeTensor has no values, so there is nothing to look at."""
-    if (
-        has_values(x) and not bool(torch.isfinite(x.sum())) and not bool(torch.isfinite(x).all())
-    ):  # the sum is a quick first look
+    quick = has_values(x) and not bool(torch.isfinite(x.sum()))  # a first look
+    if quick and not bool(torch.isfinite(x).all()):
         raise refuse(f"{name} to be finite", "NaN or infinity", "look for a division by zero before this call")
 
 
@@ -113,9 +104,10 @@ def boxes(name: str, x: Tensor) -> int:
     count, _ = tensor(name, x, "N 4", "pass one row (x1, y1, x2, y2) a box")
     floating(name, x)
     finite(name, x)
-    if has_values(x) and bool((x[:, 2:] < x[:, :2]).any()):
-        worst = int((x[:, 2:] < x[:, :2]).any(1).nonzero()[0])
-        raise refuse(f"{name} with x1 <= x2 and y1 <= y2", f"{x[worst].tolist()} in row {worst}", "order the corners")
+    crossed = (x[:, 2:] < x[:, :2]).any(1)
+    if has_values(x) and bool(crossed.any()):
+        row = int(crossed.nonzero()[0])
+        raise refuse(f"{name} with x1 <= x2 and y1 <= y2", f"{x[row].tolist()} in row {row}", "order the corners")
     return count
 
 
@@ -123,9 +115,8 @@ def same_device(**tensors: Tensor) -> None:
     """Refuse tensors on different devices."""
     devices = {name: x.device for name, x in tensors.items()}
     if len(set(devices.values())) > 1:
-        raise refuse(
-            "tensors on one device", ", ".join(f"{n} on {d}" for n, d in devices.items()), "move them with .to(device)"
-        )
+        got = ", ".join(f"{name} on {device}" for name, device in devices.items())
+        raise refuse("tensors on one device", got, "move them with .to(device)")
 
 
 def positive(name: str, value: float | Sequence[float], *, zero: bool = False) -> None:
@@ -136,20 +127,16 @@ def positive(name: str, value: float | Sequence[float], *, zero: bool = False) -
 
 
 def index(what: str, value: object, count: int) -> int:
-    """An item's number as Python's own ``int`` in 0 … ``count`` − 1, whether it comes from Python, numpy or torch; −1
-    is the last.
+    """An item's number as an ``int`` in 0 … ``count`` − 1, be it Python's, numpy's or torch's; −1 is the last.
 
     Raises ``IndexError`` beyond the end, as sequences do, and ``ValueError`` for what is no whole number.
     """
-    whole = not isinstance(value, bool) and not (
-        isinstance(value, Tensor) and (value.dim() > 0 or value.dtype == torch.bool)
-    )
+    scalar = not isinstance(value, Tensor) or (value.dim() == 0 and value.dtype != torch.bool)
     try:
-        number = operator.index(value) if whole else None  # type: ignore[arg-type]
+        number = operator.index(value if scalar and not isinstance(value, bool) else "")  # type: ignore[arg-type]
     except TypeError:
-        number = None
-    if number is None:
-        raise refuse(f"the number of {what}, a whole one", type(value).__name__, "ask for one item at a time")
+        expected = f"the number of {what}, a whole one"
+        raise refuse(expected, type(value).__name__, "ask for one item at a time") from None
     if not -count <= number < count:
         raise IndexError(f"expected {what} 0 … {count - 1}, got {number}: the set has {count}")
     return number % count
@@ -157,18 +144,13 @@ def index(what: str, value: object, count: int) -> int:
 
 @contextlib.contextmanager
 def reading(what: str, place: Path, advice: str = "copy it again from its source") -> Iterator[None]:
-    """Whatever another's library raises over a file becomes our sentence, with the file's name: only its calls belong
-    inside.
-    """
+    """What a library raises over a file becomes our sentence, with the file's name: put only its calls inside."""
+    plain = {"FileNotFoundError": "no file", "IsADirectoryError": "a folder", "PermissionError": "one closed to you"}
     try:
         yield
     except Exception as error:
-        plain: dict[type, str] = {
-            FileNotFoundError: "no file",
-            IsADirectoryError: "a folder",
-            PermissionError: "one closed to you",
-        }
-        got = plain.get(type(error)) or f"{type(error).__name__} ({' '.join(str(error).split())})"
+        kind = type(error).__name__
+        got = plain.get(kind) or f"{kind} ({' '.join(str(error).split())})"
         raise refuse(f"{what} in {place.name}", got, advice) from error
 
 

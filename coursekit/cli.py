@@ -1,17 +1,13 @@
-"""The terminal's door: each command a few lines over the room that does the work, which is imported only when asked
-for.
-"""
+"""The terminal's door: each command a few lines over the room that does the work, imported only when asked for."""
 
 import argparse
 import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-Record = Mapping[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,9 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if not isinstance(error, (ValueError, FileNotFoundError)) and not type(error).__module__.startswith(
-            ("coursekit.", "coursegrade.")
-        ):
+        ours = type(error).__module__.startswith(("coursekit.", "coursegrade."))
+        if not ours and not isinstance(error, (ValueError, FileNotFoundError)):
             raise
         print(f"coursekit: {error}", file=sys.stderr)
         return 1
@@ -40,36 +35,32 @@ def parser() -> argparse.ArgumentParser:
     """All commands."""
     from coursegrade import commands as grading
 
+    def add(to: Any, name: str, run: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
+        command: argparse.ArgumentParser = to.add_parser(name, help=text)
+        command.set_defaults(run=run)
+        return command
+
     top = argparse.ArgumentParser(prog="coursekit", description="Medical Images: 3D and Video.")
-    commands = top.add_subparsers(required=True, metavar="command")
-    commands.add_parser("doctor", help="check this computer: each line ok, or what to do").set_defaults(run=doctor)
-    _data_commands(commands.add_parser("data", help="the real images of the course"))
-    grading.add(commands.add_parser("grade", help="release, grade and return an assignment"))
-    _claims_commands(commands.add_parser("claims", help="the lecture's claims as experiments"))
-    return top
-
-
-def _data_commands(data: argparse.ArgumentParser) -> None:
-    commands = data.add_subparsers(required=True, metavar="command")
-    commands.add_parser("list", help="every file: size, origin, licence, cached or not").set_defaults(run=data_list)
-    fetch = commands.add_parser("fetch", help="bring files into the cache")
+    rooms = top.add_subparsers(required=True, metavar="command")
+    add(rooms, "doctor", doctor, "check this computer: each line ok, or what to do")
+    room = rooms.add_parser("data", help="the real images of the course")
+    data = room.add_subparsers(required=True, metavar="command")
+    add(data, "list", data_list, "every file: size, origin, licence, cached or not")
+    fetch = add(data, "fetch", data_fetch, "bring files into the cache")
     fetch.add_argument("names", nargs="*", metavar="NAME", help="names as `coursekit data list` shows them, or all")
-    fetch.set_defaults(run=data_fetch)
-    commands.add_parser("verify", help="hash the files in the cache").set_defaults(run=data_verify)
-    commands.add_parser("clean", help="remove the files from the cache").set_defaults(run=data_clean)
-
-
-def _claims_commands(claims: argparse.ArgumentParser) -> None:
-    commands = claims.add_subparsers(required=True, metavar="command")
-    commands.add_parser("list", help="the names").set_defaults(run=claims_list)
-    run = commands.add_parser("run", help="measure one claim and write its record")
+    add(data, "verify", data_verify, "hash the files in the cache")
+    add(data, "clean", data_clean, "remove the files from the cache")
+    grading.add(rooms.add_parser("grade", help="release, grade and return an assignment"))
+    room = rooms.add_parser("claims", help="the lecture's claims as experiments")
+    claims = room.add_subparsers(required=True, metavar="command")
+    add(claims, "list", claims_list, "the names")
+    run = add(claims, "run", claims_run, "measure one claim and write its record")
     run.add_argument("name")
     run.add_argument("--seeds", type=int, default=6, metavar="N")
     run.add_argument("--jobs", type=int, default=1, metavar="N", help="seeds at a time, one thread each")
-    run.set_defaults(run=claims_run)
-    table = commands.add_parser("table", help="what came out, claim by claim")
+    table = add(claims, "table", claims_table, "what came out, claim by claim")
     table.add_argument("--json", type=Path, metavar="FILE", help="also write the rows here")
-    table.set_defaults(run=claims_table)
+    return top
 
 
 def doctor(_: argparse.Namespace) -> int:
@@ -85,12 +76,8 @@ def data_list(_: argparse.Namespace) -> None:
     """Print every file of the registry."""
     from .data import fetch
 
-    show(
-        [
-            {**row._asdict(), "size": f"{row.size / 1e6:.1f} MB", "cached": "yes" if row.cached else "no"}
-            for row in fetch.table()
-        ]
-    )
+    files = [row._asdict() for row in fetch.table()]
+    show(row | {"size": f"{row['size'] / 1e6:.1f} MB", "cached": "yes" if row["cached"] else "no"} for row in files)
 
 
 def data_fetch(options: argparse.Namespace) -> None:
@@ -106,8 +93,8 @@ def data_verify(_: argparse.Namespace) -> int:
     from .data import fetch
 
     checked = fetch.verify()
-    show([{"name": one.name, "state": "ok" if one.ok else one.note} for one in checked])
-    return int(not all(one.ok for one in checked))
+    show({"name": file.name, "state": "ok" if file.ok else file.note} for file in checked)
+    return int(not all(file.ok for file in checked))
 
 
 def data_clean(_: argparse.Namespace) -> None:
@@ -129,7 +116,7 @@ def claims_run(options: argparse.Namespace) -> None:
     from . import claims
 
     claims.run(options.name, seeds=options.seeds, jobs=options.jobs)
-    show([row for row in claims.table() if row["name"] == options.name])
+    show(row for row in claims.table() if row["name"] == options.name)
 
 
 def claims_table(options: argparse.Namespace) -> None:
@@ -139,23 +126,16 @@ def claims_table(options: argparse.Namespace) -> None:
     show(claims.table(), file=options.json)
 
 
-def show(records: Iterable[Record], *, file: Path | None = None) -> None:
-    """Print records as a table, one line each; write them as JSON too if a file is named."""
+def show(records: Iterable[Mapping[str, Any]], *, file: Path | None = None) -> None:
+    """Print records as a table, figures with four digits that count; write them as JSON too if a file is named."""
     rows = list(records)
     if file is not None:
-        plain = [
-            {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.items()}
-            for row in rows
-        ]
+        plain = [{k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in r.items()} for r in rows]
         file.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
     if not rows:
         print("nothing to show")
         return
-    lines = [list(rows[0]), *([text(value) for value in row.values()] for row in rows)]
+    lines = [list(rows[0])]
+    lines += [[f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
     widths = [max(map(len, column)) for column in zip(*lines)]
     print("\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines))
-
-
-def text(value: object) -> str:
-    """A figure with four digits that count, anything else as it prints."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,6 +1,4 @@
-"""The environment check: what is there, and what to do about what is not. ``coursekit doctor`` and the first notebook
-show it.
-"""
+"""The environment check: what is there, and what to do about what is not. The first notebook shows it, too."""
 
 import importlib
 import importlib.metadata
@@ -10,13 +8,9 @@ import platform
 import shutil
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .data.fetch import Row
+from typing import NamedTuple
 
 PACKAGES = ("torch", "torchvision", "jupyterlab", "ipywidgets", "nbgrader")
 MEMORY_GB = 3.0  # what a lecture needs at its peak, with the browser beside it
@@ -24,8 +18,7 @@ DISK_GB = 1.0  # room for all data of the course
 INSTALL = "run `python3 course.py lab`, which installs it"
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One line of the check. ``advice`` is empty when all is well; ``needed`` is false for what only grading uses."""
 
     name: str
@@ -40,11 +33,9 @@ class Line:
 
 
 def check() -> list[Line]:
-    """All lines, in the order in which a beginner meets what they are about. Nothing here raises or goes to the
-    network.
-    """
-    computer = (python, *(_package(name) for name in PACKAGES), device, memory, disk)
-    return [*(one() for one in computer), *data(), kernel(), programs(), sandbox()]
+    """All lines, as a beginner meets what they are about. Nothing here raises or goes to the network."""
+    computer = [python(), *map(package, PACKAGES), device(), memory(), disk()]
+    return [*computer, *data(), kernel(), programs(), sandbox()]
 
 
 def table(lines: Iterable[Line]) -> str:
@@ -54,19 +45,17 @@ def table(lines: Iterable[Line]) -> str:
 
 def python() -> Line:
     """The interpreter: 3.11 or newer, 64 bits."""
-    old, small = sys.version_info[:2] < (3, 11), sys.maxsize <= 2**32
-    advice = "install a 64-bit Python 3.11 or newer, delete .venv, run `python3 course.py lab`" if old or small else ""
+    good = sys.version_info[:2] >= (3, 11) and sys.maxsize > 2**32
+    advice = "" if good else "install a 64-bit Python 3.11 or newer, delete .venv, run `python3 course.py lab`"
     return Line("Python", f"{platform.python_version()}, {platform.system()} {platform.machine()}", advice)
 
 
-def _package(name: str) -> Callable[[], Line]:
-    def line() -> Line:
-        try:
-            return Line(name, importlib.metadata.version(name))
-        except importlib.metadata.PackageNotFoundError:
-            return Line(name, "not installed", INSTALL)
-
-    return line
+def package(name: str) -> Line:
+    """A package's version."""
+    try:
+        return Line(name, importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return Line(name, "not installed", INSTALL)
 
 
 def device() -> Line:
@@ -79,9 +68,8 @@ def device() -> Line:
     try:
         kind = torch.empty(0, device=name).device.type
     except (RuntimeError, AssertionError):
-        return Line(
-            "device", f"COURSEKIT_DEVICE={name}, which cannot be used", "unset COURSEKIT_DEVICE, or set it to cpu"
-        )
+        advice = "unset COURSEKIT_DEVICE, or set it to cpu"
+        return Line("device", f"COURSEKIT_DEVICE={name}, which cannot be used", advice)
     if kind == "cuda":
         free, _ = torch.cuda.mem_get_info()
         return Line("device", f"{torch.cuda.get_device_name()}, {free / 1e9:.1f} GB free")
@@ -93,11 +81,8 @@ def memory() -> Line:
     if importlib.util.find_spec("psutil") is None:
         return Line("memory", "unknown without psutil", INSTALL)
     free = importlib.import_module("psutil").virtual_memory().available / 1e9
-    return Line(
-        "memory",
-        f"{free:.1f} GB free",
-        "" if free >= MEMORY_GB else "close other programs and notebooks before you run a lecture",
-    )
+    advice = "" if free >= MEMORY_GB else "close other programs and notebooks before you run a lecture"
+    return Line("memory", f"{free:.1f} GB free", advice)
 
 
 def disk() -> Line:
@@ -106,11 +91,8 @@ def disk() -> Line:
 
     folder = next(place for place in (fetch.cache(), *fetch.cache().absolute().parents) if place.exists())
     free = shutil.disk_usage(folder).free / 1e9
-    return Line(
-        "disk",
-        f"{free:.1f} GB free",
-        "" if free >= DISK_GB else "free some space, or set COURSEKIT_DATA to a folder on another disk",
-    )
+    advice = "" if free >= DISK_GB else "free some space, or set COURSEKIT_DATA to a folder on another disk"
+    return Line("disk", f"{free:.1f} GB free", advice)
 
 
 def data() -> list[Line]:
@@ -119,22 +101,14 @@ def data() -> list[Line]:
 
     rows = {row.name: row for row in fetch.table()}
     cached = [row.size for row in rows.values() if row.cached]
-    total = Line("data", f"{len(cached)} of {len(rows)} files, {sum(cached) / 1e6:.0f} MB, in the cache")
-    return [
-        total,
-        *(_set(name, [rows[file] for file in files], fetch.offline()) for name, files in registry.SETS.items()),
-    ]
-
-
-def _set(name: str, rows: list["Row"], offline: bool) -> Line:
-    missing = [row.name for row in rows if not row.cached]
-    state = "here" if not missing else "missing" if offline else "comes at first use"
-    advice = (
-        f"unset COURSEKIT_OFFLINE, or run `coursekit data fetch {' '.join(missing)}`" if missing and offline else ""
-    )
-    return Line(
-        f"  {name}", f"{sum(row.size for row in rows) / 1e6:.1f} MB, lectures {rows[0].lesson}, {state}", advice
-    )
+    lines = [Line("data", f"{len(cached)} of {len(rows)} files, {sum(cached) / 1e6:.0f} MB, in the cache")]
+    for name, files in registry.SETS.items():
+        size, lesson = sum(rows[file].size for file in files) / 1e6, rows[files[0]].lesson
+        missing = " ".join(file for file in files if not rows[file].cached)
+        state = "here" if not missing else "missing" if fetch.offline() else "comes at first use"
+        advice = f"unset COURSEKIT_OFFLINE, or run `coursekit data fetch {missing}`" if state == "missing" else ""
+        lines.append(Line(f"  {name}", f"{size:.1f} MB, lectures {lesson}, {state}", advice))
+    return lines
 
 
 def kernel() -> Line:
@@ -147,21 +121,19 @@ def kernel() -> Line:
         program = specs.KernelSpecManager().get_kernel_spec("python3").argv[0]
     except specs.NoSuchKernel:
         return Line("kernel", "python3 is not registered", advice)
-    here = Path(shutil.which(program) or program).absolute() == Path(sys.executable).absolute() or program in (
-        "python",
-        "python3",
-    )
-    return Line("kernel", "python3 is this Python" if here else f"python3 is {program}", "" if here else advice)
+    own = Path(shutil.which(program) or program).absolute() == Path(sys.executable).absolute()
+    if own or program in ("python", "python3"):
+        return Line("kernel", "python3 is this Python")
+    return Line("kernel", f"python3 is {program}", advice)
 
 
 def programs() -> Line:
     """The environment's own programs are the ones found by name: nbgrader calls alembic so."""
-    found = shutil.which("alembic")
-    here = found is not None and Path(found).parent == Path(sysconfig.get_path("scripts"))
-    advice = "" if here else "start with `python3 course.py lab`, or activate the environment, before you grade"
-    return Line(
-        "programs", "found in this environment" if here else f"alembic: {found or 'not found'}", advice, needed=False
-    )
+    place = shutil.which("alembic")
+    if place is not None and Path(place).parent == Path(sysconfig.get_path("scripts")):
+        return Line("programs", "found in this environment", needed=False)
+    advice = "start with `python3 course.py lab`, or activate the environment, before you grade"
+    return Line("programs", f"alembic: {place or 'not found'}", advice, needed=False)
 
 
 def sandbox() -> Line:

@@ -1,6 +1,4 @@
-"""What the tests of the course share: tolerances by dtype, seeds, the float64 gradient check, the device without a GPU,
-and the checks of an assignment.
-"""
+"""What the tests share: tolerances by dtype, seeds, gradients, a GPU that is none, and the checks of an assignment."""
 
 import contextlib
 import copy
@@ -26,9 +24,8 @@ TOLERANCE = {
 def assert_close(actual: Tensor, expected: Tensor, *, rtol: float | None = None, atol: float | None = None) -> None:
     """``torch.testing.assert_close`` with the course's tolerances: same shape, dtype, device, and values."""
     r, a = TOLERANCE.get(expected.dtype, (0.0, 0.0))
-    torch.testing.assert_close(
-        actual, expected, rtol=r if rtol is None else rtol, atol=a if atol is None else atol, equal_nan=True
-    )
+    r, a = (r if rtol is None else rtol), (a if atol is None else atol)
+    torch.testing.assert_close(actual, expected, rtol=r, atol=a, equal_nan=True)
 
 
 def generator(seed: int, device: str | torch.device = "cpu") -> torch.Generator:
@@ -129,9 +126,8 @@ def check(
             got, problem = function(*(_copied(x) for x in inputs)), ""
         except Exception as error:  # whatever a student's code raises is an answer, and a wrong one
             got, problem = None, _raised(error, hidden)
-            used += (
-                [error.closed_name] if hasattr(error, "closed_name") else []
-            )  # noticed where the grader keeps student code
+            if hasattr(error, "closed_name"):  # noticed where the grader keeps student code
+                used.append(error.closed_name)
     if used:
         raise AssertionError(f"{name} calls {used[0]}, which this assignment closes: write that part yourself.")
     problem = problem or _difference(got, expected, tolerance)
@@ -171,42 +167,36 @@ def _difference(got: object, expected: object, tolerance: float) -> str:
     try:
         have = _plain(got)
     except (TypeError, ValueError, RuntimeError):
-        return f"returned {type(got).__name__}, not numbers" + (
-            ": is there a return at its end?" if got is None else ""
-        )
+        return f"returned {type(got).__name__}, not numbers" + ": is there a return at its end?" * (got is None)
     have = have.reshape(()) if want.dim() == 0 and have.numel() == 1 else have
     if have.shape != want.shape:
         return f"returned shape {tuple(have.shape)} instead of {tuple(want.shape)}: {_show(got)}"
     if isinstance(got, Tensor):  # a right answer in few bits is as near as they allow
         tolerance = max(tolerance, *TOLERANCE.get(got.dtype, (0.0,)))
-    return (
-        "" if torch.allclose(have, want, rtol=tolerance, atol=tolerance, equal_nan=True) else f"returned: {_show(got)}"
-    )
+    same = torch.allclose(have, want, rtol=tolerance, atol=tolerance, equal_nan=True)
+    return "" if same else f"returned: {_show(got)}"
 
 
 def _plain(x: Any) -> Tensor:
     """Numbers in any wrapping as one float64 tensor, complex ones with their imaginary parts on a last axis."""
-    if isinstance(x, list | tuple) and all(type(item) in (float, int) for item in x):
-        return torch.tensor(x, dtype=torch.float64)
     if isinstance(x, list | tuple):
-        return torch.stack([_plain(item) for item in x]) if x else torch.zeros(0, dtype=torch.float64)
+        plain = all(type(item) in (float, int) for item in x)
+        return torch.tensor(x, dtype=torch.float64) if plain else torch.stack([_plain(item) for item in x])
     if isinstance(x, np.ndarray):
         x = x.astype(x.dtype.newbyteorder("="), order="C")  # torch takes neither mirrored arrays nor another byte order
-    plain = torch.as_tensor(x).detach().cpu()
-    plain = plain.to_dense() if plain.is_sparse else plain
-    return torch.view_as_real(plain.to(torch.complex128)) if plain.is_complex() else plain.to(torch.float64)
+    x = torch.as_tensor(x).detach().cpu()
+    x = x.to_dense() if x.is_sparse else x
+    return torch.view_as_real(x.to(torch.complex128)) if x.is_complex() else x.to(torch.float64)
 
 
 def _show(x: object) -> str:
-    """A short text for a message: small tensors whole, rounded to four digits; large ones by their shape and first
-    values.
-    """
+    """A short text for a message: small tensors whole, to four digits; large ones by their shape and first values."""
     try:
         values = _plain(x)
     except (TypeError, ValueError, RuntimeError):
         return repr(x)[:200]
-    if not isinstance(x, Tensor) and values.numel() <= 40:
-        return repr(x)
     small = values.numel() <= 40
+    if small and not isinstance(x, Tensor):
+        return repr(x)
     rounded = (values if small else values.flatten()[:6]).mul(1e4).round().div(1e4).tolist()
     return f"tensor of shape {tuple(values.shape)} " + (f"{rounded}" if small else f"beginning {str(rounded)[:-1]}, …]")

@@ -6,8 +6,8 @@ Axes
     puts ``N`` in front.
 
 Frames
-    A box is ``(x1, y1, x2, y2)``, continuous and half-open: pixel ``(row i, column j)`` covers ``[j, j + 1) × [i, i +
-    1)``, its centre is ``(j + 0.5, i + 0.5)``, and the area of a box is ``(x2 - x1)(y2 - y1)`` with no "+ 1" (unlike
+    A box is ``(x1, y1, x2, y2)``, continuous and half-open: pixel (row i, column j) covers [j, j + 1) × [i, i + 1),
+    its centre is ``(j + 0.5, i + 0.5)``, and the area of a box is ``(x2 - x1)(y2 - y1)`` with no "+ 1" (unlike
     Pascal VOC). Flow channels follow the axes: ``(dy, dx)`` in the plane, ``(dz, dy, dx)`` in a volume, in pixels.
 
 Units
