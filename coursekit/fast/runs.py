@@ -1,7 +1,4 @@
-"""Masks by the lengths of their runs, many at once: equal to the same on ``metrics.rle.decode_by_definition`` of each.
-
-All masks lie one after another on one axis of pixels, each read down its columns.
-"""
+"""Masks by the lengths of their runs, many at once: as if each were ``metrics.rle.decode_by_definition`` of them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,7 +32,8 @@ class RunLengths:
     @cached_property
     def foreground(self) -> Bool[np.ndarray, "R"]:
         """Whether a run is foreground: every second one of its mask."""
-        odd = np.arange(len(self.counts)) % 2 == 1
+        odd = np.zeros(len(self.counts), np.bool_)
+        odd[1::2] = True
         return np.asarray(odd ^ np.repeat(self.starts % 2 == 1, self.runs))
 
     @cached_property
@@ -93,20 +91,25 @@ def boxes(rle: RunLengths) -> Float64[np.ndarray, "N 4"]:
 
 def _boxes(rle: RunLengths) -> Float64[np.ndarray, "N 4"]:
     run = np.flatnonzero(rle.foreground & (rle.counts > 0))
-    mask = np.repeat(np.arange(len(rle)), rle.runs)[run]  # whose each run is
+    number = np.diff(np.searchsorted(run, rle.starts + rle.runs), prepend=0)  # how many of them each mask has
+    full = np.flatnonzero(number)
     out = np.zeros((len(rle), 4))
-    if not len(run):
+    if not len(full):
         return out
-    pixel, height = running_total(rle.counts), rle.sizes[mask, 0]
-    begin = pixel[run] - pixel[rle.starts][mask]  # counted from the mask's own first pixel
-    last = begin + rle.counts[run] - 1
-    x, x_last = begin // height, last // height
-    several = x_last > x  # the run goes on in the next column: it meets the upper and the lower border
-    y, y_last = np.where(several, 0, begin % height), np.where(several, height - 1, last % height)
-    first_run = np.flatnonzero(np.diff(mask, prepend=-1))
-    low = [np.minimum.reduceat(v, first_run) for v in (x, y)]
-    high = [np.maximum.reduceat(v, first_run) + 1 for v in (x_last, y_last)]
-    out[mask[first_run]] = np.stack([*low, high[0] - low[0], high[1] - low[1]], 1)
+    number, height = number[full], rle.sizes[full, 0]
+    last = np.cumsum(number) - 1
+    first = last + 1 - number
+    pixel = running_total(rle.counts)
+    begin = pixel[run] - np.repeat(pixel[rle.starts[full]], number)  # counted from the mask's own first pixel
+    heights = np.repeat(height, number)
+    top = begin % heights
+    bottom = top + rle.counts[run]
+    several = bottom > heights  # the run goes on in the next column: it meets the upper and the lower border
+    y = np.minimum.reduceat(np.where(several, 0, top), first)
+    y_end = np.maximum.reduceat(np.where(several, heights, bottom), first)
+    x = begin[first] // height
+    x_end = (begin[last] + rle.counts[run[last]] - 1) // height + 1
+    out[full] = np.stack([x, y, x_end - x, y_end - y], 1)
     return out
 
 
@@ -133,10 +136,7 @@ def intersections(a: RunLengths, b: RunLengths, pair_a: Ints, pair_b: Ints) -> I
 
 
 def read_text(texts: Sequence[bytes]) -> tuple[Int32[np.ndarray, "R"], Int64[np.ndarray, "N"]]:
-    """Lengths of all runs, and how many each text holds: ``metrics.rle.read_by_definition`` of each.
-
-    A length that no 32 bits hold becomes one that no image has. Raises ``ValueError`` for what is no such text.
-    """
+    """Lengths of all runs, and how many each text holds: ``metrics.rle.read_by_definition`` of each."""
     size = np.array([len(t) for t in texts], np.int64)
     parts = [_read_block(b"".join(texts[part]), size[part]) for part in blocks(size, RUNS)]
     counts, runs = zip((np.zeros(0, np.int32), np.zeros(0, np.int64)), *parts)

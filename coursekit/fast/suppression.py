@@ -1,8 +1,7 @@
 """Non-maximum suppression without the loop over boxes: equal to ``ops.nms.nms_by_definition``.
 
-Only boxes that overlap matter to each other. So the pairs that overlap are found first, either of the best boxes with
-all others, block by block (where boxes crowd), or by a sweep along x (where they lie apart); then they are decided in
-rounds: a box with no undecided better neighbour stays, and its neighbours go.
+Only boxes that overlap matter to each other. So those pairs are found first, of the best boxes with all others where
+boxes crowd, by a sweep along x where they lie apart; then they are decided in rounds.
 """
 
 from collections.abc import Iterator
@@ -73,18 +72,18 @@ def _meeting_pairs(boxes: Tensor, first: Tensor, count: Tensor, threshold: float
     shift = first - (ends - count)  # from a pair's place in the list to the second box's
     cuts = torch.searchsorted(ends, torch.arange(0, int(count.sum()), PAIRS, device=ends.device)).tolist()
     for start, stop in pairwise([*cuts, len(count)]):
-        one = torch.repeat_interleave(count[start:stop]) + start
-        place = torch.arange(len(one), device=one.device) + (ends[start] - count[start])
-        other = place + shift[one]
-        share_rows = (boxes[1][one] < boxes[3][other]) & (boxes[1][other] < boxes[3][one])  # a quick first look
-        one, other = one[share_rows], other[share_rows]
-        meet = _overlap(boxes[:, one], boxes[:, other], threshold)
-        yield torch.stack([one[meet], other[meet]])
+        i = torch.repeat_interleave(count[start:stop]) + start
+        place = torch.arange(len(i), device=i.device) + (ends[start] - count[start])
+        j = place + shift[i]
+        share_rows = (boxes[1][i] < boxes[3][j]) & (boxes[1][j] < boxes[3][i])  # a quick first look
+        i, j = i[share_rows], j[share_rows]
+        meet = _overlap(boxes[:, i], boxes[:, j], threshold)
+        yield torch.stack([i[meet], j[meet]])
 
 
-def _overlap(one: Tensor, other: Tensor, threshold: float) -> Tensor:
+def _overlap(a: Tensor, b: Tensor, threshold: float) -> Tensor:
     """Whether the IoU is above the threshold: the arithmetic of torchvision's kernel, which compares in double."""
-    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = one, other
+    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a, b
     width = torch.minimum(ax2, bx2).sub_(torch.maximum(ax1, bx1)).clamp_(min=0)
     shared = torch.minimum(ay2, by2).sub_(torch.maximum(ay1, by1)).clamp_(min=0).mul_(width)
     union = ((ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1)).sub_(shared)

@@ -144,21 +144,14 @@ def coco_scores(
     threshold = np.minimum(threshold, threshold.round(12))  # arange's 0.7000000000000002 means 0.7
     ranges = np.array(list(area_ranges.values()), np.float64).reshape(-1, 2)
     ignored = truth.crowd[:, None] | _outside(truth.area, ranges)  # (G, A)
-
-    truth_group, group = _groups(truth, prediction)
-    rank = coco.ranks(prediction.score, group)
-    within_limit = np.flatnonzero(rank < limits[-1])
-    candidates = coco.pairs_within(truth_group, group, within_limit)
-    close = [_close(truth, prediction, t, d, float(threshold.min())) for t, d in candidates]
-    t, d, iou = map(np.concatenate, zip((np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)), *close))
-    hit, alone = coco.match((t, d, iou), rank, threshold, ignored, truth.crowd)  # (D, T, A) each
-    counted = hit | (alone & ~_outside(prediction.size, ranges)[:, None, :])
+    rank, hit, counted = _outcomes(truth, prediction, threshold, ranges, ignored, limits[-1])
 
     labels = np.union1d(truth.label, prediction.label)
     levels = np.array(RECALL_LEVELS)
     precision = np.full((len(threshold), len(levels), len(labels), len(ranges)), -1.0)
     recall = np.full((len(threshold), len(labels), len(ranges), len(limits)), -1.0)
-    order = within_limit[np.lexsort((prediction.image[within_limit], -prediction.score[within_limit]))]
+    order = np.lexsort((prediction.image, -prediction.score))
+    order = order[rank[order] < limits[-1]]
     for k, label in enumerate(labels):
         positives = (~ignored[truth.label == label]).sum(0)  # (A,)
         some = positives > 0
@@ -196,12 +189,26 @@ def _outside(area: Float64[np.ndarray, "N"], ranges: Float64[np.ndarray, "A 2"])
     return (area[:, None] < ranges[:, 0]) | (area[:, None] > ranges[:, 1])
 
 
-def _groups(truth: Instances, prediction: Instances) -> tuple[Ints, Ints]:
-    """One number for each image and label, for the rows of both tables."""
+def _outcomes(
+    truth: Instances,
+    prediction: Instances,
+    threshold: Float64[np.ndarray, "T"],
+    ranges: Float64[np.ndarray, "A 2"],
+    ignored: Bool[np.ndarray, "G A"],
+    limit: int,
+) -> tuple[Int64[np.ndarray, "D"], coco.Hits, coco.Hits]:
+    """Of each detection: its place in its group (an image and label), whether it hits a truth, whether it counts."""
     _, image = np.unique(np.concatenate([truth.image, prediction.image]), return_inverse=True)
     _, label = np.unique(np.concatenate([truth.label, prediction.label]), return_inverse=True)
     group = label * (image.max(initial=0) + 1) + image
-    return group[: len(truth)], group[len(truth) :]
+    own, others = group[: len(truth)], group[len(truth) :]
+    rank = coco.ranks(prediction.score, others)
+    pairs = coco.pairs_within(own, others, np.flatnonzero(rank < limit))
+    close = [_close(truth, prediction, t, d, threshold.min()) for t, d in pairs]
+    none = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+    t, d, iou = map(np.concatenate, zip(none, *close))
+    hit, alone = coco.match((t, d, iou), rank, threshold, ignored, truth.crowd)  # (D, T, A) each
+    return rank, hit, hit | (alone & ~_outside(prediction.size, ranges)[:, None, :])
 
 
 def _close(

@@ -19,13 +19,10 @@ from coursekit.metrics.regression import Interval, interval, resamples
 RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # false positives a scan, LUNA16
 NO_LESION, IGNORED = -1, -2  # what a candidate may hit besides lesion 0, 1, …
 
-__all__ = ["IGNORED", "NO_LESION", "RATES", "Froc", "froc", "froc_interval", "hits"]
-
 
 @dataclass(frozen=True, eq=False)
 class Froc:
-    """The curve, one point a distinct score, strictest first, from (0, 0); then sensitivity at ``rates`` and its
-    mean, the average.
+    """The curve, one point a distinct score, strictest first, from (0, 0); sensitivity at ``rates``, and their average.
 
     Without any lesion every sensitivity is NaN.
     """
@@ -58,7 +55,7 @@ def hits(
 
 @dataclass(frozen=True, eq=False)
 class _Events:
-    """All scans in one list: every lesion with its best score, every false positive with its score, each with its scan."""
+    """All scans in one list: each lesion with its best score, each false positive with its score; and their scans."""
 
     score: Tensor  # (E,) falling
     is_lesion: Tensor  # (E,)
@@ -73,8 +70,7 @@ def froc(
     *,
     rates: Sequence[float] = RATES,
 ) -> Froc:
-    """Score the candidates of several scans: how many lesions each has, what each candidate hits (see ``hits``), and
-    its score.
+    """Score the candidates of several scans: the lesions of each, what each candidate hits (``hits``), and its score.
 
     A candidate that hits ``IGNORED`` (a finding that is neither) counts for nothing. Between points the sensitivity
     is linear, after the last one flat, as LUNA16 has it. Source: Setio et al. 2017, section 3.3.
@@ -98,9 +94,7 @@ def froc_interval(
     repeats: int = 1000,
     level: float = 0.95,
 ) -> tuple[Interval, tuple[Interval, ...]]:
-    """The bootstrap interval of the average sensitivity, and of the sensitivity at each rate. Whole scans are drawn,
-    with replacement.
-    """
+    """The bootstrap interval of the average sensitivity, and of that at each rate. Whole scans are drawn."""
     events = _events(lesions, hit, scores, rates)
     draws = resamples(len(lesions), generator=generator, repeats=repeats).cpu()
     weights = [torch.bincount(rows, minlength=len(lesions)).double() for rows in draws]
@@ -115,9 +109,8 @@ def froc_interval(
 def _events(lesions: Sequence[int], hit: Sequence[Tensor], scores: Sequence[Tensor], rates: Sequence[float]) -> _Events:
     if not lesions or not len(lesions) == len(hit) == len(scores):
         lengths = f"{len(lesions)}, {len(hit)} and {len(scores)}"
-        raise _check.refuse(
-            "one entry a scan, three times, and at least one scan", lengths, "list every scan, hits or not"
-        )
+        expected = "one entry a scan, three times, and at least one scan"
+        raise _check.refuse(expected, lengths, "list every scan, hits or not")
     _check.positive("lesions", tuple(lesions), zero=True)
     _check.positive("rates", tuple(rates))
     score, is_lesion, scan = [], [], []
@@ -125,18 +118,14 @@ def _events(lesions: Sequence[int], hit: Sequence[Tensor], scores: Sequence[Tens
         _check_scan(n, h, s)
         h, s = h.cpu(), s.cpu().double()
         best = torch.full((n,), -math.inf, dtype=torch.float64).scatter_reduce(0, h[h >= 0].long(), s[h >= 0], "amax")
-        found = best[best > -math.inf]
+        best = best[best > -math.inf]  # of the lesions that are hit
         alarms = s[h == NO_LESION]
-        score += [found, alarms]
-        is_lesion += [torch.ones(len(found)), torch.zeros(len(alarms))]
-        scan.append(torch.full((len(found) + len(alarms),), i))
+        score += [best, alarms]
+        is_lesion += [torch.ones(len(best)), torch.zeros(len(alarms))]
+        scan.append(torch.full((len(best) + len(alarms),), i))
     order = torch.cat(score).argsort(descending=True, stable=True)
-    return _Events(
-        torch.cat(score)[order],
-        torch.cat(is_lesion).double()[order],
-        torch.cat(scan)[order],
-        torch.tensor(list(lesions)),
-    )
+    ranked = [torch.cat(column)[order] for column in (score, is_lesion, scan)]
+    return _Events(ranked[0], ranked[1].double(), ranked[2], torch.tensor(list(lesions)))
 
 
 def _check_scan(lesions: int, hit: Tensor, scores: Tensor) -> None:
@@ -149,23 +138,20 @@ def _check_scan(lesions: int, hit: Tensor, scores: Tensor) -> None:
 
 
 def _curve(events: _Events, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """False positives a scan, sensitivity, and the last event of each distinct score, with each scan counted ``weight``
-    times.
-    """
+    """False positives a scan, sensitivity, the last event of each distinct score; each scan counts ``weight`` times."""
     w = weight[events.scan]
     last = torch.cat([events.score.diff() != 0, torch.ones(min(1, len(w)), dtype=torch.bool)]).nonzero()[:, 0]
     start = torch.zeros(1, dtype=torch.float64)
-    found = torch.cat([start, (w * events.is_lesion).cumsum(0)[last]])
+    hit = torch.cat([start, (w * events.is_lesion).cumsum(0)[last]])
     alarms = torch.cat([start, (w * (1 - events.is_lesion)).cumsum(0)[last]])
-    return alarms / weight.sum(), found / (weight * events.lesions).sum(), last
+    return alarms / weight.sum(), hit / (weight * events.lesions).sum(), last
 
 
 def _at(x: Tensor, y: Tensor, rates: Sequence[float]) -> list[float]:
     """The curve read at ``rates``: linear between points, flat after the last, the highest of points at one rate."""
     alarms, wanted = x.numpy(), np.asarray(rates, np.float64)
     nearest = alarms[np.minimum(np.searchsorted(alarms, wanted * (1 - 1e-9)), len(alarms) - 1)]
-    wanted = np.where(
-        np.isclose(nearest, wanted, rtol=1e-9, atol=0), nearest, wanted
-    )  # arange's 0.7999999999999999 is 0.8
+    same = np.isclose(nearest, wanted, rtol=1e-9, atol=0)  # arange's 0.7999999999999999 is 0.8
+    wanted = np.where(same, nearest, wanted)
     values: list[float] = np.interp(wanted, alarms, y.numpy()).tolist()
     return values

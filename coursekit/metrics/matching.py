@@ -4,9 +4,9 @@ Truth first (rows), prediction second (columns). A pair at or above the threshol
 positive, a prediction without a partner a false positive, a truth without one a false negative. Add counts over
 images, divide last.
 
-Four scores of instance segmentation share these counts: F1, panoptic quality (Kirillov et al., CVPR 2019), COCO's AP
-(``metrics.detection``), and TP / (TP + FP + FN). The 2018 Data Science Bowl and much of microscopy call the last one
-"average precision"; it averages over no recall and needs no scores. Here it has its older name, the threat score.
+F1, COCO's AP (``metrics.detection``) and TP / (TP + FP + FN) share these counts. The 2018 Data Science Bowl and much of
+microscopy call the last one "average precision"; it averages over no recall and needs no scores. Here it has its older
+name, the threat score.
 
 Source: Caicedo et al., Nature Methods 16 (2019), the 2018 Data Science Bowl. Lecture 04.
 """
@@ -15,12 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64, Integer
+from jaxtyping import Float, Int64
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from coursekit import _check
-from coursekit.metrics.overlap import instance_iou
 
 DSB_THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
@@ -32,10 +31,9 @@ class Counts:
     tp: int
     fp: int
     fn: int
-    iou_sum: float = 0.0  # of the true positives
 
     def __add__(self, other: "Counts") -> "Counts":
-        return Counts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.iou_sum + other.iou_sum)
+        return Counts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
 
     @property
     def precision(self) -> float:
@@ -57,16 +55,6 @@ class Counts:
         """TP / (TP + FP + FN): the Data Science Bowl's "average precision" at one threshold; StarDist's "accuracy"."""
         return _ratio(self.tp, self.tp + self.fp + self.fn)
 
-    @property
-    def mean_iou(self) -> float:
-        """Mean overlap of the pairs (segmentation quality)."""
-        return _ratio(self.iou_sum, self.tp)
-
-    @property
-    def panoptic_quality(self) -> float:
-        """Sum of the pairs' IoU / (TP + FP / 2 + FN / 2)."""
-        return _ratio(self.iou_sum, self.tp + self.fp / 2 + self.fn / 2)
-
 
 @dataclass(frozen=True, eq=False)
 class Matching:
@@ -81,8 +69,8 @@ class Matching:
 
     @property
     def counts(self) -> Counts:
-        """TP, FP, FN and the sum of overlaps."""
-        return Counts(len(self.truth), len(self.spurious), len(self.missed), float(self.iou.double().sum()))
+        """TP, FP and FN."""
+        return Counts(len(self.truth), len(self.spurious), len(self.missed))
 
 
 def match_greedy(iou: Float[Tensor, "N M"], scores: Float[Tensor, "M"], *, threshold: float = 0.5) -> Matching:
@@ -95,36 +83,28 @@ def match_greedy(iou: Float[Tensor, "N M"], scores: Float[Tensor, "M"], *, thres
     _check.finite("scores", scores)
     if len(scores) != m:
         raise _check.refuse(f"a score for each of {m} predictions", len(scores), "the table has a column a prediction")
-    table, enough, free, pairs = iou.tolist(), _check.at_least(iou, threshold).tolist(), set(range(n)), []
+    table, enough = iou.tolist(), _check.at_least(iou, threshold).tolist()
+    free, pairs = set(range(n)), []
     for j in scores.argsort(descending=True, stable=True).tolist():
-        best = max(((table[i][j], i) for i in free if enough[i][j]), default=None)
-        if best is not None:
-            free.remove(best[1])
-            pairs.append((best[1], j))
+        if partners := [(table[i][j], i) for i in free if enough[i][j]]:
+            _, best = max(partners)
+            free.remove(best)
+            pairs.append((best, j))
     return _record(iou, pairs, threshold)
 
 
 def match_optimal(iou: Float[Tensor, "N M"], *, threshold: float = 0.5) -> Matching:
     """As many pairs as possible and, among those, the largest sum of IoU (linear assignment). Needs no scores.
 
-    Above 0.5, instances that do not overlap their own kind have at most one possible partner: any rule finds the same
-    pairs.
+    Above 0.5, instances that do not overlap their own kind have at most one possible partner: any rule finds it.
     """
     n, m = _check_table(iou, threshold)
     table = iou.detach().cpu().double()
     allowed = _check.at_least(iou, threshold).cpu()
-    benefit = torch.where(
-        allowed, 1 + table / (min(n, m) + 1), 0.0
-    )  # one more pair is worth more than all overlaps together
+    # one more pair is worth more than all overlaps together
+    benefit = torch.where(allowed, 1 + table / (min(n, m) + 1), 0.0)
     rows, columns = linear_sum_assignment(benefit.numpy(), maximize=True)
     return _record(iou, [(i, j) for i, j in zip(rows.tolist(), columns.tolist()) if allowed[i, j]], threshold)
-
-
-def match_labels(
-    truth: Integer[Tensor, "*space"], prediction: Integer[Tensor, "*space"], *, threshold: float = 0.5
-) -> Matching:
-    """``match_optimal`` of the instances of two label maps (0 is background), by rank of their labels."""
-    return match_optimal(instance_iou(truth, prediction)[0], threshold=threshold)
 
 
 def dsb_score(
@@ -137,11 +117,8 @@ def dsb_score(
     wants it above.
     """
     if not len(tables) or not len(thresholds):
-        raise _check.refuse(
-            "at least one image and one threshold",
-            f"{len(tables)} and {len(thresholds)}",
-            "pass one IoU table an image",
-        )
+        got = f"{len(tables)} and {len(thresholds)}"
+        raise _check.refuse("at least one image and one threshold", got, "pass one IoU table an image")
     scores = [match_optimal(table, threshold=t).counts.threat_score for table in tables for t in thresholds]
     return float(torch.tensor(scores, dtype=torch.float64).nan_to_num(nan=empty).mean())
 

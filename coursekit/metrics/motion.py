@@ -20,16 +20,11 @@ class MotionError:
     over_3px: float  # … above 3
     pixels: int  # how many were counted
 
-    def __str__(self) -> str:
-        return f"end-point {self.end_point:.3f} px, angular {self.angular_deg:.2f}°, {self.over_3px:.1%} above 3 px, {self.pixels} pixels"
-
 
 def end_point_error(
     truth: Float[Tensor, "N ndim *size"], flow: Float[Tensor, "N ndim *size"]
 ) -> Float[Tensor, "N *size"]:
-    """The length of the difference, in pixels, at each pixel (Otte and Nagel 1994). Raises ValueError if the shapes
-    differ.
-    """
+    """The length of the difference, in pixels, at each pixel (Otte and Nagel 1994)."""
     truth, flow = _door(truth, flow)
     length: Tensor = torch.linalg.vector_norm(flow - truth, dim=1)
     return length
@@ -38,12 +33,11 @@ def end_point_error(
 def angular_error(
     truth: Float[Tensor, "N ndim *size"], flow: Float[Tensor, "N ndim *size"]
 ) -> Float[Tensor, "N *size"]:
-    """The angle in degrees between ``(truth, 1)`` and ``(flow, 1)``, directions in space and time (Barron, Fleet and
-    Beauchemin 1994).
+    """The angle in degrees between ``(truth, 1)`` and ``(flow, 1)``: directions in space and time (Barron et al. 1994).
 
     The 1 (a frame) makes it defined for no motion; it also makes the same miss weigh less at high speed: read it
     beside the end-point error. Computed from the half angle, ``tan(φ/2) = |a − b| / |a + b|``, which stays exact for
-    small angles. Raises ValueError if the shapes differ.
+    small angles.
     """
     truth, flow = _door(truth, flow)
     a, b = (torch.cat([f, torch.ones_like(f[:, :1])], 1) for f in (truth, flow))  # (N, ndim + 1, *size)
@@ -69,9 +63,8 @@ def motion_error(
         valid = torch.ones_like(truth[:, 0], dtype=torch.bool)
     _check.boolean("valid", valid)
     if valid.shape != truth[:, 0].shape:
-        raise _check.refuse(
-            f"valid of shape {tuple(truth[:, 0].shape)}", tuple(valid.shape), "give one truth value a pixel"
-        )
+        expected = f"valid of shape {tuple(truth[:, 0].shape)}"
+        raise _check.refuse(expected, tuple(valid.shape), "give one truth value a pixel")
     _check.same_device(truth=truth, valid=valid)
     t, f = (x.movedim(1, -1)[valid] for x in (truth, flow))  # (pixels, ndim)
     _check.finite("truth where valid", t)

@@ -33,28 +33,8 @@ def iou(
     return torch.where(a + b > 0, shared / (a + b - shared).clamp(min=1), empty)
 
 
-def label_overlap(
-    truth: Integer[Tensor, "*space"], prediction: Integer[Tensor, "*space"], *, labels: int, empty: float = 1.0
-) -> tuple[Float64[Tensor, "labels"], Float64[Tensor, "labels"]]:
-    """Dice and IoU of each class 0 … ``labels`` − 1 of two maps of class numbers; ``empty`` where neither map has the
-    class.
-    """
-    _check_same(truth, prediction)
-    for name, x in (("truth", truth), ("prediction", prediction)):
-        _check.integer(name, x)
-        _check.within(name, x, 0, labels - 1, "raise labels, or mask out the voxels without a label")
-    table = _contingency(truth, prediction, labels, labels)
-    shared, total = table.diagonal(), table.sum(0) + table.sum(1)
-    both = total > 0
-    return torch.where(both, 2 * shared / total.clamp(min=1), empty), torch.where(
-        both, shared / (total - shared).clamp(min=1), empty
-    )
-
-
 def mask_iou(truth: Bool[Tensor, "N *space"], prediction: Bool[Tensor, "M *space"]) -> Float64[Tensor, "N M"]:
-    """IoU of every true mask with every predicted one, as one matrix product. Two empty masks overlap 0: there is
-    nothing to match.
-    """
+    """IoU of every true mask with every predicted one, as one matrix product; 0 for two empty masks."""
     for name, x in (("truth", truth), ("prediction", prediction)):
         _check.boolean(name, x)
     if not truth.ndim or truth.shape[1:] != prediction.shape[1:]:
@@ -79,7 +59,8 @@ def instance_iou(
         _check.within(name, x, 0, torch.inf, "give the background 0 and the instances 1, 2, …")
     rows, a = _with_background(truth)
     columns, b = _with_background(prediction)
-    table = _contingency(a, b, len(rows), len(columns))
+    pairs = a * len(columns) + b  # a number for each pair of labels
+    table = pairs.bincount(minlength=len(rows) * len(columns)).reshape(len(rows), len(columns)).double()
     return _table_iou(table[1:, 1:], table[1:].sum(1), table[:, 1:].sum(0)), rows[1:], columns[1:]
 
 
@@ -101,15 +82,6 @@ def _with_background(labels: Tensor) -> tuple[Tensor, Tensor]:
     """The labels that occur, 0 always first, and each voxel's place among them."""
     values, place = torch.unique(torch.cat([labels.new_zeros(1), labels.flatten()]), return_inverse=True)
     return values, place[1:]
-
-
-def _contingency(a: Tensor, b: Tensor, rows: int, columns: int) -> Float64[Tensor, "rows columns"]:
-    """Voxels with label i in ``a`` and j in ``b``."""
-    return (
-        torch.bincount((a.long() * columns + b.long()).flatten(), minlength=rows * columns)
-        .reshape(rows, columns)
-        .double()
-    )
 
 
 def _table_iou(

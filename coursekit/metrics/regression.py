@@ -1,4 +1,4 @@
-"""How well a number is predicted, ejection fraction for one: errors, agreement, and an interval for any statistic.
+"""How well a number is predicted, ejection fraction for one: errors, and an interval for any statistic.
 
 All errors are prediction − truth, in the unit of the truth. Sums run in float64.
 """
@@ -13,8 +13,6 @@ from torch import Tensor
 
 from coursekit import _check
 
-__all__ = ["BlandAltman", "Interval", "Regression", "bland_altman", "bootstrap", "regression"]
-
 
 @dataclass(frozen=True)
 class Regression:
@@ -24,19 +22,6 @@ class Regression:
     rmse: float
     r2: float
     bias: float
-    count: int
-
-
-@dataclass(frozen=True)
-class BlandAltman:
-    """Mean difference, and the limits between which about 95 % of differences lie if they are normal."""
-
-    bias: float
-    sd: float
-    lower: float
-    upper: float
-    bias_error: float  # standard error of the bias
-    limit_error: float  # standard error of each limit
     count: int
 
 
@@ -52,41 +37,21 @@ class Interval:
 
 
 def regression(truth: Float[Tensor, "N"], prediction: Float[Tensor, "N"]) -> Regression:
-    """MAE, RMSE, R² = 1 − Σ(p − t)² / Σ(t − mean t)², and bias. R² is below 0 for what is worse than the mean of the
-    truth.
+    """MAE, RMSE, R² = 1 − Σ(p − t)² / Σ(t − mean t)², and bias. R² is below 0 for what is worse than the truth's mean.
 
-    It is the share of variance explained, not the squared correlation: a constant offset costs. Needs at least one
-    case.
+    It is the share of variance explained, not the squared correlation: a constant offset costs. Needs one case.
     """
-    n = _check_pair(truth, prediction, least=1)
-    t, error = truth.double(), prediction.double() - truth.double()
-    varies = bool((t != t[0]).any())
-    r2 = 1 - ((error**2).sum() / ((t - t.mean()) ** 2).sum()).item() if varies else math.nan
-    return Regression(error.abs().mean().item(), error.square().mean().sqrt().item(), r2, error.mean().item(), n)
-
-
-def _check_pair(truth: Tensor, prediction: Tensor, *, least: int) -> int:
     (n,) = _check.tensor("truth", truth, "N", "pass one number a case")
     _check.tensor("prediction", prediction, str(n), "pass one number a case of the truth")
     for name, x in [("truth", truth), ("prediction", prediction)]:
         _check.floating(name, x)
         _check.finite(name, x)
-    if n < least:
-        raise _check.refuse(f"at least {least} case{'s' * (least > 1)}", n, "there is nothing to average")
-    return n
-
-
-def bland_altman(truth: Float[Tensor, "N"], prediction: Float[Tensor, "N"], *, z: float = 1.96) -> BlandAltman:
-    """Agreement of two measurements: bias ± z standard deviations (n − 1 below) of prediction − truth. Needs two cases.
-
-    Standard errors: sd / √n for the bias, about sd √(3 / n) for each limit. To draw: (truth + prediction) / 2 against
-    the difference. Source: Bland and Altman 1986.
-    """
-    n = _check_pair(truth, prediction, least=2)
-    _check.positive("z", z)
-    d = prediction.double() - truth.double()
-    bias, sd = d.mean().item(), d.std().item()
-    return BlandAltman(bias, sd, bias - z * sd, bias + z * sd, sd / math.sqrt(n), sd * math.sqrt(3 / n), n)
+    if not n:
+        raise _check.refuse("at least one case", n, "there is nothing to average")
+    t, error = truth.double(), prediction.double() - truth.double()
+    varies = bool((t != t[0]).any())
+    r2 = 1 - ((error**2).sum() / ((t - t.mean()) ** 2).sum()).item() if varies else math.nan
+    return Regression(error.abs().mean().item(), error.square().mean().sqrt().item(), r2, error.mean().item(), n)
 
 
 def bootstrap(
@@ -103,11 +68,9 @@ def bootstrap(
     statistic is NaN is left out.
     """
     if not samples or not len(samples[0]) or any(len(s) != len(samples[0]) for s in samples):
-        raise _check.refuse(
-            "samples with one row a case", [tuple(s.shape) for s in samples], "give every sample the same cases"
-        )
-    n = len(samples[0])
-    draws = resamples(n, generator=generator, repeats=repeats)
+        got = [tuple(s.shape) for s in samples]
+        raise _check.refuse("samples with one row a case", got, "give every sample the same cases")
+    draws = resamples(len(samples[0]), generator=generator, repeats=repeats)
     values = torch.tensor([statistic(*(s[rows.to(s.device)] for s in samples)) for rows in draws], dtype=torch.float64)
     return interval(statistic(*samples), values, level=level)
 

@@ -12,13 +12,10 @@ from torch import Tensor
 
 from coursekit import _check
 
-__all__ = ["Roc", "roc"]
-
 
 @dataclass(frozen=True, eq=False)
 class Roc:
-    """One point a distinct score, strictest first, from (0, 0) at threshold +∞; called positive is a score >= the
-    threshold.
+    """One point a distinct score, strictest first, from (0, 0) at threshold +∞; positive is a score >= the threshold.
 
     ``sensitivity`` is NaN without positives, ``false_positive_rate`` without negatives, ``auc`` without either.
     """
@@ -32,9 +29,7 @@ class Roc:
 
 
 def roc(truth: Bool[Tensor, "N"], scores: Float[Tensor, "N"]) -> Roc:
-    """Curve and area. The area is the chance that a positive scores above a negative, ties counting half (Hanley and
-    McNeil 1982).
-    """
+    """Curve and area: the chance that a positive scores above a negative, ties half (Hanley and McNeil 1982)."""
     (n,) = _check.tensor("truth", truth, "N", "pass one bool a case")
     _check.boolean("truth", truth)
     _check.tensor("scores", scores, str(n), "pass one score a case")
@@ -47,9 +42,5 @@ def roc(truth: Bool[Tensor, "N"], scores: Float[Tensor, "N"]) -> Roc:
     zero = torch.zeros(1, dtype=torch.float64, device=scores.device)
     tpr = torch.cat([zero, hits.double()]) / positives if positives else zero.new_full((len(levels) + 1,), math.nan)
     fpr = torch.cat([zero, alarms.double()]) / negatives if negatives else zero.new_full((len(levels) + 1,), math.nan)
-    return Roc(fpr, tpr, torch.cat([zero + math.inf, levels.flip(0)]), _area(fpr, tpr), positives, negatives)
-
-
-def _area(x: Tensor, y: Tensor) -> float:
-    """Trapezoids; NaN for the single point of no cases."""
-    return torch.trapezoid(y, x).item() if len(x) > 1 else math.nan
+    area = torch.trapezoid(tpr, fpr).item() if n else math.nan
+    return Roc(fpr, tpr, torch.cat([zero + math.inf, levels.flip(0)]), area, positives, negatives)

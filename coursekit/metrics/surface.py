@@ -21,8 +21,6 @@ from torch import Tensor
 
 from coursekit import _check
 
-__all__ = ["SurfaceRecord", "surface", "surface_distances", "surface_record"]
-
 
 @dataclass(frozen=True)
 class SurfaceRecord:
@@ -67,13 +65,11 @@ def _check_masks(truth: Tensor, prediction: Tensor, spacing_mm: Sequence[float])
     for name, mask in [("truth", truth), ("prediction", prediction)]:
         _check.boolean(name, mask)
     if truth.shape != prediction.shape or not truth.ndim:
-        raise _check.refuse(
-            "two masks of one shape", f"{tuple(truth.shape)} and {tuple(prediction.shape)}", "resample one to the other"
-        )
+        got = f"{tuple(truth.shape)} and {tuple(prediction.shape)}"
+        raise _check.refuse("two masks of one shape", got, "resample one to the other")
     if len(spacing_mm) != truth.ndim:
-        raise _check.refuse(
-            f"spacing_mm of {truth.ndim} numbers", tuple(spacing_mm), "give one an axis, e.g. (D, H, W)"
-        )
+        expected = f"spacing_mm of {truth.ndim} numbers"
+        raise _check.refuse(expected, tuple(spacing_mm), "give one an axis, e.g. (D, H, W)")
     _check.positive("spacing_mm", tuple(spacing_mm))
 
 

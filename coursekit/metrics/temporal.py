@@ -15,8 +15,6 @@ from torch import Tensor
 
 from coursekit import _check
 
-__all__ = ["EventMatch", "average_precision", "match_events", "temporal_iou"]
-
 
 @dataclass(frozen=True, eq=False)
 class EventMatch:
@@ -46,10 +44,9 @@ def temporal_iou(truth: Float[Tensor, "E 2"], prediction: Float[Tensor, "P 2"]) 
         _check_events(name, events)
     dtype = _check.wide_dtype(truth, prediction)
     truth, prediction = truth.to(dtype), prediction.to(dtype)
-    both = torch.minimum(truth[:, None, 1], prediction[None, :, 1]) - torch.maximum(
-        truth[:, None, 0], prediction[None, :, 0]
-    )
-    both = both.clamp(min=0)  # (E, P)
+    start = torch.maximum(truth[:, None, 0], prediction[None, :, 0])
+    end = torch.minimum(truth[:, None, 1], prediction[None, :, 1])
+    both = (end - start).clamp(min=0)  # (E, P)
     either = (truth[:, 1] - truth[:, 0])[:, None] + (prediction[:, 1] - prediction[:, 0])[None] - both
     return both / either.where(either > 0, 1)
 
@@ -64,8 +61,7 @@ def _check_events(name: str, events: Tensor) -> None:
 def match_events(
     truth: Float[Tensor, "E 2"], prediction: Float[Tensor, "P 2"], scores: Float[Tensor, "P"], *, threshold: float = 0.5
 ) -> EventMatch:
-    """Each prediction, best score first, takes the event not yet taken that it overlaps most, if their IoU is >=
-    ``threshold``.
+    """Each prediction, best score first, takes the free event it overlaps most, if their IoU is >= ``threshold``.
 
     This is ActivityNet's rule; Pascal VOC's would not look at the second-best event. Ties are its too, those of
     ``argsort()[::-1]``: of equal scores the later prediction goes first, of equal overlaps the later event is taken.
@@ -81,8 +77,8 @@ def match_events(
         if _check.at_least(iou[event, p], threshold):
             match[p] = event
             iou[event] = -1
-    found = int((match >= 0).sum())
-    return EventMatch(match.to(truth.device), found, len(match) - found, len(truth) - found)
+    hits = int((match >= 0).sum())
+    return EventMatch(match.to(truth.device), hits, len(match) - hits, len(truth) - hits)
 
 
 def _falling(values: Tensor) -> Tensor:
@@ -108,9 +104,8 @@ def average_precision(
     0.55 … 0.95).
     """
     if not len(truth) == len(prediction) == len(scores):
-        raise _check.refuse(
-            "one entry a video, three times", f"{len(truth)}, {len(prediction)}, {len(scores)}", "list every video"
-        )
+        got = f"{len(truth)}, {len(prediction)}, {len(scores)}"
+        raise _check.refuse("one entry a video, three times", got, "list every video")
     _check_threshold(threshold)
     events = sum(map(len, truth))
     if events == 0:

@@ -1,4 +1,4 @@
-"""Convolution by unfolding, in any number of axes: its result, its shape, what it sees, and what it costs.
+"""Convolution by unfolding, in any number of axes: its result, its shape, and what it costs.
 
 A convolution layer computes a cross-correlation (the kernel is not flipped). Unfolding copies the window under every
 output into one column; the layer is then one matrix product (Chellapilla, Puri and Simard 2006). The copy holds
@@ -7,7 +7,7 @@ see ``tests.bench.conv``.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,19 +20,6 @@ from torch.utils._pytree import tree_leaves
 from coursekit import _check
 
 Size = int | Sequence[int]  # one number for all axes, or one an axis
-
-__all__ = [
-    "Cost",
-    "LayerCost",
-    "ReceptiveField",
-    "conv",
-    "conv2d",
-    "conv3d",
-    "cost",
-    "output_shape",
-    "receptive_field",
-    "unfold",
-]
 
 
 def _per_axis(name: str, value: Size, ndim: int, *, zero: bool = False) -> tuple[int, ...]:
@@ -58,9 +45,8 @@ def output_shape(
     room = [size[i] + 2 * p[i] - d[i] * (k[i] - 1) - 1 for i in range(ndim)]
     if min(room) < 0:
         spans = tuple(d[i] * (k[i] - 1) + 1 for i in range(ndim))
-        raise _check.refuse(
-            f"an input at least as large as the window {spans}", f"{tuple(size)} with padding {p}", "pad or enlarge it"
-        )
+        expected = f"an input at least as large as the window {spans}"
+        raise _check.refuse(expected, f"{tuple(size)} with padding {p}", "pad or enlarge it")
     return tuple(room[i] // s[i] + 1 for i in range(ndim))
 
 
@@ -107,12 +93,8 @@ def conv(
 def _check_conv(x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> None:
     _check.tensor("x", x, "... N C S", "pass a batch (N, C, …) with at least one axis of space")
     _check.floating("x", x)
-    _check.tensor(
-        "weight",
-        weight,
-        " ".join(["C_out", "C_group", *(f"k{i}" for i in range(x.ndim - 2))]),
-        "one kernel axis an axis of x",
-    )
+    axes = " ".join(["C_out", "C_group", *(f"k{i}" for i in range(x.ndim - 2))])
+    _check.tensor("weight", weight, axes, "one kernel axis an axis of x")
     _check.positive("groups", groups)
     if x.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
         got = f"{x.shape[1]} channels, weight {tuple(weight.shape)} and groups={groups}"
@@ -120,21 +102,6 @@ def _check_conv(x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> 
     if bias is not None:
         _check.tensor("bias", bias, str(weight.shape[0]), "one bias an output channel")
     _check.same_device(x=x, weight=weight, **({} if bias is None else {"bias": bias}))
-
-
-def conv2d(
-    x: Float[Tensor, "N C_in H W"],
-    weight: Float[Tensor, "C_out C_group KH KW"],
-    bias: Float[Tensor, "C_out"] | None = None,
-    *,
-    stride: Size = 1,
-    padding: Size = 0,
-    dilation: Size = 1,
-    groups: int = 1,
-) -> Float[Tensor, "N C_out OH OW"]:
-    """``conv`` of a batch of images; the same numbers as ``F.conv2d``."""
-    _check.tensor("x", x, "N C H W", "pass a batch of images")
-    return conv(x, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
 
 
 def conv3d(
@@ -150,89 +117,6 @@ def conv3d(
     """``conv`` of a batch of volumes or clips; the same numbers as ``F.conv3d``."""
     _check.tensor("x", x, "N C D H W", "pass a batch of volumes or clips")
     return conv(x, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
-
-
-WINDOWS = {
-    1: (nn.Conv1d, nn.MaxPool1d, nn.AvgPool1d),
-    2: (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d),
-    3: (nn.Conv3d, nn.MaxPool3d, nn.AvgPool3d),
-}
-POINTWISE = (
-    *(
-        nn.Identity,
-        nn.ReLU,
-        nn.ReLU6,
-        nn.LeakyReLU,
-        nn.PReLU,
-        nn.ELU,
-        nn.GELU,
-        nn.SiLU,
-        nn.Hardswish,
-        nn.Sigmoid,
-        nn.Tanh,
-        nn.Softplus,
-    ),
-    *(nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LocalResponseNorm, nn.modules.dropout._DropoutNd),
-)
-
-
-@dataclass(frozen=True)
-class ReceptiveField:
-    """Output j of a chain sees the inputs ``[start + j · stride, start + j · stride + size)`` along each axis; padding
-    lies below 0.
-    """
-
-    size: tuple[int, ...]
-    stride: tuple[int, ...]
-    start: tuple[int, ...]
-
-
-def receptive_field(layers: Iterable[nn.Module]) -> ReceptiveField:
-    """What one output of a chain of convolutions and pools sees: size 1 + Σ d(k − 1) · (strides before it).
-
-    ``layers`` is an ``nn.Sequential`` (nested ones too) or any sequence of layers. Activations, norms (with their
-    statistics held fixed) and dropout see one position. Anything else, such as a branch or an up-convolution, is
-    refused. Source: Araujo, Norris and Sim 2019, equation 2 (the size).
-    """
-    field: ReceptiveField | None = None
-    for layer in _chain(layers):
-        k, s, d, before = _window(layer)
-        field = field or ReceptiveField((1,) * len(k), (1,) * len(k), (0,) * len(k))
-        if len(field.size) != len(k):
-            raise _check.refuse(
-                f"layers of {len(field.size)} axes", f"{type(layer).__name__} after them", "keep one number of axes"
-            )
-        field = ReceptiveField(
-            size=tuple(r + j * di * (ki - 1) for r, j, ki, di in zip(field.size, field.stride, k, d)),
-            stride=tuple(j * si for j, si in zip(field.stride, s)),
-            start=tuple(a - j * p for a, j, p in zip(field.start, field.stride, before)),
-        )
-    if field is None:
-        raise _check.refuse("at least one convolution or pool", "none", "pass the layers that look at neighbours")
-    return field
-
-
-def _chain(layers: Iterable[nn.Module]) -> Iterator[nn.Module]:
-    """The layers that have a window, in order."""
-    for layer in layers:
-        if isinstance(layer, nn.Sequential):
-            yield from _chain(layer)
-        elif any(isinstance(layer, kinds) for kinds in WINDOWS.values()):
-            yield layer
-        elif not isinstance(layer, POINTWISE):
-            raise _check.refuse(
-                "a chain of convolutions, pools and pointwise layers", type(layer).__name__, "pass the chain before it"
-            )
-
-
-def _window(layer: Any) -> list[tuple[int, ...]]:
-    """Kernel, stride, dilation and the padding in front, one number an axis each."""
-    ndim = next(n for n, kinds in WINDOWS.items() if isinstance(layer, kinds))
-    k, s = _per_axis("kernel", layer.kernel_size, ndim), _per_axis("stride", layer.stride, ndim)
-    d = _per_axis("dilation", getattr(layer, "dilation", 1), ndim)
-    named: dict[str, Size] = {"valid": 0, "same": [di * (ki - 1) // 2 for di, ki in zip(d, k)]}
-    padding: Size = named[layer.padding] if isinstance(layer.padding, str) else layer.padding
-    return [k, s, d, _per_axis("padding", padding, ndim, zero=True)]
 
 
 @dataclass(frozen=True)
@@ -276,9 +160,8 @@ def cost(module: nn.Module, *shapes: Sequence[int], dtype: torch.dtype = torch.f
     bytes. Parameters keep their own dtype: choose ``dtype`` to match.
     """
     if not isinstance(module, nn.Module) or not shapes:
-        raise _check.refuse(
-            "a module and at least one input shape", type(module).__name__, "cost(net, (1, 3, 224, 224))"
-        )
+        expected = "a module and at least one input shape"
+        raise _check.refuse(expected, type(module).__name__, "cost(net, (1, 3, 224, 224))")
     rows: list[LayerCost] = []
 
     def note(name: str) -> Callable[..., None]:

@@ -16,17 +16,6 @@ from torch import Tensor, nn
 
 from coursekit import _check
 
-__all__ = [
-    "PaddedAvgPool3d",
-    "PaddedConv3d",
-    "PaddedMaxPool3d",
-    "inflate",
-    "inflate_kernel",
-    "inflate_state",
-    "pad_time",
-    "still_clip",
-]
-
 
 def still_clip(image: Float[Tensor, "N C H W"], frames: int) -> Float[Tensor, "N C {frames} H W"]:
     """The "boring video": ``frames`` times the same image, without a copy."""
@@ -82,8 +71,7 @@ class PaddedAvgPool3d(_Padded, nn.AvgPool3d):
 
 
 def inflate(module: nn.Module, *, depth: int | None = None, stride_time: bool = False) -> nn.Module:
-    """A 3D copy of a 2D layer or network: clips ``(N, C, T, H, W)`` in; a still clip gives what the image gives, in
-    every frame.
+    """A 3D copy of a 2D layer or network, for clips ``(N, C, T, H, W)``: each still frame gives the image's answer.
 
     ``depth``: how many frames a kernel or pool spans; None: as many as it is wide (I3D's cubes). 1 × 1 kernels span
     one. ``stride_time``: strided layers skip frames too, as most of I3D's do; else every frame is kept. Names of
@@ -121,9 +109,8 @@ def _fit(name: str, x: Tensor, shape: tuple[int, ...]) -> Tensor:
     if tuple(x.shape) == shape:
         return x
     if x.ndim != 4 or (*shape[:2], *shape[3:]) != tuple(x.shape):
-        raise _check.refuse(
-            f"{name} of shape {shape} without its time axis", tuple(x.shape), "build both networks alike"
-        )
+        expected = f"{name} of shape {shape} without its time axis"
+        raise _check.refuse(expected, tuple(x.shape), "build both networks alike")
     return inflate_kernel(x, shape[2])
 
 
@@ -135,9 +122,8 @@ def _twin(layer: nn.Module, depth: int | None, stride_time: bool) -> nn.Module:
     build = TWINS.get(type(layer))
     if build is None:
         if isinstance(layer, tuple(TWINS)) or ("2d" in type(layer).__name__ and not any(layer.children())):
-            raise _check.refuse(
-                "layers with a known 3D twin", type(layer).__name__, "replace this layer before inflating"
-            )
+            expected = "layers with a known 3D twin"
+            raise _check.refuse(expected, type(layer).__name__, "replace this layer before inflating")
         return layer
     twin: nn.Module = build(layer, depth, stride_time)
     return twin.train(layer.training)
@@ -196,23 +182,15 @@ def _up_conv(layer: Any, depth: int | None, stride_time: bool) -> nn.Module:
 
 
 def _max_pool(layer: Any, depth: int | None, stride_time: bool) -> nn.Module:
-    knobs: dict[str, Any] = {
-        "dilation": (1, *_pair(layer.dilation)),
-        "ceil_mode": layer.ceil_mode,
-        "return_indices": layer.return_indices,
-    }
-    return PaddedMaxPool3d(**_window(layer, depth, stride_time), **knobs)
+    knobs = {"ceil_mode": layer.ceil_mode, "return_indices": layer.return_indices}
+    return PaddedMaxPool3d(**_window(layer, depth, stride_time), dilation=(1, *_pair(layer.dilation)), **knobs)
 
 
 def _avg_pool(layer: Any, depth: int | None, stride_time: bool) -> nn.Module:
     window = _window(layer, depth, stride_time)
     divisor = layer.divisor_override and layer.divisor_override * window["kernel_size"][0]
-    knobs: dict[str, Any] = {
-        "ceil_mode": layer.ceil_mode,
-        "count_include_pad": layer.count_include_pad,
-        "divisor_override": divisor,
-    }
-    return PaddedAvgPool3d(**window, **knobs)
+    knobs = {"ceil_mode": layer.ceil_mode, "count_include_pad": layer.count_include_pad}
+    return PaddedAvgPool3d(**window, **knobs, divisor_override=divisor)
 
 
 def _norm(layer: Any, depth: int | None, stride_time: bool) -> nn.Module:
@@ -230,9 +208,8 @@ def _norm(layer: Any, depth: int | None, stride_time: bool) -> nn.Module:
 def _upsample(layer: Any, depth: int | None, stride_time: bool) -> nn.Module:
     modes = {"nearest": "nearest", "nearest-exact": "nearest-exact", "bilinear": "trilinear"}
     if layer.scale_factor is None or layer.mode not in modes:
-        raise _check.refuse(
-            "nn.Upsample by a scale_factor, nearest or bilinear", layer, "replace this layer before inflating"
-        )
+        expected = "nn.Upsample by a scale_factor, nearest or bilinear"
+        raise _check.refuse(expected, layer, "replace this layer before inflating")
     scale = layer.scale_factor if isinstance(layer.scale_factor, tuple) else (layer.scale_factor,) * 2
     return nn.Upsample(scale_factor=(1.0, *scale), mode=modes[layer.mode], align_corners=layer.align_corners)
 

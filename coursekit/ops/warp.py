@@ -44,8 +44,7 @@ def sample(
     mode: str = "linear",
     border: str = "replicate",
 ) -> Shaped[Tensor, "N C *out"]:
-    """Read ``image`` at ``points`` (pixel indices, one channel an axis), linearly between the 2^ndim pixels around
-    each.
+    """Read ``image`` at ``points`` (pixel indices, one channel an axis), linearly between the 2^ndim pixels around.
 
     The weight of a pixel is the product over the axes of ``1 − |distance|``. ``mode="nearest"`` takes the nearest
     pixel (a half goes up) and admits any dtype: use it for label maps. Differentiable in the image and, if linear, in
@@ -66,15 +65,11 @@ def sample(
     size = [1 << (n - 1).bit_length() for n in image.shape[2:]]
     more = [end for n, m in zip(image.shape[2:], size) for end in (m - n, 0)][::-1]  # last axis first, nothing in front
     wide = F.pad(image.to(dtype), more, mode="replicate" if border == "replicate" else "constant")
-    places = torch.stack(
-        [points[:, a].to(dtype) * (2 / n) + (1 / n - 1) for a, n in enumerate(size)][::-1], dim=-1
-    )  # (N, *out, ndim)
-    places = places.reshape(
-        len(places), *[1] * (len(size) - 1), -1, len(size)
-    )  # one long row of points, whatever out is
-    values = F.grid_sample(
-        wide, places, padding_mode="border" if border == "replicate" else "zeros", align_corners=False
-    )
+    along = [points[:, a].to(dtype) * (2 / n) + (1 / n - 1) for a, n in enumerate(size)]
+    places = torch.stack(along[::-1], dim=-1)  # (N, *out, ndim)
+    places = places.reshape(len(places), *[1] * (len(size) - 1), -1, len(size))  # one long row, whatever out is
+    padding = "border" if border == "replicate" else "zeros"
+    values = F.grid_sample(wide, places, padding_mode=padding, align_corners=False)
     return values.reshape(*image.shape[:2], *points.shape[2:]).to(image.dtype)
 
 
@@ -85,9 +80,7 @@ def warp(
     mode: str = "linear",
     border: str = "replicate",
 ) -> Shaped[Tensor, "N C *size"]:
-    """``image`` read at ``x + flow(x)``: flow in pixels, channels ``(dy, dx)`` or ``(dz, dy, dx)``. Raises as
-    :func:`sample`.
-    """
+    """``image`` read at ``x + flow(x)``: flow in pixels, channels ``(dy, dx)`` or ``(dz, dy, dx)``; see ``sample``."""
     size = _size_of(image)
     _check.floating("flow", flow)
     if size != flow.shape[2:]:
@@ -122,9 +115,8 @@ def affine_points(
     ratio = _column([t / s for s in old for t in new], matrix).view(ndim, ndim)  # of one spacing exactly 1
     turn = matrix[:, :, :-1] * ratio  # (N, ndim, ndim)
     shift = matrix[:, :, -1:] / _column(old, matrix) + _middle(size, matrix)  # (N, ndim, 1)
-    p = grid(out_size, dtype=matrix.dtype, device=matrix.device).flatten(1) - _middle(
-        out_size, matrix
-    )  # (ndim, pixels)
+    pixels = grid(out_size, dtype=matrix.dtype, device=matrix.device).flatten(1)
+    p = pixels - _middle(out_size, matrix)  # (ndim, pixels)
     q = shift + sum(turn[:, :, axis, None] * p[axis] for axis in range(ndim))  # (N, ndim, pixels)
     return q.reshape(len(matrix), ndim, *out_size)
 
@@ -159,16 +151,15 @@ def resample(
     *,
     mode: str = "linear",
 ) -> Shaped[Tensor, "N C *out"]:
-    """``image`` at another spacing, its middle kept in place; an axis of n pixels gets ``round(n · spacing /
-    out_spacing)``, at least 1.
+    """``image`` at another spacing, its middle kept in place.
 
-    It only interpolates: to go much coarser, blur first, or fine structure turns into noise.
+    An axis of n pixels gets ``round(n · spacing / out_spacing)``, at least 1. It only interpolates: to go much coarser,
+    blur first, or fine structure turns into noise.
     """
     size = _size_of(image)
     ndim = len(size)
-    old, new = (
-        _spacings(name, s, ndim) for name, s in (("spacing_mm", spacing_mm), ("out_spacing_mm", out_spacing_mm))
-    )
+    old = _spacings("spacing_mm", spacing_mm, ndim)
+    new = _spacings("out_spacing_mm", out_spacing_mm, ndim)
     out_size = [max(1, round(n * s / t)) for n, s, t in zip(size, old, new)]
     identity = torch.eye(ndim, ndim + 1, dtype=_check.wide_dtype(image), device=image.device).expand(len(image), -1, -1)
     return affine(image, identity, out_size=out_size, spacing_mm=old, out_spacing_mm=new, mode=mode)
@@ -178,9 +169,8 @@ def _size_of(image: object) -> tuple[int, ...]:
     """The spatial size of an image or volume, refused if it is neither."""
     if not isinstance(image, Tensor) or image.ndim not in (4, 5):
         got = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
-        raise _check.refuse(
-            "an image of shape (N, C, H, W) or (N, C, D, H, W)", got, "add the axes in front with image[None]"
-        )
+        expected = "an image of shape (N, C, H, W) or (N, C, D, H, W)"
+        raise _check.refuse(expected, got, "add the axes in front with image[None]")
     return tuple(image.shape[2:])
 
 
@@ -207,11 +197,7 @@ def _nearest(image: Tensor, points: Tensor, border: str) -> Tensor:
     index = pixel.clamp(min=0).minimum(last).long()
     each = torch.arange(len(image), device=image.device).view(-1, *[1] * (points.ndim - 2))
     values = image.movedim(1, -1)[(each, *index.unbind(1))].movedim(-1, 1)  # (N, C, *out)
-    return (
-        values
-        if border == "replicate"
-        else values.where(inside[:, None], torch.zeros((), dtype=image.dtype, device=image.device))
-    )
+    return values if border == "replicate" else values.where(inside[:, None], values.new_zeros(()))
 
 
 def _column(numbers: Sequence[float], like: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coursekit.metrics.overlap import dice, instance_iou, iou, label_overlap, mask_iou
+from coursekit.metrics.overlap import dice, instance_iou, iou, mask_iou
 from coursekit.testing import fake_cuda, generator
 
 
@@ -97,19 +97,6 @@ def test_label_maps_without_instances():
     assert instance_iou(full, full)[0].tolist() == [[1]]
 
 
-def test_classes_of_a_semantic_map():
-    truth, prediction = torch.tensor([[0, 0, 1, 1], [0, 0, 1, 1]]), torch.tensor([[0, 0, 0, 1], [0, 0, 0, 1]])
-    d, i = label_overlap(truth, prediction, labels=3, empty=math.nan)
-    assert d[:2].tolist() == pytest.approx([8 / 10, 4 / 6])
-    assert i[:2].tolist() == pytest.approx([4 / 6, 2 / 4])
-    assert torch.isnan(d[2])
-    assert torch.isnan(i[2])
-    assert label_overlap(truth, prediction, labels=3)[0][2] == 1
-    for k in range(2):
-        assert d[k] == dice(truth == k, prediction == k)
-        assert i[k] == iou(truth == k, prediction == k)
-
-
 def test_on_a_gpu():
     with fake_cuda() as to_cuda:
         a, b = to_cuda(torch.ones(2, 4, 5, dtype=torch.bool)), to_cuda(torch.ones(3, 4, 5, dtype=torch.bool))
@@ -128,4 +115,3 @@ def test_refusals(refuses):
     refuses("of one shape", instance_iou, labels, labels[:2])
     refuses("truth to be an integer", instance_iou, labels.float(), labels)
     refuses("prediction in \\[0, inf\\]", instance_iou, labels, labels - 1)
-    refuses("truth in \\[0, 1\\]", label_overlap, labels + 2, labels, labels=2)

@@ -1,4 +1,4 @@
-"""Convolution by unfolding meets its definition, torch's own, and the arithmetic of shapes, fields and costs."""
+"""Convolution by unfolding meets its definition, torch's own, and the arithmetic of shapes and costs."""
 
 import pytest
 import torch
@@ -77,9 +77,8 @@ def test_gradients() -> None:
     assert gradcheck(
         lambda *t: conv.conv3d(*t, stride=(1, 2, 1), padding=(1, 0, 1), dilation=(2, 1, 1), groups=2), x, weight, bias
     )
-    assert gradcheck(
-        lambda *t: conv.conv2d(*t, padding=1), torch.randn(1, 2, 3, 3), torch.randn(3, 2, 3, 3), torch.randn(3)
-    )
+    plane = torch.randn(1, 2, 3, 3), torch.randn(3, 2, 3, 3), torch.randn(3)
+    assert gradcheck(lambda *t: conv.conv(*t, padding=1), *plane)
 
 
 @given(st.integers(-3, 3), st.integers(0, 99))
@@ -118,7 +117,6 @@ def test_on_a_fake_gpu() -> None:
 
 def test_bad_input(refuses) -> None:
     x, weight = torch.rand(1, 4, 5, 5), torch.rand(2, 4, 3, 3)
-    refuses("pass a batch of images", conv.conv2d, x[0], weight)
     refuses("pass a batch of volumes", conv.conv3d, x, weight)
     refuses(r"x of shape \(\.\.\., N, C, S\)", conv.conv, x[0, 0], weight)
     refuses("one kernel axis an axis of x", conv.conv, x, weight[0])
@@ -133,54 +131,13 @@ def test_bad_input(refuses) -> None:
     refuses("as large as the window", conv.output_shape, (2, 5), 3)
 
 
-# --- shapes and receptive fields ---
+# --- shapes ---
 
 
 def test_output_shape_by_hand() -> None:
     assert conv.output_shape((132, 132, 116), 3) == (130, 130, 114)
     assert conv.output_shape((224, 224), 7, stride=2, padding=3) == (112, 112)
     assert conv.output_shape((1,), 1) == (1,)
-
-
-def seen(net: nn.Module, size: int, ndim: int, at: int) -> tuple[int, int]:
-    """First and one past the last input along the first axis that output ``at`` depends on, by autograd."""
-    x = torch.ones(1, 1, *[size] * ndim, requires_grad=True)
-    y = net(x)
-    y[0, 0, *[at] * ndim].backward()
-    rows = x.grad.abs().flatten(3).sum(-1)[0, 0].nonzero() if ndim > 1 else x.grad[0, 0].nonzero()
-    return int(rows.min()), int(rows.max()) + 1
-
-
-@pytest.mark.parametrize("ndim", [1, 2, 3])
-def test_receptive_field_is_what_autograd_sees(ndim: int) -> None:
-    kind, pool = {1: (nn.Conv1d, nn.AvgPool1d), 2: (nn.Conv2d, nn.AvgPool2d), 3: (nn.Conv3d, nn.AvgPool3d)}[ndim]
-    net = nn.Sequential(
-        kind(1, 2, 3, padding=1), nn.Sequential(pool(2), nn.Identity()), kind(2, 1, 3, dilation=2, padding="same")
-    )
-    for p in net.parameters():
-        nn.init.ones_(p)
-    field = conv.receptive_field(net)
-    assert field == conv.ReceptiveField((12,) * ndim, (2,) * ndim, (-5,) * ndim)
-    at = 4  # far from the border
-    first = field.start[0] + at * field.stride[0]
-    assert seen(net, 24, ndim, at) == (first, first + field.size[0])
-
-
-def test_receptive_field_of_vgg16_is_published() -> None:
-    """Araujo, Norris and Sim 2019 give VGG-16, to its last pool, 212 pixels at stride 32."""
-    widths = [2, 2, 3, 3, 3]
-    net = nn.Sequential(
-        *[nn.Sequential(*[nn.Conv2d(1, 1, 3, padding=1)] * n, nn.ReLU(), nn.MaxPool2d(2)) for n in widths]
-    )
-    assert conv.receptive_field(net).size == (212, 212)
-    assert conv.receptive_field(net).stride == (32, 32)
-
-
-def test_receptive_field_refuses_what_is_no_chain(refuses) -> None:
-    refuses("Upsample", conv.receptive_field, [nn.Conv2d(1, 1, 3), nn.Upsample(scale_factor=2)])
-    refuses("ConvTranspose2d", conv.receptive_field, [nn.ConvTranspose2d(1, 1, 3)])
-    refuses("keep one number of axes", conv.receptive_field, [nn.Conv2d(1, 1, 3), nn.Conv3d(1, 1, 3)])
-    refuses("at least one convolution", conv.receptive_field, [nn.ReLU()])
 
 
 # --- cost ---
