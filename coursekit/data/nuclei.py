@@ -40,10 +40,10 @@ Labels = Integer[Tensor, "*DHW"]  # 0 is background, 1 … n the instances
 class Nuclei:
     """An image or a volume with its instances.
 
-    ``image`` (1, H, W) or (1, D, H, W) float32 in [0, 1]; ``labels`` without the channel, int64, 0 background, 1 … n the
-    nuclei without a gap in the numbers; ``source`` "real", "phantom" or "copy-paste of …": show it in the title of a
-    figure; ``note`` says what to run for the real image, or what was done to the labels; ``spacing_um`` the distance of
-    a volume's voxels along (D, H, W).
+    ``image`` (1, H, W) or (1, D, H, W) float32 in [0, 1]; ``labels`` without the channel, int64, 0 background, 1 … n
+    the nuclei without a gap in the numbers; ``source`` "real", "phantom" or "copy-paste of …": show it in the title of
+    a figure; ``note`` says what to run for the real image, or what was done to the labels; ``spacing_um`` the distance
+    of a volume's voxels along (D, H, W).
     """
 
     image: Float[Tensor, "C *DHW"]  # C = 1
@@ -228,7 +228,7 @@ def boxes(labels: LabelMap) -> Boxes:
 
 
 def crop(whole: Nuclei, size: int, *, least: int = 16, generator: Generator) -> Nuclei:
-    """A random square of ``size`` pixels, turned or mirrored; remnants of fewer than ``least`` pixels are background."""
+    """A random square of ``size`` pixels, turned or mirrored; remnants below ``least`` pixels are background."""
     _check.positive("size", size)
     height, width = whole.labels.shape
     if size > min(height, width):

@@ -36,9 +36,12 @@ SETS: dict[str, Callable[[], Any]] = {
     "pairs": lambda: clips.pairs(split="train", count=8, size=64),
     "pairs held out and stereo": lambda: [clips.stereo(shrink=8), clips.pairs(split="test", count=8, size=48)[7]],
     "tiles": lambda: pasting.CopyPaste(nuclei.load(split="train"), size=64, count=4, length=4),
-    "volumes": lambda: [volumes.rim(nuclei.volume(split="train")), volumes.noisy(nuclei.volume(split="test"), generator=stream(1))],
+    "volumes": lambda: [
+        volumes.rim(nuclei.volume(split="train")),
+        volumes.noisy(nuclei.volume(split="test"), generator=stream(1)),
+    ],
     "few slices": lambda: [annotation.annotate(nuclei.volume(split="train").labels, slices=4)],
-    "patches": lambda: [tuple(x[0] for x in annotation.crops(torch.rand(1, 8, 20, 20, generator=stream(2)), torch.ones(8, 20, 20).long(), size=(2, 4, 4), count=1, generator=stream(0, "patches", i))) for i in (0, 3)],
+    "patches": lambda: [patch(0), patch(3)],
     "pet": lambda: brain.pet(split="train", count=2),
     "pet held out": lambda: brain.pet(split="test", count=2),
     "candidates": lambda: ct.nodules(split="train", count=8),
@@ -48,6 +51,13 @@ SETS: dict[str, Callable[[], Any]] = {
     "malignancy": lambda: drawn(lidc.malignancy(split="train"), 4, stream(0, "malignancy", "train")),
     "nuclei of phantoms": lambda: [phantoms.nuclei(count=20, size=(192, 192), generator=stream(3))],
 }  # fmt: skip
+
+
+def patch(index: int) -> tuple[Tensor, ...]:
+    """A crop of all that is annotated, without the axis of crops."""
+    image, target = torch.rand(1, 8, 20, 20, generator=stream(2)), torch.ones(8, 20, 20).long()
+    generator = stream(0, "patches", index)
+    return tuple(x[0] for x in annotation.crops(image, target, size=(2, 4, 4), count=1, generator=generator))
 
 
 def drawn(data: Any, count: int, generator: torch.Generator) -> list[Any]:

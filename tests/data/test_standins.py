@@ -46,22 +46,17 @@ def test_a_worker_process_obeys_it_too(empty_cache: Path) -> None:
     assert "ValueError: expected nuclei2d_image" in inside.stderr
 
 
-def test_what_was_read_is_remembered_with_its_hash() -> None:
-    fetch.forget_sources()
+def test_what_was_read_is_remembered_with_its_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "_used", {})
     nuclei.load()
     ct.load("lung2")
     ct.load("lung2")  # kept from before: it counts all the same
     assert fetch.sources_used() == {
         name: fetch.FILES[name].sha256 for name in ("lung2_image", "lung2_label", "nuclei2d_image", "nuclei2d_labels")
     }
-    fetch.forget_sources()
-    ct.load("lung2")
-    assert list(fetch.sources_used()) == ["lung2_image", "lung2_label"]
-    fetch.forget_sources()
-    assert fetch.sources_used() == {}
 
 
-def test_a_stand_in_is_no_source(empty_cache: Path) -> None:
-    fetch.forget_sources()
+def test_a_stand_in_is_no_source(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "_used", {})
     nuclei.load()
     assert fetch.sources_used() == {}

@@ -27,7 +27,7 @@ def noisy(volume: Nuclei, *, sd: float = 0.6, generator: Generator) -> Nuclei:
 
 
 def rim(volume: Nuclei, *, thickness_um: float = 0.8) -> Nuclei:
-    """A harder volume with the same labels: only the rim of each nucleus is bright, its inside as dark as the background.
+    """The same labels in a harder volume: only the rim of each nucleus is bright, its inside as dark as outside.
 
     Drawn from the labels, as if the envelope were stained: 0.6 in the outer ``thickness_um`` of a nucleus, 0.1
     elsewhere, blurred by ``PSF_UM``. Where the border of the volume cuts a nucleus there is no rim. A threshold chosen

@@ -24,7 +24,7 @@ def neighbours(labels: torch.Tensor) -> int:
 
 
 def test_a_nucleus_is_what_its_size_says() -> None:
-    """Area of the ellipse within the drawn range, in one piece around the middle, narrower than the gap of the split."""
+    """Area of the ellipse within the drawn range, in one piece, narrower than the gap of the split."""
     for seed in range(50):
         light, mask = phantoms.nucleus(generator=generator(seed))
         rows, columns = mask.any(1).sum(), mask.any(0).sum()
