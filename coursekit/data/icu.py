@@ -158,13 +158,7 @@ class IcuSet(Items[Video], what="a room"):
 
 
 def rooms(
-    *,
-    split: Part,
-    count: int = 40,
-    minutes: float = 5.0,
-    fps: float = 2.0,
-    size: tuple[int, int] = (48, 64),
-    seed: int = 0,
+    *, split: Part, count: int = 40, minutes: float = 5, fps: float = 2, size: tuple[int, int] = (48, 64), seed: int = 0
 ) -> IcuSet:
     """Videos of ``count`` rooms, each ``minutes`` long at ``fps`` frames a second, ``size`` (H, W) pixels.
 

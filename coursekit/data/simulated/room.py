@@ -71,10 +71,10 @@ def furnished(*, generator: Generator) -> Room:
     for _ in range(TRIES):
         room = _drawn(generator)
         beside = [[*place, z] for place in (room.beside, room.before) for z in (0.6, 0.9, 1.2, 1.75)]
-        on_bed = [
-            [*(room.bed[:2] + HALF_BED * side), room.bed[2] + 0.1] for side in product((-0.9, 0, 0.9), (-1, 0, 1))
-        ]
-        points = room.camera.frame(np.array([*beside, *on_bed, [*room.chair[:2], 0.6], [*room.chair[:2], 1.2]]))
+        sides = np.array([*product((-0.9, 0, 0.9), (-1, 0, 1), [0.0])])
+        on_bed = room.bed + sides * [*HALF_BED, 0] + [0, 0, 0.1]
+        on_chair = room.chair + np.array([[0, 0, 0.1], [0, 0, 0.7]])
+        points = room.camera.frame(np.concatenate([beside, on_bed, on_chair]))
         spots = depth_camera.pixels(points, 48, 64)
         in_view = (points[:, 2] > 0.8).all() and (spots > 1).all() and (spots < [63, 47]).all()
         crossed = [depth_camera.slab(room.camera, box, points) for box in room.furniture]  # a point is at depth 1
@@ -94,29 +94,30 @@ def _drawn(generator: Generator) -> Room:
         return np.array([width - x if mirrored else x, y])
 
     out = math.pi if mirrored else 0.0
-    bed_x, top = HALF_BED[0] + draw(0.65, 0.95), draw(0.5, 0.62)
-    bed = np.array([*place(bed_x, depth - HALF_BED[1] - draw(0.1, 0.3)), top])
-    seat, facing = draw(0.42, 0.5), out + math.pi + draw(-0.5, 0.5)
-    chair = np.array([*place(width - draw(0.45, 0.6), draw(0.35 * depth, depth - 0.7)), seat])
+    behind, at_head, top = draw(0.65, 0.95), draw(0.1, 0.3), draw(0.5, 0.62)
+    bed_x, bed_y = HALF_BED[0] + behind, depth - HALF_BED[1] - at_head
+    bed = np.array([*place(bed_x, bed_y), top])
+    seat, turned, gap, chair_y = draw(0.42, 0.5), draw(-0.5, 0.5), draw(0.45, 0.6), draw(0.35 * depth, depth - 0.7)
+    chair, facing = np.array([*place(width - gap, chair_y), seat]), out + math.pi + turned
     wall, inward = (depth, -1) if draw(0, 1) < 0.5 else (0.0, 1)  # the door is beside the bed's head, or opposite
     door_x = draw(bed_x + HALF_BED[0] + 0.5, width - 1.2)
-    furniture = [*_bed(bed), *_chair(chair, facing)]
     monitor = (0, 0, 0, 1.1, 0.3, 0.3), (0, 0, 1.25, 1.6, 0.4, 0.15), (0, 0, 0, 1.3, 0.07, 0.07)
-    furniture += boxes(monitor, place(0.25, depth - draw(0.25, 0.45)))
+    furniture = [*_bed(bed), *_chair(chair, facing), *boxes(monitor, place(0.25, depth - 0.35))]
     for _ in range(1 + int(draw(0, 2))):  # a cupboard or trolley at a wall
         wide, deep, high = draw(0.4, 0.8), draw(0.35, 0.5), draw(0.7, 1.2)
         at_back = draw(0, 1) < 0.3
-        stand = place(deep / 2, draw(0.5, depth - 2.8)) if at_back else place(width - deep / 2, draw(0.6, depth - 0.5))
+        y = draw(0.5, depth - 2.8) if at_back else draw(0.6, depth - 0.5)
+        stand = place(deep / 2 if at_back else width - deep / 2, y)
         if np.linalg.norm(chair[:2] - stand) > 0.95:
             furniture += boxes([(0, 0, 0, high, deep, wide)], stand)
-    target = 0.6 * bed[:2] + 0.4 * chair[:2] + [draw(-0.3, 0.3), draw(-0.4, 0.2)]
     camera = np.array([draw(0.15, width - 0.15), draw(0.08, 0.8), draw(2.2, 2.65)])
-    half = np.array([width, depth, height]) / 2
-    side = bed_x + HALF_BED[0] + AROUND
+    astray = np.array([draw(-0.3, 0.3), draw(-0.4, 0.2), draw(-0.2, 0.3)])  # from between bed and chair
+    target = np.array([*(0.6 * bed + 0.4 * chair)[:2], 0.55]) + astray
+    half, side = np.array([width, depth, height]) / 2, bed_x + HALF_BED[0] + AROUND
     return Room(
         bed=bed,
         out=out,
-        beside=bed[:2] + HALF_BED[0] * ahead(out)[:2] + 0.38 * ahead(out)[:2] - [0, 0.1],
+        beside=bed[:2] + (HALF_BED[0] + 0.38) * ahead(out)[:2] - [0, 0.1],
         chair=chair,
         facing=facing,
         before=chair[:2] + 0.62 * ahead(facing)[:2],
@@ -124,8 +125,8 @@ def _drawn(generator: Generator) -> Room:
         door=Box(np.array([*place(door_x, wall - 0.6 * inward), 1.05]), np.array([0.5, 0.6, 1.05])),
         entry=place(door_x, wall + 0.35 * inward),
         furniture=tuple(furniture),
-        camera=depth_camera.looking(camera, np.array([*target, 0.55 + draw(-0.2, 0.3)])),
-        corner=place(side, bed[1] - HALF_BED[1] - AROUND),
+        camera=depth_camera.looking(camera, target),
+        corner=place(side, bed_y - HALF_BED[1] - AROUND),
         aisle=np.array([place(side, 0.9), place(width - 1.2, depth - 0.5)]),
     )
 

@@ -23,33 +23,20 @@ Array = np.ndarray
 Move = tuple[tuple[str, float, float], ...]  # poses, and how many seconds each takes to reach at least and at most
 ACTIVITIES = ("get out of bed", "get in bed", "get out of chair", "get in chair")
 OUT_OF_BED, IN_BED, OUT_OF_CHAIR, IN_CHAIR = range(4)
-MOVES: tuple[Move, ...] = (
+EVENTS: tuple[Move, ...] = (
     (("lying", 0, 0), ("up", 2.4, 6.5), ("edge", 2.4, 5.8), ("edge", 0, 5), ("bent", 0.9, 2), ("beside", 1.2, 3.1)),
     (("beside", 0, 0), ("bent", 1.4, 2.7), ("edge", 1, 1.8), ("edge", 0, 4), ("up", 2.4, 5.8), ("lying", 2, 5.2)),
     (("back", 0, 0), ("fore", 2.6, 5.2), ("fore", 0, 4), ("before", 3.9, 7.8)),
     (("before", 0, 0), ("fore", 3.9, 7.2), ("fore", 0, 3), ("back", 2.6, 5.8)),
 )
-TURNS_LEFT, TURNS_RIGHT, SITS_UP = (
-    (("lying", 0, 0), (pose, 2, 5.2), (pose, 5, 26), ("lying", 2, 5.2)) for pose in ("left side", "right side", "up")
+TURNING, SITTING_UP = (
+    tuple(((pose, 2, 5.2), (pose, 5, 26), ("lying", 2, 5.2)) for pose in poses)
+    for poses in (("left", "right"), ("up",))
 )
-LEGS_OUT: Move = (
-    ("lying", 0, 0),
-    ("up", 2.4, 5.2),
-    ("edge", 2.4, 5.2),
-    ("edge", 5, 13),
-    ("up", 2.4, 5.2),
-    ("lying", 2, 5.2),
-)
-IN_BED_STIRS = (TURNS_LEFT, TURNS_RIGHT, TURNS_LEFT, TURNS_RIGHT, SITS_UP, SITS_UP, SITS_UP, LEGS_OUT)
-IN_CHAIR_STIRS: tuple[Move, ...] = ((("back", 0, 0), ("fore", 2, 3.9), ("back", 1.3, 7.8)),)
-SITTING: Move = (
-    ("before", 1.2, 1.2),
-    ("fore", 1.2, 3),
-    ("back", 1, 2),
-    ("back", 5, 18),
-    ("fore", 1, 2),
-    ("before", 1.2, 3),
-)
+LEGS_OUT = (("up", 2.4, 5.2), ("edge", 2.4, 5.2), ("edge", 5, 13), ("up", 2.4, 5.2), ("lying", 2, 5.2))
+STIRS_IN_BED: tuple[Move, ...] = (*TURNING * 2, *SITTING_UP * 3, LEGS_OUT)  # the last is seldom
+STIRS_IN_CHAIR: tuple[Move, ...] = ((("fore", 2, 3.9), ("back", 1.3, 7.8)),)
+VISIT_TO_CHAIR: Move = (("fore", 1.2, 3), ("back", 1, 2), ("back", 5, 18), ("fore", 1, 2), ("before", 1.2, 3))
 
 
 def longest(*moves: Move) -> float:
@@ -57,7 +44,7 @@ def longest(*moves: Move) -> float:
     return max(sum(most for *_, most in move) for move in moves)
 
 
-LONGEST = longest(*MOVES)
+LONGEST = longest(*EVENTS)
 MOST = 4  # people besides the patient
 TURN = 0.4  # seconds to turn by up to a quarter
 STEP = 0.65  # metres of a step of a person of 1.75 m
@@ -79,19 +66,19 @@ class Actor:
         self.room, self.draw, self.until = room, partial(uniform, generator=generator), np.inf
         self.scale, self.angle = self.draw(0.92, 1.07), angle
         self.times, self.keys = [since], [people.standing(place, angle, self.scale)]
-        bed, top, chair, front = room.bed[:2], room.bed[2], room.chair[:2], people.ahead(room.facing)[:2]
-        edge = bed + (HALF_BED[0] - 0.12) * people.ahead(room.out)[:2] - [0, 0.1]
-        lying, lean = partial(people.lying, bed - [0, 0.05], top), people.ahead(room.out)[:2] * 0.08
+        (*bed, top), (*chair, seat) = room.bed, room.chair
+        front, outward, middle = people.ahead(room.facing)[:2], people.ahead(room.out)[:2], np.array(bed) - [0, 0.05]
+        edge = bed + (HALF_BED[0] - 0.12) * outward - [0, 0.1]
         self.poses = {
-            "lying": lying(),
-            "left side": lying(turned=-0.95),
-            "right side": lying(turned=0.95),
-            "up": people.sitting(bed - [0, 0.05], -np.pi / 2, top, lean=0.1, legs_out=True),
+            "lying": people.lying(middle, top),
+            "left": people.lying(middle, top, turned=-0.95),
+            "right": people.lying(middle, top, turned=0.95),
+            "up": people.sitting(middle, -np.pi / 2, top, lean=0.1, legs_out=True),
             "edge": people.sitting(edge, room.out, top),
-            "bent": people.sitting(edge + lean, room.out, top, lean=0.7),
+            "bent": people.sitting(edge + 0.08 * outward, room.out, top, lean=0.7),
             "beside": people.standing(room.beside, room.out, self.scale),
-            "back": people.sitting(chair - 0.06 * front, room.facing, room.chair[2], lean=-0.2),
-            "fore": people.sitting(chair + 0.12 * front, room.facing, room.chair[2], lean=0.5),
+            "back": people.sitting(chair - 0.06 * front, room.facing, seat, lean=-0.2),
+            "fore": people.sitting(chair + 0.12 * front, room.facing, seat, lean=0.5),
             "before": people.standing(room.before, room.facing, self.scale),
         }
 
@@ -162,10 +149,9 @@ class Patient(Actor):
         in_bed = self.draw(0, 1) < 0.7
         self.keys = [self.poses["lying" if in_bed else "back"]]
         while True:
-            start, until = self.now, self.now + self.draw(25, 90)
+            until = self.now + self.draw(25, 90)
             until = until if seconds - until > LONGEST else seconds + 1
             self._rest(in_bed, until)
-            self.rests += [(start, until)] * in_bed
             if until > seconds:
                 break
             self._do(OUT_OF_BED if in_bed else OUT_OF_CHAIR)
@@ -178,13 +164,15 @@ class Patient(Actor):
 
     def _do(self, kind: int) -> None:
         start = self.now
-        self.act(MOVES[kind])
+        self.act(EVENTS[kind])
         self.angle = self.room.out if kind == OUT_OF_BED else self.room.facing
         self.events.append(Event(start, self.now, kind))
 
     def _rest(self, in_bed: bool, until: float) -> None:
         """Lie or sit still, with something that is no event every now and then."""
-        still, stirs = (self.poses["lying"], IN_BED_STIRS) if in_bed else (self.poses["back"], IN_CHAIR_STIRS)
+        still, stirs = (self.poses["lying"], STIRS_IN_BED) if in_bed else (self.poses["back"], STIRS_IN_CHAIR)
+        if in_bed:
+            self.rests.append((self.now, until))
         while True:
             calm, stir = self.draw(6, 24), stirs[int(self.draw(0, len(stirs)))]
             if self.now + calm + longest(stir) + 4 > until:
@@ -243,7 +231,7 @@ def company(patient: Patient, *, generator: Generator) -> list[Actor]:
             x, y = spot - 0.2 * front - place
             start, end = event.start - draw(1, 4), event.end + draw(1, 4)
             duties[k].append(Stop(start, end, place, float(np.arctan2(y, x))))
-    needed = longest(SITTING) + 6
+    needed = longest(VISIT_TO_CHAIR) + 6
     for start, end in patient.rests:
         at = draw(start + 6, max(start + 6, end - needed))
         sitters = free(at, at + needed, 15)
@@ -254,7 +242,7 @@ def company(patient: Patient, *, generator: Generator) -> list[Actor]:
             _until(duty, actor, generator)
             if duty.sits:
                 actor.stay(1.5, angle=duty.angle)
-                actor.act(SITTING)
+                actor.act(VISIT_TO_CHAIR)
             else:
                 actor.stay(duty.end - actor.now, angle=duty.angle, lean=duty.lean)
         _until(Stop(actor.until, actor.until, room.entry, 0.0), actor, generator)
@@ -280,7 +268,7 @@ def _until(duty: Stop, actor: Actor, generator: Generator) -> None:
         actor.walk(there, pace)
         actor.stay(busy, angle=angle, lean=lean)
     path = room.path(actor.here, duty.place)
-    actor.reach(actor.keys[-1], duty.start - duration(path, 0.9) - actor.now)
+    actor.stay(duty.start - duration(path, 0.9) - actor.now)
     actor.walk(path, 0.9)
 
 
