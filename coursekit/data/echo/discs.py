@@ -32,7 +32,12 @@ def tracing(mask: Bool[Tensor, "H W"], *, axis: Float[Tensor, "4"] | None = None
     if not bool(mask.any()):
         raise _check.refuse("a mask with pixels", "an empty one", "there is no ventricle to trace")
     points = _points(mask.cpu().numpy())
-    middle, down = _principal(points) if axis is None else _line(axis)
+    middle, down = _principal(points)
+    if axis is not None:
+        _check.tensor("axis", axis, "4", "pass (x1, y1, x2, y2)")
+        (x1, y1), (x2, y2) = axis.double().view(2, 2).tolist()
+        _check.positive("the length of axis", math.hypot(x2 - x1, y2 - y1))
+        middle, down = np.array([y1, x1]), np.array([y2 - y1, x2 - x1]) / math.hypot(x2 - x1, y2 - y1)
     across = np.array([-down[1], down[0]])  # towards larger x where down is downwards
     z, u = (points - middle) @ down, (points - middle) @ across
     apex, base = float(z.min()) - 0.5 / FINE, float(z.max()) + 0.5 / FINE
@@ -62,14 +67,6 @@ def _principal(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     middle = points.mean(0)
     _, vectors = np.linalg.eigh(np.cov((points - middle).T))
     return middle, vectors[:, 1] * (1 if vectors[0, 1] >= 0 else -1)
-
-
-def _line(axis: Float[Tensor, "4"]) -> tuple[np.ndarray, np.ndarray]:
-    """A point of the line and the unit vector along it, both (y, x)."""
-    _check.tensor("axis", axis, "4", "pass (x1, y1, x2, y2)")
-    x1, y1, x2, y2 = axis.double().tolist()
-    _check.positive("the length of axis", math.hypot(x2 - x1, y2 - y1))
-    return np.array([y1, x1]), np.array([y2 - y1, x2 - x1]) / math.hypot(x2 - x1, y2 - y1)
 
 
 def volume_of_tracing(traced: Tracing, *, spacing_mm: float) -> float:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy import ndimage
 from torch import Generator, Tensor
 
@@ -57,13 +57,6 @@ TRABECULAE_MM, PAPILLARY_MM = 2, (9, 3.5)  # reach into the cavity; half length 
 LEAFLET, LEAFLET_MM = 0.4, 1.2  # of the mitral valve: amplitude and width
 LEAFLETS = ((-1, 1.25), (1, 0.75))  # side and length in radii of the ring: the septal one is the longer
 SHUT, SWING = 0.2, 1.05  # radians between leaflet and ring when shut, and how far it opens
-
-
-def sector(heart: Heart, size: int) -> Bool[Tensor, "H W"]:
-    """The pixels the beams reach."""
-    y, x = pixels(heart, size)
-    r = torch.hypot(y, x)
-    return (torch.atan2(x, y).abs() <= HALF_ANGLE) & (r >= NEAR_MM) & (r <= heart.depth)
 
 
 def film(
@@ -236,11 +229,12 @@ def _blur(x: Tensor, sigma: float, axis: int) -> Tensor:
     return total
 
 
-def _to_pixels(polar: Tensor, heart: Heart, size: int) -> Tensor:
-    """Beams to pixels, black outside the sector: (T, rows, beams) to (T, H, W)."""
+def _to_pixels(polar: Float[Tensor, "T rows beams"], heart: Heart, size: int) -> Float[Tensor, "T H W"]:
+    """Beams to pixels, black where no beam reaches."""
     y, x = pixels(heart, size)
     rows, beams = polar.shape[1:]
-    row = torch.hypot(y, x) * (rows / heart.depth) - 0.5
-    beam = (torch.atan2(x, y) / HALF_ANGLE + 1) / 2 * beams - 0.5
-    seen = sample(polar[None], torch.stack([row, beam])[None])[0]  # (T, H, W): frames as channels
-    return torch.where(sector(heart, size), seen, 0.0)
+    r, angle = torch.hypot(y, x), torch.atan2(x, y)
+    row, beam = r * (rows / heart.depth) - 0.5, (angle / HALF_ANGLE + 1) / 2 * beams - 0.5
+    picture = sample(polar[None], torch.stack([row, beam])[None])[0]  # frames as channels
+    reached = (angle.abs() <= HALF_ANGLE) & (r >= NEAR_MM) & (r <= heart.depth)
+    return torch.where(reached, picture, 0.0)
