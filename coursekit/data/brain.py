@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple, SupportsIndex
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .. import _check
 from . import fetch, itk
+from .items import Items
 from .scan import Scan, aligned, oriented
 from .seeds import Part
 from .simulated.pet import Lesion, grid, person
@@ -26,7 +27,7 @@ class PetItem(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class PetSet:
+class PetSet(Items[PetItem], what="a volume"):
     """Volumes with their lesions, axes SPL; item i is a ``PetItem``."""
 
     images: Float[Tensor, "N 1 40 64 64"]  # SUV, voxels of 4.25 mm
@@ -40,9 +41,8 @@ class PetSet:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, i: SupportsIndex) -> PetItem:
-        i = _check.index("a volume", i, len(self))
-        return PetItem(self.images[i], self.labels[i, None] > 0, self.labels[i])
+    def item(self, index: int) -> PetItem:
+        return PetItem(self.images[index], self.labels[index, None] > 0, self.labels[index])
 
     def scan(self, i: int) -> Scan:
         """Volume i with its place, to write to NIfTI or to turn."""

@@ -18,12 +18,12 @@ from jaxtyping import Bool, Float
 from pydicom.data import get_testdata_file
 from pydicom.pixels import pixel_array
 from torch import Generator, Tensor
-from torch.utils.data import Dataset
 
 from ... import _check
 from ...types import Clip
 from .. import readers
 from ..fetch import DataMissing
+from ..items import Items
 from ..readers import echonet
 from ..seeds import stream, uniform
 from ..simulated import heart, ultrasound
@@ -62,7 +62,7 @@ class Frames(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class EchoSet(Dataset[Echo]):
+class EchoSet(Items[Echo], what="a clip"):
     """Item i is the clip of patient i, made from seed, split and i alone: no patient is in two splits."""
 
     split: Part
@@ -76,7 +76,7 @@ class EchoSet(Dataset[Echo]):
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index: SupportsIndex) -> Echo:
+    def item(self, index: int) -> Echo:
         patient, moves = self.patient(index)
         film = ultrasound.film(patient, moves, self.size, generator=self._stream(index, "film"))
         masks, spacing = heart.masks(patient, moves, self.size), torch.tensor(patient.depth / self.size)
@@ -107,7 +107,7 @@ class EchoSet(Dataset[Echo]):
         return drawn, heart.motion(drawn, frames=self.frames, fps=self.fps, generator=generator)
 
     def _stream(self, index: SupportsIndex, what: str) -> Generator:
-        return stream(self.seed, "echo", self.split, _check.index("a clip", index, self.count), what)
+        return stream(self.seed, "echo", self.split, _check.index(self.what, index, self.count), what)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,8 +129,8 @@ class EchoNetSet(EchoSet):
         """There is no simulated heart behind a real video."""
         raise TypeError("expected a simulated patient, got one of EchoNet-Dynamic: read its record in studies")
 
-    def __getitem__(self, index: SupportsIndex) -> Echo:
-        study = self.studies[_check.index("a clip", index, self.count)]
+    def item(self, index: int) -> Echo:
+        study = self.studies[index]
         video = echonet.video(study)
         step = max(1, round(study.fps / self.fps))
         room = max(1, len(video) - (self.frames - 1) * step)
@@ -150,7 +150,7 @@ class EchoNetSet(EchoSet):
         return Echo(film[None], masks, volume, edv, esv, ef, ed, es, torch.tensor(math.nan))
 
     def pair(self, index: SupportsIndex) -> Frames | None:
-        study = self.studies[_check.index("a clip", index, self.count)]
+        study = self.studies[_check.index(self.what, index, self.count)]
         if study.ed_frame is None or study.es_frame is None:
             return None
         ends = [study.ed_frame, study.es_frame]

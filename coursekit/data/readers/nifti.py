@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, SupportsIndex
+from typing import NamedTuple
 
 import torch
-from torch.utils.data import Dataset
 
 from ... import _check
 from .. import readers
+from ..items import Items
 from ..scan import Scan, aligned, from_nifti, oriented
 from ..seeds import PARTS, Part, part_of
 
@@ -27,7 +27,7 @@ class Pair(NamedTuple):
     name: str
 
 
-class NiftiFolder(Dataset[Pair]):
+class NiftiFolder(Items[Pair], what="a volume"):
     """The volumes of a folder, one subject a file, by name; ``split`` takes those whose name lies in that part.
 
     The images are listed at once and read when asked for. Refused: an image without label, and when read a file that
@@ -54,8 +54,7 @@ class NiftiFolder(Dataset[Pair]):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: SupportsIndex) -> Pair:
-        index = _check.index("a volume", index, len(self))
+    def item(self, index: int) -> Pair:
         with _naming(self.images[index]):
             image = from_nifti(self.images[index])
             _check.finite("the volume's values", image.values)
