@@ -131,9 +131,10 @@ def index(what: str, value: object, count: int) -> int:
 
     Raises ``IndexError`` beyond the end, as sequences do, and ``ValueError`` for what is no whole number.
     """
-    scalar = not isinstance(value, Tensor) or (value.dim() == 0 and value.dtype != torch.bool)
     try:
-        number = operator.index(value if scalar and not isinstance(value, bool) else "")  # type: ignore[arg-type]
+        if isinstance(value, bool) or (isinstance(value, Tensor) and (value.dim() > 0 or value.dtype == torch.bool)):
+            raise TypeError
+        number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         expected = f"the number of {what}, a whole one"
         raise refuse(expected, type(value).__name__, "ask for one item at a time") from None

@@ -77,7 +77,9 @@ def closed(names: Sequence[str]) -> Iterator[list[str]]:
     under = tuple(f"{name}." for name in names)
 
     def look(frame: FrameType, event: str, argument: Any) -> None:
-        called = _called(frame) if event == "call" else _built_in(argument) if event == "c_call" else ""
+        called = _called(frame) if event == "call" else ""
+        if event == "c_call":  # a function written in C, e.g. torch.grid_sampler
+            called = f"{getattr(argument, '__module__', None) or ''}.{getattr(argument, '__name__', '')}"
         if f"{called}.".startswith(under):
             seen.append(called)
 
@@ -96,11 +98,6 @@ def _called(frame: FrameType) -> str:
         return f"{module}.{frame.f_code.co_qualname}"
     operator = vars(frame.f_locals["self"])  # not getattr: an operator looks unknown attributes up as overloads
     return "torch.ops." + str(operator.get("_qualified_op_name") or operator.get("_name")).replace("::", ".")
-
-
-def _built_in(function: Any) -> str:
-    """The full name of a function written in C, e.g. ``torch.grid_sampler``."""
-    return f"{getattr(function, '__module__', None) or ''}.{getattr(function, '__name__', '')}"
 
 
 def check(

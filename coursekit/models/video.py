@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from .. import _check
-from ..ops.inflate import PaddedConv3d
+from .inception import conv
 from .recurrent import Recurrent
 
 Rgb = Float[Tensor, "N C T H W"]
@@ -31,11 +31,7 @@ WIDTHS = (16, 24, 32)
 
 def stage(inputs: int, outputs: int, *, ndim: int) -> nn.Sequential:
     """Convolution of 3 along each axis that halves space and keeps time, batch norm, ReLU."""
-    relu = nn.ReLU(inplace=True)
-    if ndim == 2:
-        return nn.Sequential(nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False), nn.BatchNorm2d(outputs), relu)
-    layer = PaddedConv3d(inputs, outputs, (3, 3, 3), (1, 2, 2), (0, 1, 1), bias=False)
-    return nn.Sequential(layer, nn.BatchNorm3d(outputs), relu)
+    return conv(inputs, outputs, 3, ndim=ndim, stride=2)
 
 
 class Backbone(nn.Module):
@@ -143,11 +139,7 @@ class Fused3D(nn.Module):
         super().__init__()
         self.rgb, self.flow = Backbone(in_channels, widths, ndim=2), Backbone(2 * self.FLOWS, widths, ndim=2)
         width = self.rgb.width
-        self.fuse = nn.Sequential(
-            PaddedConv3d(2 * width, width, (3, 3, 3), padding=(0, 1, 1), bias=False),
-            nn.BatchNorm3d(width),
-            nn.ReLU(inplace=True),
-        )
+        self.fuse = conv(2 * width, width, 3, ndim=3)
         self.head = nn.Linear(width, classes)
 
     def forward(self, rgb: Rgb, flow: Flow | None = None) -> Float[Tensor, "N K"]:
