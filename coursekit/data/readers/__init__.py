@@ -37,38 +37,27 @@ def entry(place: Path, what: str, *, is_folder: bool = False) -> Path:
     """``place``, or one sentence that ``what`` is missing or a folder for a file: every reader's first look."""
     if not (place.is_dir() if is_folder else place.is_file()):
         got = "nothing there" if not place.exists() else "a file" if is_folder else "a folder"
-        raise _check.refuse(
-            f"{what} at {place.name} in {place.parent}",
-            got,
-            "unpack the data set as its authors ship it and name its top folder",
-        )
+        advice = "unpack the data set as its authors ship it and name its top folder"
+        raise _check.refuse(f"{what} at {place.name} in {place.parent}", got, advice)
     return place
 
 
 def table(place: Path, what: str, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """The rows of a .csv in UTF-8, each with at least these columns; ``line`` is the number of a row's line in the
-    file.
-    """
+    """The rows of a .csv in UTF-8, each with at least these columns and the number of its ``line`` in the file."""
     entry(place, what)
-    with (
-        _check.reading("a table in UTF-8", place, "take the table as shipped"),
-        place.open(newline="", encoding="utf-8-sig") as stream,
-    ):
+    advice = "take the table as shipped"
+    with _check.reading("a table in UTF-8", place, advice), place.open(newline="", encoding="utf-8-sig") as stream:
         lines = csv.DictReader(stream, strict=True)
         rows, named = [{**row, "line": str(lines.line_num)} for row in lines], lines.fieldnames or ()
     missing = [name for name in columns if name not in named]
     if missing:
-        raise _check.refuse(
-            f"columns {', '.join(columns)} in {place.name}",
-            f"none named {', '.join(missing)}",
-            "take the table as shipped",
-        )
+        raise _check.refuse(f"columns {', '.join(columns)} in {place.name}", f"none named {', '.join(missing)}", advice)
     if len(set(named)) < len(named):
-        raise _check.refuse(f"every column once in {place.name}", ", ".join(named), "take the table as shipped")
+        raise _check.refuse(f"every column once in {place.name}", ", ".join(named), advice)
     for row in rows:
         if None in row or any(row[name] is None for name in columns):
             got = f"{sum(value is not None for value in row.values()) - 1} in line {row['line']}"
-            raise _check.refuse(f"{len(named)} values a line in {place.name}", got, "take the table as shipped")
+            raise _check.refuse(f"{len(named)} values a line in {place.name}", got, advice)
     return rows
 
 

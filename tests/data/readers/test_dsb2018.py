@@ -1,6 +1,7 @@
 """The 2018 Data Science Bowl in miniature: RGBA images, one mask a nucleus, names as long as the real ones."""
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,12 +70,11 @@ def test_images_are_split_by_id_and_none_is_lost(tmp_path: Path) -> None:
     assert set(map(part_of, test)) == {"test"}
 
 
-def test_only_fluorescence_is_kept_unless_asked(tmp_path: Path) -> None:
+def test_only_fluorescence_is_kept(tmp_path: Path) -> None:
     add(tmp_path, "fluorescent", [square(2, 3, 4)])
     add(tmp_path, "stained", [square(2, 3, 4)], colour=(2, 1, 2))
     add(tmp_path, "bright_field", [square(2, 3, 4)], ground=240)
     assert DSB2018(tmp_path).names == ["fluorescent"]
-    assert len(DSB2018(tmp_path, fluorescence=False)) == 3
 
 
 def test_a_grey_image_without_alpha_is_read_too(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_depth_transparency_damage_and_other_formats_are_refused(tmp_path: Path,
     whole = path.read_bytes()
 
     def read() -> object:
-        return DSB2018(tmp_path, fluorescence=False)[0]
+        return DSB2018(tmp_path)[0]
 
     for channels in (1, 3):
         cv2.imwrite(str(path), np.full((HIGH, WIDE, channels), 3007, np.uint16))
@@ -157,10 +157,10 @@ def test_depth_transparency_damage_and_other_formats_are_refused(tmp_path: Path,
 
 
 def test_a_file_in_place_of_a_folder_is_no_empty_folder(tmp_path: Path, refuses: Callable[..., None]) -> None:
-    masks = add(tmp_path, "a", []) / "masks"
-    masks.rmdir()
+    masks = add(tmp_path, "a", [square(2, 3, 4)]) / "masks"
+    shutil.rmtree(masks)
     masks.write_text("")
-    refuses("the masks of a at masks in .*, got a file", lambda: DSB2018(tmp_path, fluorescence=False)[0])
+    refuses("the masks of a at masks in .*, got a file", lambda: DSB2018(tmp_path)[0])
 
 
 def test_the_variable_gives_the_lesson_the_whole_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
