@@ -1,9 +1,9 @@
 """Each claim of the lecture as one paired experiment over seeds.
 
-A claim is a function of a seed. It trains every arm from the same start on the same batches, scores each on held-out
-data, and returns ``{measure: {arm: score}}``. The record of all seeds lies as JSON in ``lectures/records/``, with
-what it was made of and by (``provenance``): no phantom stands in for data, and every seed runs in a process of one
-thread.
+A file reads: the data, the arms and their training, what is scored, and under ``@claim`` what the lecture says and
+the experiment: a function of a seed that trains every arm from the same start on the same batches, scores each on
+held-out data, and returns ``{measure: {arm: score}}``. The record of all seeds lies in ``lectures/records/``, with
+what it was made of and by: no phantom stands in for data, and every seed runs in a process of one thread.
 
 Recipes were found on seeds below ``FRESH``; records are made on seeds from there on, which no choice has seen.
 """
@@ -17,30 +17,14 @@ import pkgutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 Scores = dict[str, dict[str, float]]
+Comparison = tuple[str, str, str]  # (measure, better, worse)
 RECORDS = Path(__file__).parents[2] / "lectures" / "records"
 FRESH = 100
-
-
-@dataclass(frozen=True)
-class Effect:
-    """``better`` minus ``worse`` on one measure, paired over seeds, with its 95 % t interval."""
-
-    measure: str
-    better: str
-    worse: str
-    effect: float
-    low: float
-    high: float
-
-    @property
-    def holds(self) -> bool:
-        """The whole interval lies above zero."""
-        return self.low > 0
 
 
 @dataclass(frozen=True)
@@ -55,7 +39,7 @@ class Claim:
     name: str
     lecture: str
     statement: str
-    comparisons: Sequence[tuple[str, str, str]]  # (measure, better, worse)
+    comparisons: Sequence[Comparison]
     baseline: tuple[str, ...]  # (measure, arm, arm …)
     experiment: Callable[[int], Scores]
     asserted: int = 1
@@ -63,13 +47,30 @@ class Claim:
 
 
 class Measured(NamedTuple):
-    """One seed: what came out, the CPU seconds it took, and ``provenance.provenance()`` of the process that measured
-    it.
-    """
+    """One seed: what came out, the CPU seconds it took, and ``provenance()`` of the process that measured it."""
 
     scores: Scores
     cpu_s: float
     made_by: dict[str, Any]
+
+
+Experiment = TypeVar("Experiment", bound=Callable[..., Scores])
+_CLAIMS: dict[str, Claim] = {}
+
+
+def claim(**fields: Any) -> Callable[[Experiment], Experiment]:
+    """Say what the experiment below is to show, in the fields of ``Claim``; it has the claim's name."""
+
+    def register(experiment: Experiment) -> Experiment:
+        _CLAIMS[experiment.__name__] = Claim(name=experiment.__name__, experiment=experiment, **fields)
+        return experiment
+
+    return register
+
+
+def versus(better: str, *others: str, on: Sequence[str]) -> list[Comparison]:
+    """Comparisons of one arm with each of the ``others``, on every measure of ``on``."""
+    return [(measure, better, other) for other in others for measure in on]
 
 
 def by_measure(arms: Mapping[str, Mapping[str, float]]) -> Scores:
@@ -82,9 +83,10 @@ def by_measure(arms: Mapping[str, Mapping[str, float]]) -> Scores:
 
 
 def claims() -> dict[str, Claim]:
-    """All claims by name: those of every file beside this one that lists ``CLAIMS``."""
-    modules = (importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__))
-    return {claim.name: claim for module in modules for claim in getattr(module, "CLAIMS", ())}
+    """All claims by name, of every file beside this one."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    return dict(_CLAIMS)
 
 
 def names() -> list[str]:
@@ -100,22 +102,20 @@ def find(name: str) -> Claim:
     return known[name]
 
 
-def effect(measure: str, better: str, worse: str, *, scores: Sequence[Scores]) -> Effect:
-    """Mean paired difference over seeds and its 95 % interval from Student's t (n - 1 degrees of freedom)."""
+def effect(measure: str, better: str, worse: str, *, scores: Sequence[Scores]) -> dict[str, Any]:
+    """``better`` minus ``worse``, paired over seeds, with its 95 % t interval: ``holds`` if that lies above zero."""
     from scipy import stats
 
     differences = [s[measure][better] - s[measure][worse] for s in scores]
-    count, mean = len(differences), math.fsum(differences) / len(differences)
-    if count < 2:
-        return Effect(measure, better, worse, mean, float("-inf"), float("inf"))
-    variance = math.fsum((d - mean) ** 2 for d in differences) / (count - 1)
-    half = float(stats.t.ppf(0.975, count - 1)) * math.sqrt(variance / count)
-    return Effect(measure, better, worse, mean, mean - half, mean + half)
+    count, mean, half = len(differences), math.fsum(differences) / len(differences), math.inf
+    if count > 1:
+        variance = math.fsum((d - mean) ** 2 for d in differences) / (count - 1)
+        half = float(stats.t.ppf(0.975, count - 1)) * math.sqrt(variance / count)
+    interval = {"effect": mean, "low": mean - half, "high": mean + half, "holds": mean - half > 0}
+    return {"measure": measure, "better": better, "worse": worse} | interval
 
 
-def run(
-    name: str, *, seeds: int = 6, jobs: int = 1, write: bool = True, report: Callable[[str], None] = print
-) -> dict[str, Any]:
+def run(name: str, *, seeds: int = 6, jobs: int = 1, report: Callable[[str], None] = print) -> dict[str, Any]:
     """Run a claim for ``seeds`` fresh seeds, ``jobs`` at a time, and return its record.
 
     It grows in ``NAME.partial.json`` and takes the record's place when all seeds are through, unless that has more of
@@ -129,72 +129,56 @@ def run(
     refuse_own_folders()
     done: list[Measured] = []
     record: dict[str, Any] = {}
+    partial = path_of(name).with_suffix(".partial.json")
+    partial.parent.mkdir(parents=True, exist_ok=True)
     for seed, measured in zip(range(FRESH, FRESH + seeds), _experiments(claim, seeds, jobs)):
         done.append(measured)
         report(f"{name}: seed {seed} ({len(done)} of {seeds}) took {measured.cpu_s:.0f} CPU s")
         if len(done) > 1:
             record = describe(claim, done)
-            if write:
-                _partial(name).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    if write:
-        _keep(name, seeds, report)
-    return record
-
-
-def _partial(name: str) -> Path:
-    RECORDS.mkdir(parents=True, exist_ok=True)
-    return path_of(name).with_suffix(".partial.json")
-
-
-def _keep(name: str, seeds: int, report: Callable[[str], None]) -> None:
-    """Put the partial record in the place of the record, if that has no more seeds."""
+            partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     before = load(name)["seeds"] if path_of(name).exists() else 0
     if before > seeds:
-        report(f"{name}: the record has {before} seeds and stays; this one, of {seeds}, lies in {_partial(name)}")
+        report(f"{name}: the record has {before} seeds and stays; this one, of {seeds}, lies in {partial}")
     else:
-        os.replace(_partial(name), path_of(name))
+        os.replace(partial, path_of(name))
+    return record
 
 
 def _experiments(claim: Claim, seeds: int, jobs: int) -> Iterator[Measured]:
     """Every seed in order; jobs are processes of one thread each, in which no phantom stands in for data."""
     from ..data import fetch
 
-    with fetch.no_standins(), ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _one_thread) as pool:
+    with fetch.no_standins(), ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         yield from pool.map(_measured, [claim.experiment] * seeds, range(FRESH, FRESH + seeds))
 
 
-def _one_thread() -> None:
+def _measured(experiment: Callable[[int], Scores], seed: int) -> Measured:
     import torch
 
-    torch.set_num_threads(1)
-
-
-def _measured(experiment: Callable[[int], Scores], seed: int) -> Measured:
     from .provenance import provenance
 
+    torch.set_num_threads(1)
     start = time.process_time()
     scores = experiment(seed)
     return Measured(scores, time.process_time() - start, provenance())
 
 
 def describe(claim: Claim, done: Sequence[Measured]) -> dict[str, Any]:
-    """The record: what was claimed, every score of every seed, the effects, what it took, and on what and by what it
-    was measured.
-    """
+    """The record: what was claimed, all scores, the effects, what it took, and on what and by what it was measured."""
     made_by = done[-1].made_by
-    if any(one.made_by["code"] != made_by["code"] for one in done):
-        raise ValueError(
-            "expected the same code for every seed, got a change: leave coursekit alone while a claim runs, and run it again"
-        )
-    seconds = [round(one.cpu_s, 1) for one in done]
+    if any(measured.made_by["code"] != made_by["code"] for measured in done):
+        advice = "leave coursekit alone while a claim runs, and run it again"
+        raise ValueError(f"expected the same code for every seed, got a change: {advice}")
+    seconds = [round(measured.cpu_s, 1) for measured in done]
     took = {"cpu_s_per_seed": seconds, "cpu_s_total": round(math.fsum(seconds), 1), "made": time.strftime("%Y-%m-%d")}
-    return summary(claim, [one.scores for one in done]) | took | {"simulated": list(claim.simulated)} | made_by
+    return (
+        summary(claim, [measured.scores for measured in done]) | took | {"simulated": list(claim.simulated)} | made_by
+    )
 
 
 def summary(claim: Claim, scores: Sequence[Scores]) -> dict[str, Any]:
-    """What the scores say of the claim: its effects, whether those that it asserts hold, and the strongest arm that
-    learns nothing.
-    """
+    """What the scores say: the effects, whether those that are asserted hold, the strongest arm that learns nothing."""
     effects = [effect(*c, scores=scores) for c in claim.comparisons]
     measure, *unlearnt = claim.baseline
     mean = {m: {arm: math.fsum(s[m][arm] for s in scores) / len(scores) for arm in scores[0][m]} for m in scores[0]}
@@ -205,8 +189,8 @@ def summary(claim: Claim, scores: Sequence[Scores]) -> dict[str, Any]:
         "lecture": claim.lecture,
         "statement": claim.statement,
         "asserted": claim.asserted,
-        "holds": all(e.holds for e in effects[: claim.asserted]),
-        "effects": [asdict(e) | {"holds": e.holds} for e in effects],
+        "holds": all(e["holds"] for e in effects[: claim.asserted]),
+        "effects": effects,
         "baseline": {"measure": measure, "arm": best, "mean": means[measure], "means": means},
         "seeds": len(scores),
         "first_seed": FRESH,
@@ -223,30 +207,25 @@ def load(name: str) -> dict[str, Any]:
     """The committed record of a claim."""
     find(name)
     if not path_of(name).exists():
-        raise FileNotFoundError(
-            f"expected a record of {name!r} in lectures/records, found none: run `coursekit claims run {name}`"
-        )
+        advice = f"run `coursekit claims run {name}`"
+        raise FileNotFoundError(f"expected a record of {name!r} in lectures/records, found none: {advice}")
     record: dict[str, Any] = json.loads(path_of(name).read_text(encoding="utf-8"))
     return record
 
 
 def verdict(record: dict[str, Any]) -> str:
-    """Of what the claim asserts: "shown" if all of it is, "refuted" if the opposite of a part of it is shown, else "not
-    shown".
-    """
-    asserted = record["effects"][: record["asserted"]]
-    return "shown" if record["holds"] else "refuted" if any(e["high"] < 0 for e in asserted) else "not shown"
+    """``shown`` if all that is asserted is, ``refuted`` if the opposite of a part of it is, else ``not shown``."""
+    if record["holds"]:
+        return "shown"
+    return "refuted" if any(e["high"] < 0 for e in record["effects"][: record["asserted"]]) else "not shown"
 
 
 def table() -> list[dict[str, Any]]:
     """One row a recorded claim: ``{name, lecture, effect, low, high, seeds, verdict, cpu_s_total, baseline}``."""
-    rows = []
-    for record in (load(name) for name in names() if path_of(name).exists()):
-        first = record["effects"][0]
-        rows.append(
-            {key: record[key] for key in ("name", "lecture")}
-            | {key: first[key] for key in ("effect", "low", "high")}
-            | {"seeds": record["seeds"], "verdict": verdict(record), "cpu_s_total": record["cpu_s_total"]}
-            | {"baseline": record["baseline"]["mean"]}
-        )
-    return rows
+    return [
+        {key: record[key] for key in ("name", "lecture")}
+        | {key: record["effects"][0][key] for key in ("effect", "low", "high")}
+        | {"seeds": record["seeds"], "verdict": verdict(record), "cpu_s_total": record["cpu_s_total"]}
+        | {"baseline": record["baseline"]["mean"]}
+        for record in (load(name) for name in names() if path_of(name).exists())
+    ]

@@ -1,26 +1,26 @@
-"""What the claims about moving pictures share: clips whose class lies in the motion alone, one training, and what to
-count.
+"""What the claims about moving pictures share: clips whose class lies in the motion alone, training, what to count.
 
-Training and test clips show pieces of different photographs (``data.clips``). Every arm of a seed sees the same
-batches in the same order.
+Training and test clips show pieces of different photographs. All arms of a seed see the same batches in one order.
 """
 
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
 from .. import flow, losses, train
 from ..data import clips, fetch
 from ..data.seeds import Part, stream
 from ..models.efficientnet_lite import EfficientNetLite0, efficientnet_lite0, prepare
-from . import Claim
+from .training import cross_entropy
 
-CLAIMS: list[Claim] = []  # none of its own
+FRAMES, SIZE, CLASSES = 16, 32, len(clips.MOTIONS)
 CHUNK = 8  # clips whose flow is found at a time: more do not fit into a cache
+BATCH = 16
+BLOCKS = 5  # of the sixteen of an EfficientNet-lite0
 Inputs = tuple[Tensor, ...]  # what a network takes, a clip a row
 
 
@@ -31,73 +31,50 @@ class Labelled(NamedTuple):
     labels: Integer[Tensor, "N"]
 
 
-def drawn(split: Part, *, seed: int, **knobs: Any) -> Labelled:
-    """All clips of ``clips.actions(split=…, seed=…, **knobs)`` at once, all eight classes alike often."""
-    found = clips.actions(split=split, seed=seed, **knobs)
-    return Labelled(torch.stack([found[i].clip for i in range(len(found))]), found.labels)
+def drawn(split: Part, *, seed: int, count: int, frames: int = FRAMES, gray: bool = True) -> Labelled:
+    """``count`` clips of a part at once, all eight classes alike often."""
+    actions = clips.actions(split=split, seed=seed, count=count, frames=frames, size=SIZE, gray=gray)
+    return Labelled(torch.stack([actions[i].clip for i in range(count)]), actions.labels)
 
 
-def flows(rgb: Float[Tensor, "N 1 T H W"], *, warps: int = 2, iterations: int = 5) -> Float[Tensor, "N 2 T1 H W"]:
-    """TV-L1 from each frame to the next, in pixels; few iterations, since frames are small and motion is one or two
-    pixels a frame.
-    """
-    found = []
+def flows(rgb: Float[Tensor, "N 1 T H W"]) -> Float[Tensor, "N 2 T1 H W"]:
+    """TV-L1 from each frame to the next, in pixels; few iterations do, as motion is a pixel or two."""
+    fields = []
     for part in rgb.split(CHUNK):
-        first, second = (
-            x.transpose(1, 2).flatten(0, 1) for x in (part[:, :, :-1], part[:, :, 1:])
-        )  # (N·(T−1), 1, H, W)
-        field = flow.tv_l1(first, second, warps=warps, iterations=iterations)
-        found.append(field.unflatten(0, (len(part), -1)).transpose(1, 2))
-    return torch.cat(found)
+        frames = part.transpose(1, 2)  # (N, T, 1, H, W)
+        field = flow.tv_l1(frames[:, :-1].flatten(0, 1), frames[:, 1:].flatten(0, 1), warps=2, iterations=5)
+        fields.append(field.unflatten(0, (len(part), -1)).transpose(1, 2))
+    return torch.cat(fields)
 
 
 def learn(
-    net: nn.Module, inputs: Inputs, labels: Tensor, *, seed: int, steps: int, size: int = 16, lr: float = 3e-3
+    net: nn.Module, inputs: Inputs, labels: Tensor, *, seed: int, steps: int, size: int = BATCH, lr: float = 3e-3
 ) -> float:
-    """Train on the batches of ``seed``; return the CPU seconds it took. Tensors without gradient, as of a frozen part,
-    stay as they are.
-    """
-
-    def loss_of(model: nn.Module, batch: Inputs) -> Tensor:
-        *seen, truth = batch
-        return losses.cross_entropy(model(*seen), truth)
-
+    """Train on the batches of ``seed``, frozen parts aside; return the CPU seconds it took."""
     batches = train.shuffled(*inputs, labels, size=size, generator=stream(seed, "batches"))
     start = time.process_time()
-    train.fit(net.to(train.device()), batches, loss_of, steps=steps, lr=lr, show=False)
+    train.fit(net.to(train.device()), batches, cross_entropy, steps=steps, lr=lr, show=False)
     return time.process_time() - start
 
 
 @torch.no_grad()
-def answers(net: nn.Module, inputs: Inputs, *, size: int = 32) -> Integer[Tensor, "N"]:
-    """The likeliest class of every clip."""
+def right(net: nn.Module, inputs: Inputs, labels: Tensor, *, size: int = 32) -> dict[str, float]:
+    """Accuracy, and the same but for the sense of time: twins stand side by side in the list of classes."""
     where = next(net.parameters()).device
     net.eval()
-    return torch.cat(
-        [net(*(x.to(where) for x in part)).argmax(1).cpu() for part in zip(*(x.split(size) for x in inputs))]
-    )
+    chunks = zip(*(x.split(size) for x in inputs))
+    answers = torch.cat([net(*(x.to(where) for x in chunk)).argmax(1).cpu() for chunk in chunks])
+    return {"accuracy": share(answers == labels), "axis of motion right": share(answers // 2 == labels // 2)}
 
 
-def share(right: Bool[Tensor, "N"]) -> float:
-    """How many are true, from 0 to 1."""
-    return float(right.double().mean())
+def share(true: Tensor) -> float:
+    """How many are, from 0 to 1."""
+    return float(true.double().mean())
 
 
-def accuracy(net: nn.Module, inputs: Inputs, labels: Tensor) -> float:
-    """The share of clips whose class is right."""
-    return share(answers(net, inputs) == labels)
-
-
-def axis_right(said: Tensor, truth: Tensor) -> float:
-    """The share of clips whose class is right but for the sense of time: twins stand side by side in the list of
-    classes.
-    """
-    return share(said // 2 == truth // 2)
-
-
-def majority(learnt: Tensor, labels: Tensor) -> float:
-    """Accuracy of always answering the class that is most frequent among ``learnt``."""
-    return share(labels == learnt.bincount().argmax())
+def majority(learnt: Labelled, held_out: Labelled) -> dict[str, float]:
+    """Accuracy of always answering the class that is most frequent among those learnt from."""
+    return {"accuracy": share(held_out.labels == learnt.labels.bincount().argmax())}
 
 
 def parameters(net: nn.Module) -> int:
@@ -105,20 +82,44 @@ def parameters(net: nn.Module) -> int:
     return sum(p.numel() for p in net.parameters() if p.requires_grad)
 
 
-# --- a network that has seen photographs ---
+def kept_bytes(net: nn.Module, inputs: Inputs, labels: Tensor) -> int:
+    """What a training step keeps from the way forward for the way back, in bytes of memory, parameters aside."""
+    own = {p.untyped_storage().data_ptr() for p in net.parameters()}
+    kept: dict[int, int] = {}
+
+    def note(x: Tensor) -> Tensor:
+        kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
+        loss = losses.cross_entropy(net.train()(*inputs), labels)
+    total = sum(size for place, size in kept.items() if place not in own)
+    del loss  # held on to so far, lest its memory be used again and counted once
+    return total
+
+
+class MiddleFrame(nn.Module):
+    """A 2D trunk of ``width`` channels on the middle frame alone, the mean over space, a class."""
+
+    def __init__(self, trunk: nn.Module, *, width: int) -> None:
+        super().__init__()
+        self.trunk, self.head = trunk, nn.Linear(width, CLASSES)
+
+    def forward(self, rgb: Float[Tensor, "N C T H W"], flow: Tensor | None = None) -> Float[Tensor, "N K"]:
+        logits: Tensor = self.head(self.trunk(rgb[:, :, rgb.shape[2] // 2]).mean((2, 3)))
+        return logits
 
 
 class LiteStages(nn.Module):
-    """The first ``blocks`` blocks of an EfficientNet-lite0: ``(N, 3, H, W) -> (N, 40, H / 8, W / 8)`` for five.
+    """The first ``BLOCKS`` blocks of an EfficientNet-lite0: ``(N, 3, H, W) -> (N, 40, H / 8, W / 8)``.
 
-    ``inflate`` makes it take clips. Its running statistics follow ten times faster than the network's own do, for a
-    short training.
+    Its running statistics follow ten times faster than the network's own do, for a short training.
     """
 
-    def __init__(self, net: EfficientNetLite0, *, blocks: int = 5) -> None:
+    def __init__(self, net: EfficientNetLite0) -> None:
         super().__init__()
         self.pad, self.stem, self.norm = net._pad, net._conv_stem, net._bn0
-        self.blocks = nn.Sequential(*list(net._blocks)[:blocks])
+        self.blocks = nn.Sequential(*list(net._blocks)[:BLOCKS])
         for layer in self.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 layer.momentum = 0.1
@@ -135,27 +136,5 @@ def lite_stages(*, pretrained: bool = True) -> LiteStages:
 
 def prepared(rgb: Float[Tensor, "N 3 T H W"]) -> Float[Tensor, "N 3 T H W"]:
     """Clips as EfficientNet takes its images."""
-    frames = prepare(255 * rgb.transpose(1, 2).flatten(0, 1), size=None)
-    taken: Tensor = frames.unflatten(0, (len(rgb), -1)).transpose(1, 2)
-    return taken
-
-
-def kept_bytes(net: nn.Module, inputs: Inputs, labels: Tensor) -> int:
-    """What one training step of ``net`` keeps from the way forward for the way back, in bytes, parameters aside.
-
-    It is counted where autograd stores it; what several layers keep of the same memory counts once.
-    """
-    own = {p.untyped_storage().data_ptr() for p in net.parameters()}
-    kept: dict[int, int] = {}
-
-    def note(x: Tensor) -> Tensor:
-        kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
-        return x
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
-        loss = losses.cross_entropy(
-            net.train()(*inputs), labels
-        )  # held on to, lest its memory be used again and counted once
-    total = sum(size for place, size in kept.items() if place not in own)
-    del loss
-    return total
+    frames: Tensor = prepare(255 * rgb.transpose(1, 2).flatten(0, 1), size=None).unflatten(0, (len(rgb), -1))
+    return frames.transpose(1, 2)

@@ -1,19 +1,16 @@
-"""Images of another look, and boundaries drawn again: two ideas of Hollandi et al. 2020 (nucleAIzer), each asked
-alone (lecture 05).
+"""Images of another look, and boundaries drawn again: two ideas of Hollandi et al. 2020, each asked alone (lecture 05).
 
-Style: a U-Net learns on a phantom, whose masks come for nothing, and is scored on the right of the real image. The
-left of the real image lends its style, not its labels. Boundaries: Mask R-CNN and a refiner learn on the left of the
-real image and are scored on its right.
+Style: a U-Net learns on a phantom, whose masks come for nothing, and is scored on the right of the real image; the
+left lends its style, not its labels. Boundaries: Mask R-CNN and a refiner learn on the left.
 """
 
 from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool
 from torch import Generator, Tensor, nn
 
-from .. import losses, train
+from .. import train
 from ..data import nuclei
 from ..data.seeds import stream
 from ..data.simulated import phantoms
@@ -22,28 +19,13 @@ from ..models.rcnn import Detections, Target, jitter
 from ..models.refine import BoundaryRefiner, as_detected, grow
 from ..models.style import restyle
 from ..models.unet import UNet
-from ..types import Image, Masks
-from . import Claim, Scores, by_measure
-from .nuclei import (
-    BRIGHT,
-    LOCAL,
-    WATERSHED,
-    as_detections,
-    average_precision,
-    convex_first,
-    find,
-    flooded,
-    foreground,
-    in_boxes,
-    otsu,
-    target,
-    tiles,
-    train_mask_rcnn,
-    unlearnt,
-    unlearnt_in_boxes,
-)
+from ..types import Image
+from . import Scores, by_measure, claim, versus
+from . import nuclei as counting
+from .nuclei import Tiles
+from .training import trained, unet_2d
 
-SIZE = 128
+LR, STYLED = 3e-3, "style augmentation"
 
 
 # --- images of another look ---
@@ -54,10 +36,10 @@ STYLE_STEPS, STYLE_BATCH = 120, 4
 PIECES, STYLES = 100, 60
 
 
-def crops(whole: nuclei.Nuclei, *, count: int, seed: int) -> list[nuclei.Tile]:
+def crops(whole: nuclei.Nuclei, *, count: int, seed: int) -> Tiles:
     """Squares cut out of an image at random."""
-    cut = (nuclei.crop(whole, SIZE, generator=stream(seed, "crops", i)) for i in range(count))
-    return [nuclei.Tile(piece.image.contiguous(), piece.labels.contiguous()) for piece in cut]
+    squares = (nuclei.crop(whole, counting.SIZE, generator=stream(seed, "crops", i)) for i in range(count))
+    return [nuclei.Tile(square.image.contiguous(), square.labels.contiguous()) for square in squares]
 
 
 def as_is(images: Tensor, generator: Generator) -> Tensor:
@@ -66,12 +48,11 @@ def as_is(images: Tensor, generator: Generator) -> Tensor:
 
 
 def other_light(images: Tensor, generator: Generator) -> Tensor:
-    """Each image up to twice as bright or half, its contrast bent by a gamma of 0.5 to 2, and noise of a standard
-    deviation up to 0.1.
-    """
+    """Each image up to twice as bright or half, bent by a gamma of 0.5 to 2, with noise of an sd up to 0.1."""
     light, gamma, noise = torch.rand(3, len(images), 1, 1, 1, generator=generator).unbind()
+    grain = torch.randn(images.shape, generator=generator)
     bent = (images * 2 ** (2 * light - 1)).clamp(0, 1) ** (2 ** (2 * gamma - 1))
-    return (bent + 0.1 * noise * torch.randn(images.shape, generator=generator)).clamp(0, 1)
+    return (bent + 0.1 * noise * grain).clamp(0, 1)
 
 
 def other_style(styles: Tensor) -> Augment:
@@ -85,10 +66,8 @@ def other_style(styles: Tensor) -> Augment:
     return augment
 
 
-def batches(pieces: list[nuclei.Tile], augment: Augment, *, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless batches of images and where their nuclei are; which pieces and how they are turned does not depend on
-    ``augment``.
-    """
+def batches(pieces: Tiles, augment: Augment, *, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless batches of images and where their nuclei are; ``augment`` changes neither the choice nor the turns."""
     drawn, changed = stream(seed, "pieces"), stream(seed, "augment")
     while True:
         at = torch.randint(len(pieces), (STYLE_BATCH,), generator=drawn).tolist()
@@ -96,96 +75,83 @@ def batches(pieces: list[nuclei.Tile], augment: Augment, *, seed: int) -> Iterat
         yield augment(torch.stack(images), changed), (torch.stack(labels) > 0).long()
 
 
-def train_unet(
-    pieces: list[nuclei.Tile], augment: Augment, *, seed: int, steps: int = STYLE_STEPS, show: bool = False
-) -> UNet:
+def train_unet(pieces: Tiles, augment: Augment, *, seed: int, steps: int = STYLE_STEPS, show: bool = False) -> UNet:
     """Nucleus or background, from the start and on the pieces that belong to ``seed``."""
-    train.seed_everything(seed)
-    model = UNet(ndim=2, base=12, depth=3, padding="same").to(train.device())
-
-    def loss_of(net: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-        return losses.cross_entropy(net(batch[0]), batch[1])
-
-    train.fit(model, batches(pieces, augment, seed=seed), loss_of, steps=steps, lr=3e-3, label="U-Net", show=show)
-    return model
+    drawn = batches(pieces, augment, seed=seed)
+    return trained(unet_2d, drawn, seed=seed, steps=steps, lr=LR, label="U-Net", show=show)
 
 
 def segmented(held_out: nuclei.Nuclei, probability: Tensor) -> dict[str, float]:
     """AP of the nuclei that the watershed makes of a probability (H, W), and Dice of all together."""
     inside = probability > 0.5
-    return scored(held_out, inside, as_detections(flooded(inside), probability))
+    return scored(held_out, inside, counting.as_detections(counting.flooded(inside), probability))
 
 
-def scored(held_out: nuclei.Nuclei, inside: Tensor, found: Detections) -> dict[str, float]:
-    """AP of the nuclei found in a mask (H, W), and Dice of all together."""
-    return average_precision(target(held_out.labels), found) | {
-        "Dice": float(overlap.dice(held_out.labels > 0, inside))
-    }
+def scored(held_out: nuclei.Nuclei, inside: Tensor, pieces: Detections) -> dict[str, float]:
+    """AP of the pieces of a mask ``inside`` (H, W), and Dice of all together."""
+    dice = float(overlap.dice(held_out.labels > 0, inside))
+    return counting.average_precision(counting.target(held_out.labels), pieces) | {"Dice": dice}
 
 
-def style_scores(
-    phantom: nuclei.Nuclei, learn: nuclei.Nuclei, held_out: nuclei.Nuclei, *, seed: int, steps: int, count: int
-) -> Scores:
-    """Train on the phantom with each augmentation, and once on ``learn``, whose labels no other arm sees; score on
-    ``held_out``.
-    """
+@claim(
+    lecture="05",
+    statement="A U-Net that learns on a phantom outlines real nuclei better if its images are given the style of "
+    "unlabelled real ones.",
+    comparisons=[
+        *versus(STYLED, "no augmentation", "light augmentation", *counting.FLOODS, on=["AP", "AP50", "Dice"]),
+        ("AP", "target's own labels", STYLED),
+        ("AP", "test image restyled", "no augmentation"),
+    ],
+    baseline=("AP", *counting.FLOODS),
+    simulated=("simulated.phantoms.nuclei",),
+)
+def style_augmentation(seed: int, *, steps: int = STYLE_STEPS, count: int = PIECES) -> Scores:
+    """Each augmentation learns on a phantom, one arm on the real image's left; all are scored on its right."""
+    phantom = nuclei.Nuclei(*phantoms.nuclei(generator=stream(seed, "phantom")), source="phantom")
+    learn, held_out = nuclei.load(split="train"), nuclei.load(split="test")
     pieces, real = crops(phantom, count=count, seed=seed), crops(learn, count=count, seed=seed)
     styles = torch.stack([piece.image for piece in real[:STYLES]])
-    plain, light, styled = (
-        train_unet(pieces, a, seed=seed, steps=steps) for a in (as_is, other_light, other_style(styles))
-    )
+    augments = (as_is, other_light, other_style(styles))
+    plain, light, styled = (train_unet(pieces, augment, seed=seed, steps=steps) for augment in augments)
     own = train_unet(real, as_is, seed=seed, steps=steps)
     image = held_out.image
     likely = {
-        "no augmentation": foreground(plain, image),
-        "light augmentation": foreground(light, image),
-        "style augmentation": foreground(styled, image),
-        "test image restyled": foreground(plain, restyle(image[None], phantom.image[None])[0]),
-        "target's own labels": foreground(own, image),
+        "no augmentation": counting.foreground(plain, image),
+        "light augmentation": counting.foreground(light, image),
+        STYLED: counting.foreground(styled, image),
+        "test image restyled": counting.foreground(plain, restyle(image[None], phantom.image[None])[0]),
+        "target's own labels": counting.foreground(own, image),
     }
-    bright = {f"{name}, watershed": mask(image) for name, mask in BRIGHT.items()}
-    untaught = {arm: scored(held_out, inside, convex_first(flooded(inside))) for arm, inside in bright.items()}
+    pieces_of = counting.unlearnt(image)
+    untaught = {arm: scored(held_out, bright(image), pieces_of[arm]) for arm, bright in counting.FLOODS.items()}
     return by_measure({arm: segmented(held_out, probability) for arm, probability in likely.items()} | untaught)
-
-
-def style_experiment(seed: int, *, steps: int = STYLE_STEPS, count: int = PIECES) -> Scores:
-    """From a phantom of its own to the right of the real image."""
-    phantom = nuclei.Nuclei(*phantoms.nuclei(generator=stream(seed, "phantom")), source="phantom")
-    return style_scores(
-        phantom, nuclei.load(split="train"), nuclei.load(split="test"), seed=seed, steps=steps, count=count
-    )
 
 
 # --- boundaries drawn again ---
 
-TILES = 200
 RCNN_STEPS, REFINE_STEPS, REFINE_BATCH = 150, 300, 32
 JITTER = 0.05  # how far off each side of a box is in training, in extents: about as far as Mask R-CNN's are
 LIGHT = 0.4  # brighter or darker by up to this share in training
+MARGIN = 0.1  # of a box's extent, by which it grows before Otsu's threshold looks at it
 
 Lessons = tuple[Tensor, Tensor]  # what the refiner sees (K, 2, S, S), what it should say (K, S, S)
 
 
-def lessons(refiner: BoundaryRefiner, pieces: list[nuclei.Tile], *, generator: Generator) -> Lessons:
-    """Every nucleus of the pieces in a box a little off, its mask as a coarse head would give it there, and the true
-    one.
-    """
+def lessons(refiner: BoundaryRefiner, pieces: Tiles, *, generator: Generator) -> Lessons:
+    """Every nucleus in a box a little off, its mask as a coarse head would give it there, and the true one."""
     seen, wanted = [], []
     for image, labels in pieces:
-        exact, _, masks = target(labels)
+        exact, _, masks = counting.target(labels)
         boxes = jitter(exact, amount=JITTER, generator=generator)
         seen.append(refiner.look(image, as_detected(masks, exact, boxes), boxes))
         wanted.append(refiner.targets(masks, boxes))
     return torch.cat(seen), torch.cat(wanted)
 
 
-def train_refiner(
-    pieces: list[nuclei.Tile], *, seed: int, steps: int = REFINE_STEPS, show: bool = False
-) -> BoundaryRefiner:
+def train_refiner(pieces: Tiles, *, seed: int, steps: int = REFINE_STEPS, show: bool = False) -> BoundaryRefiner:
     """Trained on the true masks of the pieces, made coarse: it never meets Mask R-CNN."""
-    generator = train.seed_everything(seed)
-    model = BoundaryRefiner()
-    seen, wanted = lessons(model, pieces, generator=stream(seed, "lessons"))
+    generator = torch.Generator().manual_seed(seed)
+    seen, wanted = lessons(BoundaryRefiner(), pieces, generator=stream(seed, "lessons"))
 
     def loss_of(net: nn.Module, batch: Lessons) -> Tensor:
         crops, masks = batch
@@ -193,8 +159,7 @@ def train_refiner(
         return F.binary_cross_entropy_with_logits(net(torch.stack([crops[:, 0] * light, crops[:, 1]], 1)), masks)
 
     drawn = train.shuffled(seen, wanted, size=min(REFINE_BATCH, len(seen)), generator=generator)
-    train.fit(model.to(train.device()), drawn, loss_of, steps=steps, lr=3e-3, label="refiner", show=show)
-    return model
+    return trained(BoundaryRefiner, drawn, loss_of, seed=seed, steps=steps, lr=LR, label="refiner", show=show)
 
 
 def refined(model: BoundaryRefiner, image: Image, found: Detections) -> Detections:
@@ -202,72 +167,40 @@ def refined(model: BoundaryRefiner, image: Image, found: Detections) -> Detectio
     return found._replace(masks=model.cpu().eval().refine(image, found.masks, found.boxes))
 
 
-def bright_in_the_box(image: Image, found: Detections, *, margin: float = 0.1) -> Detections:
-    """The same detections, each mask what is brighter than Otsu's threshold of its box, a little grown: no learning
-    after the box.
-    """
-    shape = (image.shape[1], image.shape[2])
-    return found._replace(masks=in_boxes(grow(found.boxes, margin), shape, lambda window: otsu(image[:, *window])))
-
-
-def matched(truth: Masks, found: Bool[Tensor, "M H W"]) -> Tensor:
-    """IoU of each true mask with the one of ``found`` that fits it best."""
-    return overlap.mask_iou(truth, found).amax(1) if len(found) else torch.zeros(len(truth))
+def bright_in_the_box(image: Image, found: Detections) -> Detections:
+    """The same detections, each mask what is brighter than Otsu's threshold of its box, a little grown."""
+    masks = counting.in_boxes(image, grow(found.boxes, MARGIN), lambda window: counting.otsu(image[:, *window]))
+    return found._replace(masks=masks)
 
 
 def outlined(truth: Target, found: Detections) -> dict[str, float]:
-    """AP, and the mean over true masks of the IoU with their best match."""
-    return average_precision(truth, found) | {"mean IoU": float(matched(truth.masks, found.masks).mean())}
+    """AP, and the mean over true masks of the IoU with the one found that fits best."""
+    best = overlap.mask_iou(truth.masks, found.masks).amax(1) if len(found.masks) else torch.zeros(len(truth.masks))
+    return counting.average_precision(truth, found) | {"mean IoU": float(best.mean())}
 
 
-def refinement_experiment(
-    seed: int, *, rcnn_steps: int = RCNN_STEPS, refine_steps: int = REFINE_STEPS, count: int = TILES
+BRIGHT_IN_BOX = "bright in the box"
+OUTLINES = ("AP", "AP50", "AP75", "AP85", "AP90", "mean IoU")
+
+
+@claim(
+    lecture="05",
+    statement="Boundaries that a U-Net draws again, one instance at a time, are nearer to the truth than those of "
+    "Mask R-CNN.",
+    comparisons=versus("Mask R-CNN + refiner", "Mask R-CNN", BRIGHT_IN_BOX, counting.IN_BOX[0], on=OUTLINES),
+    baseline=("AP", BRIGHT_IN_BOX, *counting.IN_BOX, *counting.FLOODS),
+)
+def boundary_refinement(
+    seed: int, *, rcnn_steps: int = RCNN_STEPS, refine_steps: int = REFINE_STEPS, count: int = counting.TILES
 ) -> Scores:
-    """Train on the left of the image, find on its right, and score the same detections with several masks each, and the
-    watershed.
-    """
-    learn, held_out = nuclei.load(split="train"), nuclei.load(split="test")
-    pieces, image = tiles(learn, seed=seed, count=count), held_out.image
-    found = find(train_mask_rcnn(pieces, seed=seed, steps=rcnn_steps), image)
+    """Mask R-CNN's detections with several masks in them, and the watershed."""
+    pieces, image, truth = counting.real_task(seed=seed, count=count)
+    found = counting.find(counting.train_mask_rcnn(pieces, seed=seed, steps=rcnn_steps), image)
     arms = {
         "Mask R-CNN": found,
         "Mask R-CNN + refiner": refined(train_refiner(pieces, seed=seed, steps=refine_steps), image, found),
-        "bright in the box": bright_in_the_box(image, found),
+        BRIGHT_IN_BOX: bright_in_the_box(image, found),
     }
-    arms |= {arm: found._replace(masks=masks) for arm, masks in unlearnt_in_boxes(image, found.boxes).items()}
-    arms |= {arm: unlearnt(image)[arm] for arm in (WATERSHED, LOCAL)}
-    truth = target(held_out.labels)
-    return by_measure({arm: outlined(truth, masks) for arm, masks in arms.items()})
-
-
-CLAIMS = [
-    Claim(
-        name="style_augmentation",
-        lecture="05",
-        statement="A U-Net that learns on a phantom outlines real nuclei better if its images are given the style of unlabelled real ones.",
-        comparisons=[
-            (measure, "style augmentation", other)
-            for other in ("no augmentation", "light augmentation", WATERSHED, LOCAL)
-            for measure in ("AP", "AP50", "Dice")
-        ]
-        + [
-            ("AP", "target's own labels", "style augmentation"),
-            ("AP", "test image restyled", "no augmentation"),
-        ],
-        baseline=("AP", WATERSHED, LOCAL),
-        experiment=style_experiment,
-        simulated=("simulated.phantoms.nuclei",),
-    ),
-    Claim(
-        name="boundary_refinement",
-        lecture="05",
-        statement="Boundaries that a U-Net draws again, one instance at a time, are nearer to the truth than those of Mask R-CNN.",
-        comparisons=[
-            (measure, "Mask R-CNN + refiner", other)
-            for other in ("Mask R-CNN", "bright in the box", "local threshold in the box")
-            for measure in ("AP", "AP50", "AP75", "AP85", "AP90", "mean IoU")
-        ],
-        baseline=("AP", "bright in the box", "local threshold in the box", "watershed in the box", WATERSHED, LOCAL),
-        experiment=refinement_experiment,
-    ),
-]
+    arms |= {arm: found._replace(masks=masks) for arm, masks in counting.unlearnt_in_boxes(image, found.boxes).items()}
+    arms |= {arm: counting.unlearnt(image)[arm] for arm in counting.FLOODS}
+    return by_measure({arm: outlined(truth, detections) for arm, detections in arms.items()})

@@ -1,15 +1,14 @@
-"""When did it happen? Four activities in depth videos of rooms never seen, with time and without (lecture 15, after
-Yeung et al. 2019).
+"""When did it happen? Activities in depth videos of rooms never seen (lecture 15, after Yeung et al. 2019).
 
 Every seed simulates other rooms. Both networks look at each frame with the same layers, from the same start, on the
 same windows; then one convolves over time and the other sees each frame by itself. What either says of every second
-is smoothed, and cut at a level, into events; how long and at which level is chosen for each arm on training rooms set
-apart.
+is smoothed and cut at a level into events; how, is chosen for each arm on training rooms set apart.
 """
 
 import itertools
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,14 +17,13 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Generator, Tensor, nn
 
-from .. import train
 from ..data import icu
 from ..data.seeds import Part, stream
 from ..metrics import temporal
 from ..models.video import Backbone
-from . import Claim, Scores
+from . import Scores, by_measure, claim, versus
+from .training import SPLITS, trained
 
-SPLITS: tuple[Part, ...] = ("train", "test")
 COUNTS = (200, 40)
 APART = 24  # of the training rooms: learnt from by nobody, to choose the cut on
 FPS, SIZE = 1.0, (24, 32)
@@ -53,10 +51,10 @@ class Rooms(NamedTuple):
 
 def rooms(split: Part, count: int, *, seed: int) -> Rooms:
     """``count`` rooms that no other split and no other seed has."""
-    made = icu.rooms(split=split, count=count, fps=FPS, size=SIZE, seed=seed)
-    videos = [made[i] for i in range(count)]
-    seen, going_on, people = (torch.stack(x) for x in zip(*((shown(v.depth[0]), v.targets, v.people) for v in videos)))
-    return Rooms(seen, going_on, people, videos)
+    simulated = icu.rooms(split=split, count=count, fps=FPS, size=SIZE, seed=seed)
+    videos = [simulated[i] for i in range(count)]
+    going_on, people = (torch.stack([getattr(v, name) for v in videos]) for name in ("targets", "people"))
+    return Rooms(torch.stack([shown(v.depth[0]) for v in videos]), going_on, people, videos)
 
 
 def shown(depth: Tensor) -> Tensor:
@@ -66,25 +64,17 @@ def shown(depth: Tensor) -> Tensor:
     return torch.stack([1 / filled.clamp(min=0.5), (mostly - filled).clamp(-1, 1.5)], 1)
 
 
-# --- learning ---
-
-
 class Watcher(nn.Module):
     """Frames (N, T, 2, H, W) to logits of the activities (N, T, 4) and of the number of people (N, T, MOST).
 
-    Without ``time`` the convolutions over time see one frame: a fifth of their weights.
+    Without ``time`` the convolutions over time see one frame.
     """
 
     def __init__(self, *, time: bool) -> None:
         super().__init__()
         cells = math.prod(-(-side // 2 ** len(WIDTHS)) for side in SIZE)  # of the backbone's map
-        self.frame = nn.Sequential(
-            Backbone(2, WIDTHS, ndim=2),
-            nn.Flatten(),
-            nn.Dropout(0.3),
-            nn.Linear(WIDTHS[-1] * cells, FEATURES),
-            nn.ReLU(),
-        )
+        backbone, to_features = Backbone(2, WIDTHS, ndim=2), nn.Linear(WIDTHS[-1] * cells, FEATURES)
+        self.frame = nn.Sequential(backbone, nn.Flatten(), nn.Dropout(0.3), to_features, nn.ReLU())
         self.count, self.say = nn.Linear(FEATURES, MOST), nn.Linear(FEATURES, len(icu.ACTIVITIES))
         size = 5 if time else 1
         layers = (nn.Conv1d(FEATURES, FEATURES, size, padding=size // 2 * d, dilation=d) for d in DILATIONS)
@@ -99,20 +89,18 @@ class Watcher(nn.Module):
 
 
 def windows(learnt: Rooms, *, generator: Generator) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Endless batches of ``LENGTH`` seconds of one room each, mirrored half the time and moved by up to ``SHIFT``
-    pixels.
-    """
+    """Endless batches of ``LENGTH`` seconds of one room each, half of them mirrored, moved by at most ``SHIFT``."""
     count, frames = learnt.people.shape
     while True:
-        picked = []
+        seen, spans = [], []
         for _ in range(BATCH):
             room, start = (int(torch.randint(n, (), generator=generator)) for n in (count, frames - LENGTH + 1))
             shift = torch.randint(-SHIFT, SHIFT + 1, (2,), generator=generator).tolist()
-            piece = learnt.seen[room, start : start + LENGTH].roll(shift, (-2, -1))
-            mirrored = piece.flip(-1) if torch.rand((), generator=generator) < 0.5 else piece
-            picked.append((mirrored, *(x[room, start : start + LENGTH] for x in (learnt.going_on, learnt.people))))
-        seen, going_on, people = (torch.stack(x) for x in zip(*picked))
-        yield seen, going_on.float(), people
+            spans.append((room, slice(start, start + LENGTH)))
+            moved = learnt.seen[spans[-1]].roll(shift, (-2, -1))
+            seen.append(moved.flip(-1) if torch.rand((), generator=generator) < 0.5 else moved)
+        going_on, people = (torch.stack([x[span] for span in spans]) for x in (learnt.going_on, learnt.people))
+        yield torch.stack(seen), going_on.float(), people
 
 
 def loss_of(net: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
@@ -124,42 +112,26 @@ def loss_of(net: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
 
 def learn(learnt: Rooms, *, seed: int, time: bool, steps: int = STEPS, show: bool = False) -> Watcher:
     """A watcher with or without time."""
-    train.seed_everything(seed)
-    net = Watcher(time=time).to(train.device())
     drawn = windows(learnt, generator=stream(seed, "icu windows"))
-    train.fit(
-        net,
-        drawn,
-        loss_of,
-        steps=steps,
-        lr=LR,
-        weight_decay=1e-2,
-        label="with time" if time else "one frame",
-        show=show,
+    return trained(
+        partial(Watcher, time=time), drawn, loss_of, seed=seed, steps=steps, lr=LR, weight_decay=1e-2, show=show
     )
-    return net
 
 
 @torch.no_grad()
 def watch(net: Watcher, seen: Tensor) -> tuple[Tensor, Tensor]:
-    """The probability of each activity (R, T, 4), and the number of people (R, T), on the CPU: the mean of a video and
-    its mirror image.
-    """
+    """Probabilities of activities (R, T, 4) and numbers of people (R, T): the mean of a room and its mirror image."""
     where = next(net.parameters()).device
-    said = [net.eval()(torch.stack([video, video.flip(-1)]).to(where)) for video in seen]
-    likely, people = torch.stack([a.sigmoid().mean(0) for a, _ in said]), torch.stack([n.mean(0) for _, n in said])
-    return likely.cpu(), people.argmax(2).cpu()
+    both = [net.eval()(torch.stack([video, video.flip(-1)]).to(where)) for video in seen]
+    probability = torch.stack([activities.sigmoid().mean(0) for activities, _ in both])
+    people = torch.stack([counts.mean(0) for _, counts in both]).argmax(2)
+    return probability.cpu(), people.cpu()
 
 
 def restless(learnt: Rooms, watched: Rooms) -> Tensor:
-    """What needs no network: the change from frame to frame as a share of the largest in ``learnt``, for every
-    activity: (R, T, 4).
-    """
+    """What needs no network: the change of each frame, of the largest in ``learnt``, for all activities: (R, T, 4)."""
     change, most = (F.pad(x.seen[:, :, 1].diff(dim=1).abs().mean((2, 3)), (1, 0)) for x in (watched, learnt))
     return (change / most.max()).clamp(max=1)[..., None].expand(-1, -1, len(icu.ACTIVITIES))
-
-
-# --- from numbers to events ---
 
 
 class Cut(NamedTuple):
@@ -169,9 +141,7 @@ class Cut(NamedTuple):
     level: float
 
     def __call__(self, probability: Tensor) -> tuple[Tensor, Tensor]:
-        """Events (E, 2) in seconds and their scores (E,), the highest smoothed probability in each, of one activity in
-        one video (T,).
-        """
+        """Events (E, 2) in seconds of one activity in one video (T,), and the highest smoothed probability in each."""
         smooth = ndimage.uniform_filter1d(probability.numpy(), self.frames, mode="nearest")
         parts, _ = ndimage.label(smooth > self.level)
         spans = [span for (span,) in ndimage.find_objects(parts) if span.stop - span.start >= SHORTEST * FPS]
@@ -179,82 +149,63 @@ class Cut(NamedTuple):
         return events, torch.tensor([float(smooth[s].max()) for s in spans])
 
 
-def found(cut: Cut, probability: Tensor, activity: int) -> list[tuple[Tensor, Tensor]]:
-    """The events of one activity in every room."""
-    return [cut(p[:, activity]) for p in probability]
-
-
 def mean_ap(watched: Rooms, probability: Tensor, cut: Cut) -> float:
     """Average precision at an overlap of ``OVERLAP``, the mean of the four activities."""
-    each = []
+    precisions = []
     for k in range(len(icu.ACTIVITIES)):
-        events, scores = zip(*found(cut, probability, k))
-        each.append(temporal.average_precision([v.of(k) for v in watched.videos], events, scores, threshold=OVERLAP))
-    return float(np.nanmean(each))
+        truth = [video.of(k) for video in watched.videos]
+        events, scores = zip(*(cut(of_room) for of_room in probability[:, :, k]))
+        precisions.append(temporal.average_precision(truth, events, scores, threshold=OVERLAP))
+    return float(np.nanmean(precisions))
 
 
 def choose(watched: Rooms, probability: Tensor) -> Cut:
     """The smoothing and the level of the best average precision."""
-    return max(
-        itertools.starmap(Cut, itertools.product(SMOOTH, LEVELS)), key=lambda cut: mean_ap(watched, probability, cut)
-    )
+    cuts = itertools.starmap(Cut, itertools.product(SMOOTH, LEVELS))
+    return max(cuts, key=lambda cut: mean_ap(watched, probability, cut))
 
 
-def operating_point(watched: Rooms, probability: Tensor, cut: Cut) -> dict[str, float]:
-    """Of all events the share that is found, and of all that is found the share that is an event, whatever its score."""
+def measures(watched: Rooms, probability: Tensor, cut: Cut) -> dict[str, float]:
+    """Average precision; whatever its score, the share of events that is found, and of findings that are events."""
     matches = [
-        temporal.match_events(video.of(k), *made, threshold=OVERLAP)
+        temporal.match_events(video.of(k), *cut(of_room[:, k]), threshold=OVERLAP)
         for k in range(len(icu.ACTIVITIES))
-        for video, made in zip(watched.videos, found(cut, probability, k))
+        for video, of_room in zip(watched.videos, probability)
     ]
     right = sum(m.true_positives for m in matches)
     wrong, missed = sum(m.false_positives for m in matches), sum(m.false_negatives for m in matches)
-    return {"event sensitivity": right / max(right + missed, 1), "event precision": right / max(right + wrong, 1)}
+    sensitivity, precision = right / max(right + missed, 1), right / max(right + wrong, 1)
+    return dict(zip(EVENTS, (mean_ap(watched, probability, cut), sensitivity, precision)))
 
 
-def scored(held_out: Rooms, chosen: Rooms, *, testing: Tensor, choosing: Tensor) -> dict[str, float]:
-    """What probabilities (R, T, 4) of the held-out rooms are worth, cut as is best for those of the rooms set apart."""
-    cut = choose(chosen, choosing)
-    return {"event AP": mean_ap(held_out, testing, cut)} | operating_point(held_out, testing, cut)
+TIME, ALONE, NONE = "with time", "one frame at a time", "no network"
+EVENTS, PEOPLE = ("event AP", "event sensitivity", "event precision"), "people counted right"
 
 
-def right_count(truth: Tensor, said: Tensor) -> dict[str, float]:
-    """The share of frames with the right number of people."""
-    return {"people counted right": float((truth == said).float().mean())}
-
-
-def icu_experiment(seed: int, *, counts: tuple[int, int] = COUNTS, apart: int = APART, steps: int = STEPS) -> Scores:
+@claim(
+    lecture="15",
+    statement="When a patient gets in or out of bed or chair is found better with time than one frame at a time.",
+    comparisons=[
+        *versus(TIME, ALONE, on=EVENTS),
+        *(("event AP", arm, NONE) for arm in (TIME, ALONE)),
+        *versus(TIME, ALONE, NONE, on=[PEOPLE]),
+    ],
+    baseline=("event AP", NONE),
+    asserted=len(EVENTS),
+    simulated=("icu.rooms",),
+)
+def icu_events(seed: int, *, counts: tuple[int, int] = COUNTS, apart: int = APART, steps: int = STEPS) -> Scores:
     """Simulate rooms, learn from some with time and without, choose the cut on others, score on others still."""
     known, held_out = (rooms(split, n, seed=seed) for split, n in zip(SPLITS, counts))
     learnt, chosen = known.part(slice(0, -apart)), known.part(slice(-apart, None))
-    arms: dict[str, dict[str, float]] = {}
-    for arm, time in (("with time", True), ("one frame at a time", False)):
+    watched = {}  # arm → probabilities of the rooms set apart and held out, people in the latter
+    for arm, time in ((TIME, True), (ALONE, False)):
         net = learn(learnt, seed=seed, time=time, steps=steps)
-        (choosing, _), (testing, people) = watch(net, chosen.seen), watch(net, held_out.seen)
-        arms[arm] = scored(held_out, chosen, testing=testing, choosing=choosing) | right_count(held_out.people, people)
-    change = scored(held_out, chosen, testing=restless(learnt, held_out), choosing=restless(learnt, chosen))
-    arms["no network"] = change | right_count(held_out.people, learnt.people.flatten().mode().values)
-    return {measure: {arm: values[measure] for arm, values in arms.items()} for measure in arms["no network"]}
-
-
-CLAIMS = [
-    Claim(
-        name="icu_events",
-        lecture="15",
-        statement="When a patient gets in or out of bed or chair is found better with time than one frame at a time.",
-        comparisons=[
-            *(
-                (measure, "with time", "one frame at a time")
-                for measure in ("event AP", "event sensitivity", "event precision")
-            ),
-            ("event AP", "with time", "no network"),
-            ("event AP", "one frame at a time", "no network"),
-            ("people counted right", "with time", "one frame at a time"),
-            ("people counted right", "with time", "no network"),
-        ],
-        baseline=("event AP", "no network"),
-        experiment=icu_experiment,
-        asserted=3,
-        simulated=("icu.rooms",),
-    )
-]
+        watched[arm] = (watch(net, chosen.seen)[0], *watch(net, held_out.seen))
+    usual = learnt.people.flatten().mode().values
+    watched[NONE] = (restless(learnt, chosen), restless(learnt, held_out), usual)
+    arms = {}
+    for arm, (choosing, testing, people) in watched.items():
+        right_people = float((held_out.people == people).float().mean())
+        arms[arm] = measures(held_out, testing, choose(chosen, choosing)) | {PEOPLE: right_people}
+    return by_measure(arms)

@@ -1,12 +1,11 @@
-"""Counting needs instances: a semantic mask of touching nuclei, cut up in several ways, against Mask R-CNN (lectures
-01 and 05).
+"""Counting needs instances: a semantic mask of touching nuclei, cut up, against Mask R-CNN (lectures 01 and 05).
 
-All arms learn from the same tiles of the left of the real image and are scored on its right: 35 nuclei, of which many
-touch.
+All arms learn from the same tiles of the left of the real image and are scored on the 35 nuclei of its right.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +14,9 @@ from skimage.feature import peak_local_max
 from skimage.filters import threshold_local, threshold_otsu
 from skimage.measure import regionprops
 from skimage.segmentation import watershed
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from .. import losses, train
+from .. import train
 from ..data import nuclei
 from ..data.seeds import stream
 from ..data.simulated.pasting import CopyPaste
@@ -27,21 +26,18 @@ from ..models.rcnn import Detections, MaskRCNN, RoIOp, Target
 from ..models.unet import UNet
 from ..ops.roi import roi_align
 from ..types import Boxes, Image, LabelMap, Masks
-from . import Claim, Scores, by_measure
+from . import Scores, by_measure, claim, versus
+from .training import trained, unet_2d
 
+Tiles = list[nuclei.Tile]
 Batch = tuple[Tensor, list[Target]]  # images (N, 1, S, S), the nuclei of each
 
 SMALLEST = 20  # pixels: less than this is no nucleus, in the truth and in what is found
 TILES, SIZE, BATCH = 200, 128, 4
-RCNN_STEPS, UNET_STEPS = 300, 200
+RCNN_STEPS, UNET_STEPS, LR = 300, 200, 3e-3
 ANCHORS = ((14.0, 22.0), (32.0, 44.0))  # √area in pixels at strides 4 and 8: the training nuclei span 10 to 50
-LOSSES = (
-    "objectness",
-    "rpn_box",
-    "class",
-    "box",
-    "mask",
-)  # where and what of the proposals, then of the regions, then which pixels
+RATIOS = (0.6, 1.0, 1.6)
+LOSSES = ("objectness", "rpn_box", "class", "box", "mask")  # of the proposals, of the regions, of their pixels
 ROI_ALIGN = partial(roi_align, sampling_ratio=2)
 STRICT = {"AP85": detection.IOU_THRESHOLDS[7], "AP90": detection.IOU_THRESHOLDS[8]}
 APART = 6  # pixels between two seeds of the watershed
@@ -55,66 +51,64 @@ def target(labels: LabelMap) -> Target:
     return Target(nuclei.boxes(labels)[large], torch.ones(int(large.sum()), dtype=torch.int64), masks[large])
 
 
-def tiles(whole: nuclei.Nuclei, *, seed: int, count: int = TILES) -> list[nuclei.Tile]:
+def tiles(whole: nuclei.Nuclei, *, seed: int, count: int = TILES) -> Tiles:
     """Half cut out of the image, half made of its nuclei by copy and paste: the training set of every arm."""
-    made = CopyPaste(whole, size=SIZE, length=count, seed=seed)
-    return [made[i] for i in range(count)]
+    pasted = CopyPaste(whole, size=SIZE, length=count, seed=seed)
+    return [pasted[i] for i in range(count)]
 
 
-def batches(pieces: list[nuclei.Tile], *, generator: Generator, size: int = BATCH) -> Iterator[Batch]:
+def real_task(*, seed: int, count: int) -> tuple[Tiles, Image, Target]:
+    """Tiles of the left of the real image to learn from, and its right with its nuclei to be scored on."""
+    learn, held_out = nuclei.load(split="train"), nuclei.load(split="test")
+    return tiles(learn, seed=seed, count=count), held_out.image, target(held_out.labels)
+
+
+def batches(pieces: Tiles, *, seed: int) -> Iterator[Batch]:
     """Endless batches of tiles drawn with replacement, turned, up to 40 % brighter or darker."""
+    generator = torch.Generator().manual_seed(seed)
     while True:
         images, targets = [], []
-        for at in torch.randint(len(pieces), (size,), generator=generator).tolist():
+        for at in torch.randint(len(pieces), (BATCH,), generator=generator).tolist():
             image, labels = nuclei.turn(*pieces[at], generator=generator)
-            images.append(image * (0.6 + 0.8 * torch.rand((), generator=generator)))
+            gain = 0.6 + 0.8 * torch.rand((), generator=generator)
+            images.append(image * gain)
             targets.append(target(labels))
         yield torch.stack(images), targets
 
 
 def mask_rcnn(roi_op: RoIOp = ROI_ALIGN) -> MaskRCNN:
     """The course's own backbone, anchors of the size of nuclei."""
-    return MaskRCNN(small_pyramid(1), roi_op, sizes=ANCHORS, ratios=(0.6, 1.0, 1.6))
+    return MaskRCNN(small_pyramid(1), roi_op, sizes=ANCHORS, ratios=RATIOS)
 
 
 def train_mask_rcnn(
-    pieces: list[nuclei.Tile],
+    pieces: Tiles,
     *,
     seed: int,
     steps: int = RCNN_STEPS,
     roi_op: RoIOp = ROI_ALIGN,
-    parts: Sequence[str] = LOSSES,
+    masks: bool = True,
     show: bool = False,
 ) -> MaskRCNN:
-    """Trained from the start on the sum of its losses, or of those named, on batches that belong to ``seed``, whatever
-    ``roi_op`` is.
-    """
-    generator = train.seed_everything(seed)
-    model, sampler = mask_rcnn(roi_op).to(train.device()), stream(seed, "regions")
+    """Trained on the sum of its losses, that of ``masks`` or not, from a start and on batches that ``seed`` decides."""
+    terms, sampler = LOSSES if masks else LOSSES[:-1], stream(seed, "regions")
 
     def loss_of(net: nn.Module, batch: Batch) -> Tensor:
-        found: dict[str, Tensor] = net(*batch, generator=sampler)
-        return torch.stack([found[name] for name in parts]).sum()
+        losses: dict[str, Tensor] = net(*batch, generator=sampler)
+        return torch.stack([losses[term] for term in terms]).sum()
 
-    label = "Mask R-CNN" if "mask" in parts else "Faster R-CNN"
-    train.fit(
-        model, batches(pieces, generator=generator), loss_of, steps=steps, lr=3e-3, clip=5.0, label=label, show=show
-    )
-    return model
+    build, label = partial(mask_rcnn, roi_op), "Mask R-CNN" if masks else "Faster R-CNN"
+    knobs: dict[str, Any] = {"steps": steps, "lr": LR, "clip": 5.0, "label": label, "show": show}
+    return trained(build, batches(pieces, seed=seed), loss_of, seed=seed, **knobs)
 
 
-def train_unet(pieces: list[nuclei.Tile], *, seed: int, steps: int = UNET_STEPS, show: bool = False) -> UNet:
+def train_unet(pieces: Tiles, *, seed: int, steps: int = UNET_STEPS, show: bool = False) -> UNet:
     """Nucleus or background, pixel by pixel: it never hears of instances."""
-    generator = train.seed_everything(seed)
-    model = UNet(ndim=2, base=12, depth=3, padding="same").to(train.device())
-
-    def loss_of(net: nn.Module, batch: Batch) -> Tensor:
-        images, targets = batch
-        inside = torch.stack([t.masks.any(0) for t in targets]).long()
-        return losses.cross_entropy(net(images), inside)
-
-    train.fit(model, batches(pieces, generator=generator), loss_of, steps=steps, lr=3e-3, label="U-Net", show=show)
-    return model
+    drawn = (
+        (images, torch.stack([t.masks.any(0) for t in targets]).long())
+        for images, targets in batches(pieces, seed=seed)
+    )
+    return trained(unet_2d, drawn, seed=seed, steps=steps, lr=LR, label="U-Net", show=show)
 
 
 # --- from a semantic mask to instances ---
@@ -131,16 +125,12 @@ def components(inside: Tensor) -> LabelMap:
 
 
 def flooded(inside: Tensor) -> LabelMap:
-    """Watershed of the distance to the background: each peak of it, ``APART`` pixels from any other, is taken for one
-    nucleus.
-    """
+    """Watershed of the distance to the background: each of its peaks, ``APART`` pixels from others, is one nucleus."""
     distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(inside.numpy()), 1.0)
-    parts = ndimage.label(inside.numpy())[0]
+    parts, _ = ndimage.label(inside.numpy())
+    peaks = peak_local_max(distance, min_distance=APART, labels=parts, exclude_border=False)
     seeds = np.zeros(distance.shape, np.int64)
-    for number, (y, x) in enumerate(
-        peak_local_max(distance, min_distance=APART, labels=parts, exclude_border=False), start=1
-    ):
-        seeds[y, x] = number
+    seeds[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
     return torch.from_numpy(watershed(-distance, seeds, mask=inside.numpy()).astype(np.int64))
 
 
@@ -161,29 +151,24 @@ def otsu(image: Image) -> Tensor:
 
 
 def locally_bright(image: Image) -> Tensor:
-    """Smoothed, brighter than its neighbourhood and than half of Otsu's threshold: dim nuclei are found beside bright
-    ones.
-
-    Of the masks tried on the training part, Otsu's among them, the one whose watershed has the highest AP there.
-    """
+    """Smoothed, brighter than its neighbourhood and than half of Otsu's threshold: the best on the training part."""
     smooth = ndimage.gaussian_filter(image[0].numpy(), BLUR)
     return torch.from_numpy((smooth > threshold_local(smooth, AROUND)) & (smooth > threshold_otsu(smooth) / 2))
 
 
-BRIGHT: dict[str, Callable[[Image], Tensor]] = {"threshold": otsu, "local threshold": locally_bright}
 COMPONENTS, WATERSHED, LOCAL = "threshold, components", "threshold, watershed", "local threshold, watershed"
+FLOODS: dict[str, Callable[[Image], Tensor]] = {WATERSHED: otsu, LOCAL: locally_bright}
+IN_BOX = ("local threshold in the box", "watershed in the box")
 
 
 def unlearnt(image: Image) -> dict[str, Detections]:
     """Components and watershed of Otsu's mask, and the watershed of the local threshold's, as detections."""
-    floods = {f"{name}, watershed": convex_first(flooded(bright(image))) for name, bright in BRIGHT.items()}
+    floods = {arm: convex_first(flooded(bright(image))) for arm, bright in FLOODS.items()}
     return {COMPONENTS: convex_first(components(otsu(image)))} | floods
 
 
 def convex_first(pieces: LabelMap) -> Detections:
-    """Pieces as detections: the score is the solidity, area over that of the convex hull, for nuclei have no dents and
-    joined ones do.
-    """
+    """Pieces as detections, scored by area over that of the convex hull: nuclei have no dents and joined ones do."""
     solidity = torch.zeros(int(pieces.max()) + 1)
     for piece in regionprops(pieces.numpy()):
         if piece.area >= SMALLEST:
@@ -191,19 +176,18 @@ def convex_first(pieces: LabelMap) -> Detections:
     return as_detections(pieces, solidity[pieces])
 
 
-def in_boxes(boxes: Boxes, shape: tuple[int, int], draw: Callable[[tuple[slice, slice]], Tensor]) -> Masks:
+def in_boxes(image: Image, boxes: Boxes, draw: Callable[[tuple[slice, slice]], Tensor]) -> Masks:
     """What ``draw`` makes of the window (h, w) of each box, whole pixels, empty elsewhere: (N, H, W)."""
-    masks = torch.zeros(len(boxes), *shape, dtype=torch.bool)
+    _, height, width = image.shape
+    masks = torch.zeros(len(boxes), height, width, dtype=torch.bool)
     for mask, (x1, y1, x2, y2) in zip(masks, boxes.round().long().clamp(min=0).tolist()):
-        window = (slice(y1, min(y2, shape[0])), slice(x1, min(x2, shape[1])))
+        window = (slice(y1, min(y2, height)), slice(x1, min(x2, width)))
         mask[window] = draw(window)
     return masks
 
 
 def unlearnt_in_boxes(image: Image, boxes: Boxes) -> dict[str, Masks]:
-    """Once a box is given: what the local threshold finds in it, and of the pieces of its watershed the one that fills
-    most of it.
-    """
+    """In a box that is given: what the local threshold finds, and of its watershed the piece that fills most of it."""
     bright = locally_bright(image)
     pieces = flooded(bright)
 
@@ -211,21 +195,18 @@ def unlearnt_in_boxes(image: Image, boxes: Boxes) -> dict[str, Masks]:
         area = pieces[window].flatten().bincount(minlength=2)
         return pieces[window] == 1 + area[1:].argmax()
 
-    shape = (image.shape[1], image.shape[2])
-    ways = {"local threshold in the box": bright.__getitem__, "watershed in the box": largest}
-    return {arm: in_boxes(boxes, shape, draw) for arm, draw in ways.items()}
+    return {arm: in_boxes(image, boxes, draw) for arm, draw in zip(IN_BOX, (bright.__getitem__, largest))}
 
 
 # --- scores ---
 
 
-def find(model: MaskRCNN, image: Image, *, least: float = 0.0) -> Detections:
-    """What Mask R-CNN finds with a score of at least ``least`` and ``SMALLEST`` pixels, on the CPU."""
-    where = next(model.parameters()).device
-    with torch.no_grad():
-        (found,) = model.eval()(image[None].to(where))
-    kept = (found.scores >= least) & (found.masks.sum((1, 2)) >= SMALLEST)
-    return Detections(*(x[kept].cpu() for x in found))
+@torch.no_grad()
+def find(model: MaskRCNN, image: Image, *, smallest: int = SMALLEST) -> Detections:
+    """What Mask R-CNN finds of at least ``smallest`` pixels, on the CPU."""
+    (detections,) = model.eval()(image[None].to(next(model.parameters()).device))
+    kept = detections.masks.sum((1, 2)) >= smallest
+    return Detections(*(x[kept].cpu() for x in detections))
 
 
 def average_precision(truth: Target, found: Detections) -> dict[str, float]:
@@ -236,24 +217,31 @@ def average_precision(truth: Target, found: Detections) -> dict[str, float]:
 
 
 def measures(truth: Target, found: Detections) -> dict[str, float]:
-    """AP, how near the count is (1 is exact, 0 is off by all), and Dice of all nuclei together.
-
-    Count and Dice take detections that are more likely a nucleus than not; AP takes all.
-    """
+    """AP of all detections; of those more likely a nucleus than not, how near their count is (1 is exact), and Dice."""
     sure = found.masks[found.scores >= 0.5]
     off = abs(len(sure) - len(truth.boxes)) / len(truth.boxes)
     dice = float(overlap.dice(truth.masks.any(0), sure.any(0)))
     return average_precision(truth, found) | {"count": 1 - off, "Dice": dice}
 
 
-def counting_experiment(
+@claim(
+    lecture="01, 05",
+    statement="Connected parts of a semantic mask are not the nuclei: Mask R-CNN finds these better, and their number.",
+    comparisons=[
+        *versus("Mask R-CNN", "U-Net, components", on=["AP50", "count", "AP75"]),
+        ("AP50", "U-Net, watershed", "U-Net, components"),
+        *versus("Mask R-CNN", "U-Net, watershed", on=["AP50", "AP75"]),
+        ("Dice", "Mask R-CNN", "U-Net, components"),
+        *versus("Mask R-CNN", *FLOODS, on=["AP50", "AP75"]),
+    ],
+    baseline=("AP50", COMPONENTS, *FLOODS),
+    asserted=2,
+)
+def instances_vs_components(
     seed: int, *, rcnn_steps: int = RCNN_STEPS, unet_steps: int = UNET_STEPS, count: int = TILES
 ) -> Scores:
-    """Train U-Net and Mask R-CNN on the left of the image; score three ways to instances, and those without learning,
-    on the right.
-    """
-    learn, held_out = nuclei.load(split="train"), nuclei.load(split="test")
-    pieces, truth, image = tiles(learn, seed=seed, count=count), target(held_out.labels), held_out.image
+    """Three ways to instances, learnt on the left of the image, and those without learning, scored on its right."""
+    pieces, image, truth = real_task(seed=seed, count=count)
     probability = foreground(train_unet(pieces, seed=seed, steps=unet_steps), image)
     inside = probability > 0.5
     arms = {
@@ -261,26 +249,4 @@ def counting_experiment(
         "U-Net, watershed": as_detections(flooded(inside), probability),
         "Mask R-CNN": find(train_mask_rcnn(pieces, seed=seed, steps=rcnn_steps), image),
     } | unlearnt(image)
-    return by_measure({arm: measures(truth, found) for arm, found in arms.items()})
-
-
-CLAIMS = [
-    Claim(
-        name="instances_vs_components",
-        lecture="01, 05",
-        statement="Connected parts of a semantic mask are not the nuclei: Mask R-CNN finds these better, and their number.",
-        comparisons=[
-            ("AP50", "Mask R-CNN", "U-Net, components"),
-            ("count", "Mask R-CNN", "U-Net, components"),
-            ("AP75", "Mask R-CNN", "U-Net, components"),
-            ("AP50", "U-Net, watershed", "U-Net, components"),
-            ("AP50", "Mask R-CNN", "U-Net, watershed"),
-            ("AP75", "Mask R-CNN", "U-Net, watershed"),
-            ("Dice", "Mask R-CNN", "U-Net, components"),
-            *((measure, "Mask R-CNN", other) for other in (WATERSHED, LOCAL) for measure in ("AP50", "AP75")),
-        ],
-        asserted=2,
-        baseline=("AP50", COMPONENTS, WATERSHED, LOCAL),
-        experiment=counting_experiment,
-    )
-]
+    return by_measure({arm: measures(truth, detections) for arm, detections in arms.items()})

@@ -2,8 +2,7 @@
 
 One half of the confocal volume, across its rows, is learnt from, the other is scored. On the real image a blur and a
 threshold do as well as any network, so the question is asked of a harder one with the same nuclei, of which only the
-rims are bright: inside and outside look alike and must be told apart by shape. Every arm has the same network from
-the same start and differs in what is annotated.
+rims are bright: inside and outside must be told apart by shape. The arms differ in what is annotated alone.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,59 +15,46 @@ from torch import Tensor, nn
 
 from .. import losses, train
 from ..data import nuclei
-from ..data.seeds import Part, stream
+from ..data.seeds import stream
 from ..data.simulated import annotation, volumes
 from ..metrics.overlap import dice
 from ..models.unet import UNet
-from . import Claim, Scores
+from . import Scores, claim, versus
+from .training import SPLITS, cross_entropy, trained, unet_3d
 
 NOISE = {"real": 0.6, "rim": 0.2}  # sd, where 1 is the brightest
-SPLITS: tuple[Part, ...] = ("train", "test")
 CROP = (16, 48, 48)
 STEPS, BATCH, LR = 150, 2, 3e-3
-SIGMAS = (0.5, 1.0, 2.0, 3.0, 4.5, 6.0)  # voxels: how much the threshold's rival image may be blurred
+SIGMAS = (0.5, 1.0, 2.0, 3.0, 4.5, 6.0)  # voxels: how much the image may be blurred before the threshold
+LEVELS = 30  # thresholds tried, between the median and the brightest
 UNLABELLED = losses.UNLABELLED
 Loss = Callable[[nn.Module, annotation.Patch], Tensor]
 
 
 def halves(seed: int, *, kind: str) -> tuple[nuclei.Nuclei, nuclei.Nuclei]:
-    """The noisy training and test part, every second plane: (1, 30, rows, 256) of 0.58 × 0.26 × 0.26 µm; ``kind``
-    "real" or "rim".
-    """
-    parts = []
+    """The noisy training and test part, "real" or "rim", every second plane: (1, 30, rows, 256)."""
+    noisy = []
     for split in SPLITS:
         part = nuclei.volume(split=split)
         part = nuclei.thinned(volumes.rim(part) if kind == "rim" else part)
-        parts.append(volumes.noisy(part, sd=NOISE[kind], generator=stream(seed, "noise", split)))
-    return parts[0], parts[1]
-
-
-def network(*, ndim: int = 3) -> UNet:
-    """85,162 parameters in 3D: two pools, so that a nucleus fits into what a voxel of the bottom sees."""
-    return UNet(ndim=ndim, base=8, depth=2, padding="same")
+        noisy.append(volumes.noisy(part, sd=NOISE[kind], generator=stream(seed, "noise", split)))
+    return noisy[0], noisy[1]
 
 
 def batches(image: Tensor, target: Tensor, *, seed: int, planes: bool = False) -> Iterator[annotation.Patch]:
-    """Endless batches of turned crops around annotated voxels; ``planes``: the crops' planes one by one, as 2D images."""
+    """Endless batches of turned crops around annotated voxels; ``planes``: their planes one by one, as 2D images."""
     generator = stream(seed, "crops")
     while True:
         crop = annotation.crops(image, target, size=CROP, count=BATCH, generator=generator)
         yield annotation.Patch(crop.image.transpose(1, 2).flatten(0, 1), crop.target.flatten(0, 1)) if planes else crop
 
 
-def supervised(net: nn.Module, batch: annotation.Patch) -> Tensor:
-    """Cross-entropy where someone has drawn; all other voxels weigh nothing (Çiçek et al. 2016)."""
-    return losses.cross_entropy(net(batch.image), batch.target)
-
-
 def learn(
-    image: Tensor, target: Tensor, *, seed: int, steps: int = STEPS, loss: Loss = supervised, ndim: int = 3
+    image: Tensor, target: Tensor, *, seed: int, steps: int = STEPS, loss: Loss = cross_entropy, ndim: int = 3
 ) -> UNet:
-    """A network trained from the start of ``seed`` on the annotated voxels of ``target``."""
-    train.seed_everything(seed)
-    net = network(ndim=ndim).to(train.device())
-    train.fit(net, batches(image, target, seed=seed, planes=ndim == 2), loss, steps=steps, lr=LR, show=False)
-    return net
+    """A network from the start of ``seed``; voxels that nobody has drawn weigh nothing (Çiçek et al. 2016)."""
+    drawn = batches(image, target, seed=seed, planes=ndim == 2)
+    return trained(partial(unet_3d, ndim=ndim), drawn, loss, seed=seed, steps=steps, lr=LR)
 
 
 def score(net: UNet, part: nuclei.Nuclei) -> float:
@@ -79,30 +65,24 @@ def score(net: UNet, part: nuclei.Nuclei) -> float:
     return float(dice(part.labels > 0, inside))
 
 
-Draw = Callable[[Tensor], Tensor]
 THRESHOLD, FILLED = "blur and threshold", "blur, threshold and fill"
 
 
 def unlearnt(learnt: nuclei.Nuclei, held_out: nuclei.Nuclei) -> dict[str, float]:
-    """Dice of what needs no network: blur and cut, and the same with the holes of each plane filled, as of a rim.
-
-    How much blur and which level is chosen on the whole training part. A watershed would part touching nuclei, which
-    Dice does not see.
-    """
+    """Dice of what needs no network: blur and cut, and the same with the holes of each plane filled, as of a rim."""
     return {THRESHOLD: threshold(learnt, held_out), FILLED: threshold(learnt, held_out, draw=filled)}
 
 
-def threshold(learnt: nuclei.Nuclei, held_out: nuclei.Nuclei, *, draw: Draw = torch.clone) -> float:
-    """Dice of what ``draw`` makes of a blur that is cut, on the held-out part, with the blur and the level that are
-    best on the other.
-    """
-    truth = learnt.labels > 0
-    _, sigma, level = max(
-        (float(dice(truth, draw(smooth > level))), sigma, level)
-        for sigma in SIGMAS
-        for smooth in [blurred(learnt, sigma)]
-        for level in torch.linspace(float(smooth.quantile(0.5)), float(smooth.max()), 30).tolist()
-    )
+def threshold(
+    learnt: nuclei.Nuclei, held_out: nuclei.Nuclei, *, draw: Callable[[Tensor], Tensor] = torch.clone
+) -> float:
+    """Dice on the held-out part of what ``draw`` makes of a blur that is cut, both as is best on the other part."""
+    truth, best = learnt.labels > 0, (-1.0, 0.0, 0.0)
+    for sigma in SIGMAS:
+        smooth = blurred(learnt, sigma)
+        for level in torch.linspace(float(smooth.quantile(0.5)), float(smooth.max()), LEVELS).tolist():
+            best = max(best, (float(dice(truth, draw(smooth > level))), sigma, level))
+    _, sigma, level = best
     return float(dice(held_out.labels > 0, draw(blurred(held_out, sigma) > level)))
 
 
@@ -116,123 +96,99 @@ def blurred(part: nuclei.Nuclei, sigma: float) -> Tensor:
     return torch.from_numpy(ndimage.gaussian_filter(part.image[0].numpy(), (sigma / 2, sigma, sigma)))
 
 
-ALL = "all 30 slices"
+ALL, ALL_2D, ORTHOGONAL = "all 30 slices", "2D U-Net, all 30 slices", "3 orthogonal slices"
 ANNOTATED = {  # arm → what is drawn
     "1 slice": partial(annotation.annotate, slices=1),
     "2 slices": partial(annotation.annotate, slices=2),
     "4 slices": partial(annotation.annotate, slices=4),
-    "3 orthogonal slices": partial(annotation.annotate, slices=3, planes="orthogonal"),
+    ORTHOGONAL: partial(annotation.annotate, slices=3, planes="orthogonal"),
     ALL: partial(annotation.annotate, slices=30),
 }
 
 
-def slices_experiment(seed: int, *, steps: int = STEPS) -> Scores:
-    """Train on what each arm annotates of one half; Dice on the other half. On the real image: all slices alone, and
-    the threshold.
-    """
+@claim(
+    lecture="08",
+    statement="A 3D U-Net learns a volume from a few annotated slices: four are better than one, and all thirty better "
+    "still.",
+    comparisons=[
+        ("Dice", "4 slices", "1 slice"),
+        ("Dice", ALL, "4 slices"),
+        *versus(ORTHOGONAL, "2 slices", "4 slices", on=["Dice"]),
+        *versus(ALL, ALL_2D, THRESHOLD, FILLED, on=["Dice"]),
+        *versus("4 slices", THRESHOLD, FILLED, on=["Dice"]),
+        ("real image: Dice", ALL, THRESHOLD),
+    ],
+    baseline=("Dice", THRESHOLD, FILLED),
+    asserted=2,
+    simulated=("simulated.volumes.rim",),
+)
+def sparse_annotation(seed: int, *, steps: int = STEPS) -> Scores:
+    """Train on what each arm annotates of one half, score on the other; on the real image, all slices alone."""
     learnt, held_out = halves(seed, kind="rim")
-    found = {
-        arm: score(learn(learnt.image, draw(learnt.labels), seed=seed, steps=steps), held_out)
-        for arm, draw in ANNOTATED.items()
-    }
-    every = ANNOTATED[ALL](learnt.labels)
-    found[f"2D U-Net, {ALL}"] = score(learn(learnt.image, every, seed=seed, steps=steps, ndim=2), held_out)
-    scores = {"Dice": found | unlearnt(learnt, held_out)}
+    targets = {arm: draw(learnt.labels) for arm, draw in ANNOTATED.items()}
+    nets = {arm: learn(learnt.image, target, seed=seed, steps=steps) for arm, target in targets.items()}
+    nets[ALL_2D] = learn(learnt.image, targets[ALL], seed=seed, steps=steps, ndim=2)
+    rims = {arm: score(net, held_out) for arm, net in nets.items()} | unlearnt(learnt, held_out)
     learnt, held_out = halves(seed, kind="real")
-    net = learn(learnt.image, every, seed=seed, steps=steps)
-    return scores | {"real image: Dice": {ALL: score(net, held_out)} | unlearnt(learnt, held_out)}
+    net = learn(learnt.image, targets[ALL], seed=seed, steps=steps)
+    return {"Dice": rims, "real image: Dice": {ALL: score(net, held_out)} | unlearnt(learnt, held_out)}
 
 
-# --- what the unlabelled rest is good for ---
+WEIGHT, RAMP = 1.0, 60  # of the second opinion, and steps until it has it all
+DECAY, VIEW_NOISE = 0.95, 0.3  # of the running mean a step; sd of what each view adds to the image
+SURE = 0.9  # a pseudo-label's probability
 
 
 class Teacher:
-    """A loss with a second opinion on unlabelled voxels: the network's running mean, on another noisy view
-    (Tarvainen, Valpola 2017).
+    """A loss that asks the network's running mean, on another noisy view, of unlabelled voxels (Tarvainen 2017).
 
-    ``kind``: "consistency" asks for the same probabilities, "pseudo-labels" for the class of which the teacher is at
-    least 90 % sure. Weighs nothing at first and ``weight`` after ``ramp`` steps. In 2D or 3D.
+    "consistency": for the same probabilities; "pseudo-labels": for the class of which that teacher is sure.
     """
 
-    def __init__(
-        self, *, kind: str, seed: int, weight: float = 1.0, ramp: int = 60, decay: float = 0.95, noise: float = 0.3
-    ) -> None:
-        self.kind, self.weight, self.ramp, self.decay, self.noise = kind, weight, ramp, decay, noise
-        self.generator, self.step, self.mean = stream(seed, "teacher"), 0, network().to(train.device())
+    def __init__(self, *, kind: str, seed: int) -> None:
+        self.kind, self.generator = kind, stream(seed, "teacher")
+        self.step, self.mean = 0, unet_3d().to(train.device())
 
     def __call__(self, net: nn.Module, batch: annotation.Patch) -> Tensor:
         self._follow(net)
-        views = [
-            batch.image + self.noise * torch.randn(batch.image.shape, generator=self.generator).to(batch.image.device)
-            for _ in range(2)
-        ]
-        said = net(views[0])
+        mine, its = (batch.image + VIEW_NOISE * self._noise(batch.image) for _ in range(2))
+        logits, unlabelled = net(mine), batch.target == UNLABELLED
         with torch.no_grad():
-            told = self.mean(views[1])
-        share = self.weight * min(1.0, self.step / self.ramp)
-        return losses.cross_entropy(said, batch.target) + share * self._rest(said, told, batch.target == UNLABELLED)
-
-    def _rest(self, said: Tensor, told: Tensor, where: Tensor) -> Tensor:
+            told = self.mean(its)
         if self.kind == "consistency":
-            return losses.consistency(said, told, where=where)
-        sure, label = told.softmax(1).max(1)
-        return losses.cross_entropy(said, torch.where(where & (sure > 0.9), label, UNLABELLED))
+            rest = losses.consistency(logits, told, where=unlabelled)
+        else:
+            sure, label = told.softmax(1).max(1)
+            rest = losses.cross_entropy(logits, torch.where(unlabelled & (sure > SURE), label, UNLABELLED))
+        return losses.cross_entropy(logits, batch.target) + WEIGHT * min(1.0, self.step / RAMP) * rest
+
+    def _noise(self, image: Tensor) -> Tensor:
+        return torch.randn(image.shape, generator=self.generator).to(image.device)
 
     @torch.no_grad()
     def _follow(self, net: nn.Module) -> None:
         """Move the running mean towards the network; at the first step it is the network."""
-        keep = self.decay if self.step else 0.0
+        keep = DECAY if self.step else 0.0
         for mine, its in zip(self.mean.state_dict().values(), net.state_dict().values(), strict=True):
             mine.copy_(keep * mine + (1 - keep) * its if mine.is_floating_point() else its)
         self.step += 1
 
 
-def rest_experiment(seed: int, *, steps: int = STEPS, slices: int = 2) -> Scores:
+LABELLED, KINDS = "labelled voxels alone", ("consistency", "pseudo-labels")
+
+
+@claim(
+    lecture="08",
+    statement="With two annotated slices, a loss on the unlabelled rest of the volume helps.",
+    comparisons=[*(("Dice", kind, LABELLED) for kind in KINDS), *versus(LABELLED, THRESHOLD, FILLED, on=["Dice"])],
+    baseline=("Dice", THRESHOLD, FILLED),
+    simulated=("simulated.volumes.rim",),
+)
+def semi_supervised(seed: int, *, steps: int = STEPS) -> Scores:
     """Two annotated slices: without the rest of the volume, with consistency on it, with pseudo-labels on it."""
     learnt, held_out = halves(seed, kind="rim")
-    target = annotation.annotate(learnt.labels, slices=slices)
-    ways: dict[str, Loss] = {
-        "labelled voxels alone": supervised,
-        "consistency": Teacher(kind="consistency", seed=seed),
-        "pseudo-labels": Teacher(kind="pseudo-labels", seed=seed),
-    }
-    found = {
-        arm: score(learn(learnt.image, target, seed=seed, steps=steps, loss=loss), held_out)
-        for arm, loss in ways.items()
-    }
-    return {"Dice": found | unlearnt(learnt, held_out)}
-
-
-CLAIMS = [
-    Claim(
-        name="sparse_annotation",
-        lecture="08",
-        statement="A 3D U-Net learns a volume from a few annotated slices: four are better than one, and all thirty better still.",
-        comparisons=[
-            ("Dice", "4 slices", "1 slice"),
-            ("Dice", ALL, "4 slices"),
-            ("Dice", "3 orthogonal slices", "2 slices"),
-            ("Dice", "3 orthogonal slices", "4 slices"),
-            ("Dice", ALL, f"2D U-Net, {ALL}"),
-            *(("Dice", arm, other) for arm in (ALL, "4 slices") for other in (THRESHOLD, FILLED)),
-            ("real image: Dice", ALL, THRESHOLD),
-        ],
-        baseline=("Dice", THRESHOLD, FILLED),
-        experiment=slices_experiment,
-        asserted=2,
-        simulated=("simulated.volumes.rim",),
-    ),
-    Claim(
-        name="semi_supervised",
-        lecture="08",
-        statement="With two annotated slices, a loss on the unlabelled rest of the volume helps.",
-        comparisons=[
-            ("Dice", "consistency", "labelled voxels alone"),
-            ("Dice", "pseudo-labels", "labelled voxels alone"),
-            *(("Dice", "labelled voxels alone", other) for other in (THRESHOLD, FILLED)),
-        ],
-        baseline=("Dice", THRESHOLD, FILLED),
-        experiment=rest_experiment,
-        simulated=("simulated.volumes.rim",),
-    ),
-]
+    target = ANNOTATED["2 slices"](learnt.labels)
+    ways: dict[str, Loss] = {LABELLED: cross_entropy}
+    ways |= {kind: Teacher(kind=kind, seed=seed) for kind in KINDS}
+    nets = {arm: learn(learnt.image, target, seed=seed, steps=steps, loss=loss) for arm, loss in ways.items()}
+    return {"Dice": {arm: score(net, held_out) for arm, net in nets.items()} | unlearnt(learnt, held_out)}

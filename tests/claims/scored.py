@@ -2,13 +2,14 @@
 
 import math
 
-from coursekit.claims import Claim, Scores
+from coursekit.claims import Scores, find
 
 
-def complete(claim: Claim, scores: Scores) -> None:
+def complete(name: str, scores: Scores) -> None:
     """Every arm that is compared has a score, what learns nothing in each measure that is compared, and all scores are
     finite.
     """
+    claim = find(name)
     for measure, *arms in claim.comparisons:
         assert {*arms, *claim.baseline[1:]} <= scores[measure].keys()
     assert claim.baseline[0] in scores

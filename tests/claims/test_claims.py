@@ -72,10 +72,10 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_interval_is_students_t() -> None:
     scores = [{"s": {"a": x, "b": 0.0}} for x in (1.0, 2.0, 3.0)]
     e = claims.effect("s", "a", "b", scores=scores)
-    assert e.effect == pytest.approx(2.0)
-    assert e.high - e.effect == pytest.approx(4.302652729911275 / math.sqrt(3))  # t(0.975, 2 degrees), sd 1
-    assert not e.holds  # reaches below zero
-    assert claims.effect("s", "a", "b", scores=scores[:1]).low == -math.inf
+    assert e["effect"] == pytest.approx(2.0)
+    assert e["high"] - e["effect"] == pytest.approx(4.302652729911275 / math.sqrt(3))  # t(0.975, 2 degrees), sd 1
+    assert not e["holds"]  # reaches below zero
+    assert claims.effect("s", "a", "b", scores=scores[:1])["low"] == -math.inf
 
 
 @pytest.mark.usefixtures("at_once")

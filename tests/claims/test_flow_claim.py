@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from coursekit.claims import flow
+from coursekit.claims import find, flow
 from coursekit.data import clips
 
 
 def test_every_score_that_is_compared_is_measured() -> None:
-    (claim,) = flow.CLAIMS
-    scores = flow.flow_experiment(0, count=2)
+    scores = flow.flow_methods(0, count=2)
+    claim = find("flow_methods")
     for measure, better, worse in claim.comparisons:
         assert {better, worse} <= scores[measure].keys()
     assert scores[claim.baseline[0]][claim.baseline[1]] == 0

@@ -8,16 +8,17 @@ from scored import complete
 from torch import Tensor
 
 from coursekit import train
+from coursekit.claims import find
 from coursekit.claims import hollandi as claim
+from coursekit.claims import nuclei as counting
 from coursekit.claims.nuclei import as_detections, components, target, tiles
 from coursekit.data import nuclei
 from coursekit.data.nuclei import Nuclei, Tile
 from coursekit.data.seeds import stream
 from coursekit.data.simulated import phantoms
+from coursekit.metrics import overlap
 from coursekit.models.rcnn import Detections
 from coursekit.models.refine import BoundaryRefiner, as_detected
-
-STYLE, BOUNDARY = claim.CLAIMS
 
 
 def disk(x: float, y: float, radius: float, *, size: int = 64) -> Tensor:
@@ -26,16 +27,16 @@ def disk(x: float, y: float, radius: float, *, size: int = 64) -> Tensor:
     return (row - y) ** 2 + (column - x) ** 2 < radius**2
 
 
-def spied(monkeypatch: pytest.MonkeyPatch, name: str) -> list[tuple[Any, ...]]:
-    """The positional arguments of every call of a function of the claim, which does what it did."""
+def spied(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[tuple[Any, ...]]:
+    """The positional arguments of every call of a function of the module, which does what it did."""
     calls: list[tuple[Any, ...]] = []
-    was = getattr(claim, name)
+    was = getattr(module, name)
 
     def spy(*args: Any, **knobs: Any) -> Any:
         calls.append(args)
         return was(*args, **knobs)
 
-    monkeypatch.setattr(claim, name, spy)
+    monkeypatch.setattr(module, name, spy)
     return calls
 
 
@@ -83,9 +84,12 @@ def test_a_mask_of_known_iou_is_right_up_to_it(scene: Nuclei) -> None:
 
 def test_each_true_mask_takes_its_best_match() -> None:
     truth, near, far = disk(20, 20, 10), disk(21, 20, 10), disk(28, 20, 10)
-    (best,) = claim.matched(truth[None], torch.stack([far, near])).tolist()
-    assert best == pytest.approx(float((truth & near).sum() / (truth | near).sum()))
-    assert claim.matched(truth[None], torch.zeros(0, 64, 64, dtype=torch.bool)).tolist() == [0]
+    one = target(truth.long())
+    found = Detections(
+        one.boxes.expand(2, 4), torch.ones(2), torch.ones(2, dtype=torch.int64), torch.stack([far, near])
+    )
+    best = float((truth & near).sum() / (truth | near).sum())
+    assert claim.outlined(one, found)["mean IoU"] == pytest.approx(best)
 
 
 def test_segmented_parts_nuclei_where_they_are_likely(scene: Nuclei) -> None:
@@ -145,10 +149,10 @@ def test_the_arms_start_alike(scene: Nuclei, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_labels_of_the_real_image_reach_one_arm_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        claim, "foreground", lambda model, image: 0 * image[0]
+        counting, "foreground", lambda model, image: 0 * image[0]
     )  # what is not learnt yet is thousands of specks
-    learnt = spied(monkeypatch, "train_unet")
-    complete(STYLE, claim.style_experiment(0, steps=1, count=3))
+    learnt = spied(monkeypatch, claim, "train_unet")
+    complete("style_augmentation", claim.style_augmentation(0, steps=1, count=3))
     (*arms, own), augments = [pieces for pieces, _ in learnt], [augment for _, augment in learnt]
     assert augments[:2] == [claim.as_is, claim.other_light]
     assert augments[3] == claim.as_is
@@ -175,16 +179,14 @@ def test_lessons_pair_each_coarse_mask_with_its_true_one(scene: Nuclei) -> None:
 def test_an_untrained_refiner_changes_masks_alone(scene: Nuclei, found: Detections) -> None:
     again = claim.refined(BoundaryRefiner(), scene.image, found)
     assert all(torch.equal(a, b) for a, b in zip(again[:3], found[:3]))
-    assert (claim.matched(found.masks, again.masks) > 0.9).all()
+    assert (overlap.mask_iou(found.masks, again.masks).diagonal() > 0.9).all()
 
 
 def test_a_trained_refiner_comes_nearer_to_the_truth(scene: Nuclei, found: Detections) -> None:
     refiner = claim.train_refiner([Tile(scene.image, scene.labels)] * 4, seed=0, steps=60)
     truth = target(scene.labels).masks
-    before, after = (
-        claim.matched(truth, found.masks),
-        claim.matched(truth, claim.refined(refiner, scene.image, found).masks),
-    )
+    again = claim.refined(refiner, scene.image, found)
+    before, after = (overlap.mask_iou(truth, masks).diagonal() for masks in (found.masks, again.masks))
     assert (after > before).all()
 
 
@@ -197,11 +199,11 @@ def test_bright_in_the_box_is_what_is_bright_there(scene: Nuclei, found: Detecti
 
 
 def test_all_arms_share_detections_and_learn_on_the_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ("train_mask_rcnn", "train_refiner", "find", "outlined")
-    detector, refiner, looked, scored = (spied(monkeypatch, name) for name in names)
-    scores = claim.refinement_experiment(0, rcnn_steps=1, refine_steps=1, count=3)
-    complete(BOUNDARY, scores)
-    assert list(scores["AP"]) == ["Mask R-CNN", "Mask R-CNN + refiner", *BOUNDARY.baseline[1:]]
+    detector, looked = (spied(monkeypatch, counting, name) for name in ("train_mask_rcnn", "find"))
+    refiner, scored = (spied(monkeypatch, claim, name) for name in ("train_refiner", "outlined"))
+    scores = claim.boundary_refinement(0, rcnn_steps=1, refine_steps=1, count=3)
+    complete("boundary_refinement", scores)
+    assert list(scores["AP"]) == ["Mask R-CNN", "Mask R-CNN + refiner", *find("boundary_refinement").baseline[1:]]
     wanted = tiles(nuclei.load(split="train"), seed=0, count=3)
     assert same(detector[0][0], wanted)
     assert same(refiner[0][0], wanted)
@@ -209,6 +211,3 @@ def test_all_arms_share_detections_and_learn_on_the_left(monkeypatch: pytest.Mon
     plain, *others = [found for _, found in scored][:-2]  # the last two have boxes of their own
     assert len(others) == 4
     assert all(torch.equal(a, b) for other in others for a, b in zip(other[:3], plain[:3]))
-
-
-# --- claims and records ---

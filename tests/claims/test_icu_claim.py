@@ -5,6 +5,7 @@ import torch
 from scored import complete
 from torch import Tensor
 
+from coursekit import train
 from coursekit.claims import icu as claim
 from coursekit.data import icu
 from coursekit.data.seeds import stream
@@ -28,10 +29,8 @@ def test_events_are_stretches_above_the_level() -> None:
 
 def test_the_truth_has_a_precision_of_one_and_nothing_has_none(few: claim.Rooms) -> None:
     truth, cut = few.going_on.float(), claim.Cut(1, 0.5)
-    assert claim.mean_ap(few, truth, cut) == 1
-    assert claim.operating_point(few, truth, cut) == {"event sensitivity": 1, "event precision": 1}
-    assert claim.mean_ap(few, truth * 0, cut) == 0
-    assert claim.operating_point(few, truth * 0, cut) == {"event sensitivity": 0, "event precision": 0}
+    assert claim.measures(few, truth, cut) == dict.fromkeys(claim.EVENTS, 1)
+    assert claim.measures(few, truth * 0, cut) == dict.fromkeys(claim.EVENTS, 0)
 
 
 def test_a_missed_event_and_a_false_alarm_are_counted(few: claim.Rooms) -> None:
@@ -42,7 +41,7 @@ def test_a_missed_event_and_a_false_alarm_are_counted(few: claim.Rooms) -> None:
     said[0, start - 1 : end + 2, kind] = 0
     free = int((~few.going_on[1, :, kind]).float().unfold(0, 12, 1).sum(1).argmax())  # twelve seconds without
     said[1, free + 3 : free + 9, kind] = 1
-    point = claim.operating_point(few, said, cut)
+    point = claim.measures(few, said, cut)
     assert point["event sensitivity"] == pytest.approx((total - 1) / total)
     assert point["event precision"] == pytest.approx((total - 1) / total)
 
@@ -92,7 +91,7 @@ def test_both_networks_look_alike_at_the_start_and_at_the_same_windows(
     few: claim.Rooms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[Tensor] = []
-    monkeypatch.setattr(claim.train, "fit", lambda net, batches, *_, **__: drawn.append(next(batches)[0]))
+    monkeypatch.setattr(train, "fit", lambda net, batches, *_, **__: drawn.append(next(batches)[0]))
     a, b = (claim.learn(few, seed=5, time=time).state_dict() for time in (True, False))
     assert torch.equal(*drawn)
     looks = [name for name in a if not name.startswith("over_time")]
@@ -136,11 +135,10 @@ def test_every_score_that_is_compared_is_measured(few: claim.Rooms, monkeypatch:
     monkeypatch.setattr(claim, "rooms", lambda split, count, **_: few.part(slice(0, count)))
     monkeypatch.setattr(claim, "learn", lambda made, **knobs: (learnt.append(made), learn(made, **knobs))[1])
     monkeypatch.setattr(claim, "choose", lambda made, said: (chosen.append(made), choose(made, said))[1])
-    scores = claim.icu_experiment(0, counts=(4, 2), apart=1, steps=2)
+    scores = claim.icu_events(0, counts=(4, 2), apart=1, steps=2)
     assert all(torch.equal(made.seen, few.seen[:3]) for made in learnt)
     assert all(torch.equal(made.seen, few.seen[3:]) for made in chosen)
-    (one,) = claim.CLAIMS
-    complete(one, scores)
+    complete("icu_events", scores)
     assert scores["people counted right"]["no network"] == float(
         (few.people[:2] == few.people[:3].flatten().mode().values).float().mean()
     )

@@ -77,7 +77,7 @@ def dim_beside_bright() -> tuple[torch.Tensor, torch.Tensor]:
 def test_the_local_threshold_finds_what_is_dim_beside_what_is_bright() -> None:
     image, (bright, dim) = dim_beside_bright()
     found = claim.unlearnt(image)
-    assert set(found) == {claim.COMPONENTS, claim.WATERSHED, claim.LOCAL} == {*claim.CLAIMS[0].baseline[1:]}
+    assert set(found) == {claim.COMPONENTS, claim.WATERSHED, claim.LOCAL}
     assert torch.equal(claim.otsu(image), bright)
     assert [len(found[arm].boxes) for arm in (claim.COMPONENTS, claim.WATERSHED, claim.LOCAL)] == [1, 1, 2]
     best = overlap.mask_iou(torch.stack([bright, dim]), found[claim.LOCAL].masks).amax(1)
@@ -112,10 +112,10 @@ def test_tiles_come_of_the_training_part_and_of_the_seed(monkeypatch: pytest.Mon
     monkeypatch.setattr(
         claim, "tiles", lambda whole, **_: pytest.fail("other part") if whole.image.shape[2] != 320 else first
     )
-    scores = claim.counting_experiment(0, rcnn_steps=2, unet_steps=2, count=3)
+    monkeypatch.setattr(claim, "foreground", lambda model, image: 0 * image[0])  # not yet learnt, thousands of specks
+    scores = claim.instances_vs_components(0, rcnn_steps=2, unet_steps=2, count=3)
     assert asked == ["train", "test"]
-    (one,) = claim.CLAIMS
-    complete(one, scores)
+    complete("instances_vs_components", scores)
 
 
 def test_the_record_has_enough_seeds_and_the_bar_is_met() -> None:

@@ -11,8 +11,6 @@ from coursekit.claims import roi as claim
 from coursekit.data import nuclei
 from coursekit.models.rcnn import RoIOp
 
-BRANCH, WHOLE = claim.CLAIMS
-
 
 def test_whole_networks_differ_in_the_operation_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     pieces = counting.tiles(nuclei.load(split="train"), seed=0, count=3)
@@ -25,12 +23,12 @@ def test_whole_networks_differ_in_the_operation_alone(monkeypatch: pytest.Monkey
         return model
 
     monkeypatch.setattr(counting, "mask_rcnn", spy)
-    monkeypatch.setattr(claim, "tiles", lambda whole, *, seed, count: pieces)
-    scores = claim.whole_experiment(3, steps=2, count=3)
+    monkeypatch.setattr(counting, "tiles", lambda whole, *, seed, count: pieces)
+    scores = claim.mask_rcnn_roi_op(3, steps=2, count=3)
     assert set(starts) == {str(claim.ROI_OPS[name]) for name in ("RoIPool", "RoIAlign")}
     first, second = starts.values()
     assert all(torch.equal(first[name], second[name]) for name in first)
-    complete(WHOLE, scores)
+    complete("mask_rcnn_roi_op", scores)
 
 
 def test_the_ellipse_fills_its_box_as_pi_to_four() -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from scored import complete
 
+from coursekit.claims import nuclei as counting
 from coursekit.claims import proposals as claim
 from coursekit.claims.proposals import Scored
 from coursekit.data import nuclei
@@ -16,7 +17,7 @@ TRUTH = torch.tensor([[4.0, 4.0, 24.0, 24.0], [34.0, 4.0, 54.0, 24.0]])
 @pytest.fixture(scope="module")
 def model() -> MaskRCNN:
     """Three steps old."""
-    return claim.train_faster_rcnn(claim.tiles(nuclei.load(split="train"), seed=0, count=3), seed=0, steps=3)
+    return claim.train_faster_rcnn(counting.tiles(nuclei.load(split="train"), seed=0, count=3), seed=0, steps=3)
 
 
 def test_box_ap_of_the_truth_of_half_and_of_nothing() -> None:
@@ -49,13 +50,12 @@ def test_arms_learn_left_and_are_scored_right(monkeypatch: pytest.MonkeyPatch) -
     asked: list[str | None] = []
     load = nuclei.load
     monkeypatch.setattr(nuclei, "load", lambda *, split=None: asked.append(split) or load(split=split))
-    tiles = claim.tiles
+    tiles = counting.tiles
     monkeypatch.setattr(
-        claim,
+        counting,
         "tiles",
         lambda whole, **k: tiles(whole, **k) if whole.image.shape[2] == 320 else pytest.fail("other part"),
     )
-    scores = claim.second_stage_experiment(0, steps=2, count=3)
+    scores = claim.second_stage(0, steps=2, count=3)
     assert asked == ["train", "test"]
-    (one,) = claim.CLAIMS
-    complete(one, scores)
+    complete("second_stage", scores)

@@ -10,15 +10,23 @@ from scored import complete
 from torch import nn
 
 from coursekit.claims import sparse as claim
+from coursekit.claims.training import cross_entropy
 from coursekit.data import nuclei
 from coursekit.data.simulated import annotation
 from coursekit.losses import UNLABELLED
 from coursekit.testing import assert_close, generator
 
+Halves = tuple[nuclei.Nuclei, nuclei.Nuclei]
+
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claim, "CROP", (8, 16, 16))
+
+
+@pytest.fixture(scope="module")
+def rims() -> Halves:
+    return claim.halves(0, kind="rim")
 
 
 def test_the_halves_have_no_row_in_common_and_noise_of_their_own() -> None:
@@ -33,22 +41,22 @@ def test_the_halves_have_no_row_in_common_and_noise_of_their_own() -> None:
     assert not torch.equal(other.image, learnt.image)
 
 
-def test_every_arm_starts_alike_and_draws_what_it_says() -> None:
-    learnt, _ = claim.halves(0, kind="rim")
+def test_every_arm_starts_alike_and_draws_what_it_says(rims: Halves) -> None:
+    learnt, _ = rims
     drawn = {arm: (draw(learnt.labels) != UNLABELLED) for arm, draw in claim.ANNOTATED.items()}
     assert drawn["all 30 slices"].all()
     assert [int(drawn[f"{n} slice{'s' * (n > 1)}"].flatten(1).all(1).sum()) for n in (1, 2, 4)] == [1, 2, 4]
     assert all(drawn["3 orthogonal slices"].all(a).all(b - 1).any() for a, b in ((1, 2), (0, 2), (0, 1)))
     starts = [
-        claim.learn(learnt.image, draw(learnt.labels), seed=4, steps=4, loss=lambda n, b: 0 * n(b.image).sum())
+        claim.learn(learnt.image, draw(learnt.labels), seed=4, steps=2, loss=lambda n, b: 0 * n(b.image).sum())
         for draw in claim.ANNOTATED.values()
     ]
     first = starts[0].state_dict()["down.0.0.0.weight"]
     assert all(torch.allclose(net.state_dict()["down.0.0.0.weight"], first) for net in starts)
 
 
-def test_planes_are_the_crops_cut_apart() -> None:
-    learnt, _ = claim.halves(0, kind="rim")
+def test_planes_are_the_crops_cut_apart(rims: Halves) -> None:
+    learnt, _ = rims
     target = annotation.annotate(learnt.labels, slices=30)
     deep, flat = (next(claim.batches(learnt.image, target, seed=0, planes=p)) for p in (False, True))
     assert flat.image.shape == (claim.BATCH * 8, 1, 16, 16)
@@ -85,27 +93,33 @@ class Constant(nn.Module):
 
 
 def test_the_teacher_is_the_running_mean_and_speaks_of_unlabelled_voxels_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claim, "network", lambda: Constant((9.0, 9.0)))
-    teacher = claim.Teacher(kind="pseudo-labels", seed=0, ramp=1, decay=0.5)
+    monkeypatch.setattr(claim, "unet_3d", lambda: Constant((9.0, 9.0)))
+    monkeypatch.setattr(claim, "RAMP", 1)
+    monkeypatch.setattr(claim, "DECAY", 0.5)
+    teacher = claim.Teacher(kind="pseudo-labels", seed=0)
     net, image = Constant((0.0, 4.0)), torch.rand(1, 1, 2, 2, 2, generator=generator(0))
     labelled = annotation.Patch(image, torch.ones(1, 2, 2, 2, dtype=torch.int64))
     rest = annotation.Patch(image, torch.full((1, 2, 2, 2), UNLABELLED))
-    assert_close(teacher(net, labelled), claim.supervised(net, labelled))
+    assert_close(teacher(net, labelled), cross_entropy(net, labelled))
     assert teacher.mean.logits.tolist() == [0.0, 4.0]
-    assert_close(teacher(net, labelled), claim.supervised(net, labelled))  # nothing is left to speak of
-    assert_close(teacher(net, rest), claim.supervised(net, labelled))  # the teacher is 98 % sure of class 1
+    assert_close(teacher(net, labelled), cross_entropy(net, labelled))  # nothing is left to speak of
+    assert_close(teacher(net, rest), cross_entropy(net, labelled))  # the teacher is 98 % sure of class 1
     with torch.no_grad():
         net.logits.copy_(torch.tensor([0.0, 0.0]))
-    unsure = claim.Teacher(kind="pseudo-labels", seed=0, ramp=1)
+    unsure = claim.Teacher(kind="pseudo-labels", seed=0)
     assert unsure(net, rest) == 0
-    agree = claim.Teacher(kind="consistency", seed=0, ramp=1)
+    agree = claim.Teacher(kind="consistency", seed=0)
     agree(net, rest)
     assert agree(net, rest) == 0
     assert [round(x, 4) for x in teacher.mean.logits.tolist()] == [0.0, 4.0]
 
 
-@pytest.mark.parametrize("one", claim.CLAIMS, ids=lambda c: c.name)
-def test_every_score_that_is_compared_is_measured(one, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["sparse_annotation", "semi_supervised"])
+def test_every_score_that_is_compared_is_measured(name: str, rims: Halves, monkeypatch: pytest.MonkeyPatch) -> None:
+    learnt, held_out = (replace(p, image=p.image[..., :64, :64], labels=p.labels[..., :64, :64]) for p in rims)
+    asked: list[str] = []
+    monkeypatch.setattr(claim, "halves", lambda seed, *, kind: asked.append(kind) or (learnt, held_out))
     monkeypatch.setattr(claim, "SIGMAS", (2.0,))
-    scores = one.experiment(0, steps=4)
-    complete(one, scores)
+    monkeypatch.setattr(claim, "LEVELS", 4)
+    complete(name, getattr(claim, name)(0, steps=2))
+    assert asked == (["rim", "real"] if name == "sparse_annotation" else ["rim"])
