@@ -128,8 +128,7 @@ def _swaying(k: int) -> Picture:
 
 
 class Pair(NamedTuple):
-    """``first`` and ``second`` (1, H, W) float32 in [0, 1]; ``flow`` (2, H, W) float32, (dy, dx) in pixels, from
-    first to second.
+    """``first`` and ``second`` (1, H, W) in [0, 1]; ``flow`` (2, H, W), (dy, dx) in pixels, from first to second.
 
     ``valid`` (H, W): the truth is known and its end point is seen in the second frame; elsewhere the flow may be 0.
     ``kind`` of motion, ``scene``, ``source`` "real" or "phantom" of the picture.
@@ -158,8 +157,7 @@ class PairSet(Items[Pair], what="a pair"):
 
 
 def stereo(*, gray: bool = True, shrink: int = 1) -> Pair:
-    """The motorcycle of Middlebury 2014, left view first: what the second camera sees moved by, 7 to 60 pixels to the
-    left.
+    """The motorcycle of Middlebury 2014, left view first: from there to the right view it moves 7 to 60 pixels left.
 
     500 × 741 pixels; ``shrink`` takes means of ``shrink`` × ``shrink`` pixels and divides the motion, and blocks
     across which the truth jumps by a pixel of theirs become invalid. The truth also covers what one camera sees and

@@ -1,5 +1,4 @@
-"""An intensive care room watched by a depth camera: simulated videos after Yeung et al., npj Digital Medicine 2:11,
-2019.
+"""An intensive care room watched by a depth camera: simulated, after Yeung et al., npj Digital Medicine 2:11, 2019.
 
 Four activities of the patient are to be found in minutes of video with several people: get out of bed, get in bed,
 get out of chair, get in chair (``simulated.room_story`` says when each begins and ends). There are no such videos to
@@ -175,9 +174,7 @@ def rooms(
 
 
 class Window(NamedTuple):
-    """A piece of a video: ``depth`` (1, T, H, W), ``targets`` (T, 4) and ``people`` (T,), as in ``Video``, with the
-    number of its ``room`` and its ``first`` frame.
-    """
+    """A piece of a video, ``depth``, ``targets`` and ``people`` as there: of which ``room``, from which frame on."""
 
     depth: Clip
     targets: Bool[Tensor, "T 4"]

@@ -132,9 +132,7 @@ def _drawn(generator: Generator) -> Room:
 
 
 def boxes(parts: Sequence[Sequence[float]], place: Place, yaw: float = 0.0) -> list[Box]:
-    """Furniture at ``place``, turned about it, out of parts: x and y of their middle, from and to above the floor,
-    sides along x and y.
-    """
+    """Furniture at ``place``, turned about it; a part: x, y of its middle, lower and upper end, sides along x and y."""
     middles = [place + x * ahead(yaw)[:2] + y * ahead(yaw + np.pi / 2)[:2] for x, y, *_ in parts]
     return [
         Box(np.array([*middle, (low + high) / 2]), np.array([a, b, high - low]) / 2, yaw)
