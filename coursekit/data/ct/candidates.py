@@ -79,7 +79,7 @@ class Cut(NamedTuple):
     slice_mm: float | None = None
 
 
-class Made(NamedTuple):
+class Row(NamedTuple):
     """One candidate before it is stacked: the fields of :class:`Candidates`."""
 
     patch: np.ndarray
@@ -110,13 +110,13 @@ def nodules(
     folder = readers.folder("COURSEKIT_LUNA16")
     if folder is not None:
         return _stacked(_of_luna16(folder, split, count, cut, seed), seed, "real", f"LUNA16 in {folder.name}")
-    here, shapes = ground.of(split), lidc.nodules(split=split, diameter_mm=DIAMETER_MM)
+    lung, shapes = ground.of(split), lidc.nodules(split=split, diameter_mm=DIAMETER_MM)
     turns = stream(seed, "candidates", split)
     chosen_shapes = drawn(len(shapes), count // 2, turns)
-    chosen_vessels = drawn(len(here.vessels), count - count // 2, turns)
-    made = [_nodule(here, shapes[k], cut, split, stream(seed, split, "nodule", i)) for i, k in enumerate(chosen_shapes)]
-    made += [_vessel(here, k, cut, split, stream(seed, split, "vessel", i)) for i, k in enumerate(chosen_vessels)]
-    return _stacked(made, seed, here.ct.source, here.ct.note or "LIDC-IDRI shapes in two real CTs")
+    chosen_vessels = drawn(len(lung.vessels), count - count // 2, turns)
+    rows = [_nodule(lung, shapes[k], cut, split, stream(seed, split, "nodule", i)) for i, k in enumerate(chosen_shapes)]
+    rows += [_vessel(lung, k, cut, split, stream(seed, split, "vessel", i)) for i, k in enumerate(chosen_vessels)]
+    return _stacked(rows, seed, lung.ct.source, lung.ct.note or "LIDC-IDRI shapes in two real CTs")
 
 
 def drawn(pool: int, count: int, generator: Generator) -> list[int]:
@@ -127,10 +127,10 @@ def drawn(pool: int, count: int, generator: Generator) -> list[int]:
     return torch.cat([torch.empty(0, dtype=torch.int64), *rounds])[:count].tolist()
 
 
-def _stacked(made: list[Made], seed: int, source: str, note: str) -> Candidates:
+def _stacked(rows: list[Row], seed: int, source: str, note: str) -> Candidates:
     """In random order."""
-    made = [made[i] for i in torch.randperm(len(made), generator=stream(seed, "order")).tolist()]
-    patches, nodule, diameters, patients, scans, world = zip(*made)
+    rows = [rows[i] for i in torch.randperm(len(rows), generator=stream(seed, "order")).tolist()]
+    patches, nodule, diameters, patients, scans, world = zip(*rows)
     stacked = torch.from_numpy(np.stack(patches)[:, None].round().astype(np.int16))
     labels, sizes = torch.tensor(nodule).long(), torch.tensor(diameters, dtype=torch.float32)
     return Candidates(stacked, labels, sizes, patients, scans, np.stack(world), VOXEL_MM, source, note)
@@ -139,24 +139,24 @@ def _stacked(made: list[Made], seed: int, source: str, note: str) -> Candidates:
 # --- one candidate ---
 
 
-def _vessel(here: ground.Ground, row: int, cut: Cut, split: Part, generator: Generator) -> Made:
-    world = here.vessels.world[row]
-    patch = read_patch(here.ct.scan, world, cut, generator=generator)
-    return Made(patch, False, float(here.vessels.diameter_mm[row]), SPLIT[split], SPLIT[split], world)
+def _vessel(lung: ground.Ground, row: int, cut: Cut, split: Part, generator: Generator) -> Row:
+    world = lung.vessels.world[row]
+    patch = read_patch(lung.ct.scan, world, cut, generator=generator)
+    return Row(patch, False, float(lung.vessels.diameter_mm[row]), SPLIT[split], SPLIT[split], world)
 
 
-def _nodule(here: ground.Ground, shape: Nodule, cut: Cut, split: Part, generator: Generator) -> Made:
+def _nodule(lung: ground.Ground, shape: Nodule, cut: Cut, split: Part, generator: Generator) -> Row:
     reach = cut.size * VOXEL_MM / 2 + SHIFT_MM + 2 * (cut.slice_mm or 0) + 2
     for _ in range(TRIES):
-        world = _beside(here.vessels, shape.diameter_mm / 2, generator)
-        index = here.ct.scan.index(world[None])[0]
+        world = _beside(lung.vessels, shape.diameter_mm / 2, generator)
+        index = lung.ct.scan.index(world[None])[0]
         nearest = np.round(index).astype(int)
-        if (nearest < 0).any() or (nearest >= here.free.shape).any() or not here.free[*nearest]:
+        if (nearest < 0).any() or (nearest >= lung.free.shape).any() or not lung.free[*nearest]:
             continue
-        new = grown(here.ct.scan, here.free, shape, index, (reach,) * 3, generator=generator)
+        new = grown(lung.ct.scan, lung.free, shape, index, (reach,) * 3, generator=generator)
         if new is not None:
             patch = read_patch(new.scan, world, cut, generator=generator)
-            return Made(patch, True, shape.diameter_mm, shape.patient, SPLIT[split], world)
+            return Row(patch, True, shape.diameter_mm, shape.patient, SPLIT[split], world)
     raise _check.refuse(f"room for a nodule of {shape.diameter_mm:.0f} mm", "none found", "take another seed")
 
 
@@ -203,7 +203,7 @@ def in_thick_slices(scan: Scan, middle: np.ndarray, size: int, slice_mm: float, 
 # --- LUNA16 ---
 
 
-def _of_luna16(folder: Path, split: Part, count: int, cut: Cut, seed: int) -> list[Made]:
+def _of_luna16(folder: Path, split: Part, count: int, cut: Cut, seed: int) -> list[Row]:
     """Its detectors' own proposals of one part, half of them nodules, the others out of the same series.
 
     Each series that is needed is read once, one at a time.
@@ -219,14 +219,14 @@ def _of_luna16(folder: Path, split: Part, count: int, cut: Cut, seed: int) -> li
     near = {one.series for one in chosen}
     others = [one for one in proposed if not one.nodule and one.series in near]
     chosen += [others[k] for k in drawn(len(others), count - len(chosen), turns)]
-    annotated, made = luna16.annotations(folder), {}
+    annotated, rows = luna16.annotations(folder), {}
     for uid in dict.fromkeys(one.series for one in chosen):
         scan = luna16.scan(series[uid])
         for number, one in enumerate(chosen):
             if one.series == uid:
                 patch = read_patch(scan, one.world, cut, generator=stream(seed, uid, number))
-                made[number] = Made(patch, one.nodule, diameter_of(one, annotated), uid, uid, one.world)
-    return [made[number] for number in range(len(chosen))]
+                rows[number] = Row(patch, one.nodule, diameter_of(one, annotated), uid, uid, one.world)
+    return [rows[number] for number in range(len(chosen))]
 
 
 def diameter_of(one: luna16.Proposal, annotated: list[luna16.Annotation]) -> float:

@@ -75,27 +75,27 @@ def slices(*, split: Part, count: int = 200, size: int = 128, seed: int = 0) -> 
     """
     _check.one_of("split", split, PARTS)
     _check.positive("count and size", (count, size))
-    here = ground.of(split)
-    if size > min(here.free.shape[1:]):
-        raise _check.refuse(f"a square of at most {min(here.free.shape[1:])} pixels", size, "take a smaller one")
+    lung = ground.of(split)
+    if size > min(lung.free.shape[1:]):
+        raise _check.refuse(f"a square of at most {min(lung.free.shape[1:])} pixels", size, "take a smaller one")
     shapes = lidc.nodules(split=split, diameter_mm=DIAMETER_MM)
-    squares = [_square(here, shapes, size, stream(seed, "slices", split, i)) for i in range(count)]
+    squares = [_square(lung, shapes, size, stream(seed, "slices", split, i)) for i in range(count)]
     images, labels, real, patients, planes = zip(*squares)
     stacked = torch.stack(images), torch.stack(labels), torch.tensor(real)
-    spacing, note = here.ct.scan.spacing_mm[1:], here.ct.note or "LIDC-IDRI shapes in two real CTs"
-    return Slices(*stacked, patients, planes, SPLIT[split], spacing, here.ct.source, note)
+    spacing, note = lung.ct.scan.spacing_mm[1:], lung.ct.note or "LIDC-IDRI shapes in two real CTs"
+    return Slices(*stacked, patients, planes, SPLIT[split], spacing, lung.ct.source, note)
 
 
 def _square(
-    here: ground.Ground, shapes: tuple[Nodule, ...], size: int, generator: Generator
+    lung: ground.Ground, shapes: tuple[Nodule, ...], size: int, generator: Generator
 ) -> tuple[Tensor, Tensor, bool, tuple[str, ...], int]:
     """Image, labels, whether the tumour is in view, whose shapes, and which plane."""
     where, how_many, _ = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
-    inside = here.ct.label.values if where < TUMOUR_SHARE else here.free
+    inside = lung.ct.label.values if where < TUMOUR_SHARE else lung.free
     start = _start(inside, size, generator)
-    slab = cropped(here.ct.scan, start, (2 * HALF_SLICES + 1, size, size))
+    slab = cropped(lung.ct.scan, start, (2 * HALF_SLICES + 1, size, size))
     box = tuple(slice(a, a + n) for a, n in zip(start, slab.values.shape))
-    free, tumour = here.free[box].clone(), here.ct.label.values[box][HALF_SLICES]
+    free, tumour = lung.free[box].clone(), lung.ct.label.values[box][HALF_SLICES]
     pieces, _ = ndimage.label(tumour.numpy(), np.ones((3, 3)))
     large = np.flatnonzero(np.bincount(pieces.ravel()) >= LEAST)
     labels, patients = nuclei.relabel(torch.from_numpy(np.where(np.isin(pieces, large), pieces, 0)).long()), []

@@ -84,13 +84,13 @@ def xml_readings(path: Path) -> list[Reading]:
     if root.tag != ROOT:
         advice = "take the XML in the folder of the CT series"
         raise _check.refuse(f"a LidcReadMessage in {path.name}", root.tag, advice)
-    found = []
+    drawn = []
     for nodule in root.iterfind("nih:readingSession/nih:unblindedReadNodule", NAMESPACE):
         ratings = [nodule.findtext(place, "", NAMESPACE).strip() for place in CHARACTERISTICS]
         contours = tuple(_contour(roi, path) for roi in nodule.iterfind("nih:roi", NAMESPACE))
         if all(ratings) and any(contour.included for contour in contours):
-            found.append(Reading(contours, tuple(_whole(text, path) for text in ratings)))
-    return found
+            drawn.append(Reading(contours, tuple(_whole(text, path) for text in ratings)))
+    return drawn
 
 
 def _contour(roi: ElementTree.Element, path: Path) -> Contour:
