@@ -27,10 +27,18 @@ def roi_align(features, box, output_size, spatial_scale, sampling_ratio, aligned
     align = torch.ops.torchvision.roi_align
     return align(features[None], regions, spatial_scale, *output_size, sampling_ratio, aligned)[0]
 """,
+    "coursekit.fast.maxima.range_maximum": """
+from coursekit.fast.maxima import range_maximum as renamed
+
+
+def roi_pool(features, box, output_size, spatial_scale):
+    cells = torch.tensor([[[0, 1]]])
+    return renamed(features[None], torch.zeros(1).long(), cells, cells)[0]
+""",
 }
 
 
-@pytest.mark.parametrize(("answer", "closed"), list(zip(["bilinear", "roi_pool", "roi_align"], CLOSED)))
+@pytest.mark.parametrize(("answer", "closed"), list(zip(["bilinear", "roi_pool", "roi_align", "roi_pool"], CLOSED)))
 def test_closed_is_refused(assignment: Callable[[str], object], answer: str, closed: str) -> None:
     a1 = assignment("a1_roi")
     messages = a1.messages({answer: CLOSED[closed]})

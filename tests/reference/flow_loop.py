@@ -1,4 +1,4 @@
-"""The three flow methods on one level of the pyramid, pixel by pixel, from their definitions. One pair, any dimension."""
+"""The three flow methods on one level of the pyramid, pixel by pixel, as they are defined. One pair, any dimension."""
 
 import itertools
 import math
