@@ -33,7 +33,7 @@ SIXTEENTHS = {
 }  # of the cut axis, by rank
 CUT_AXIS = {2: -1, 3: -2}  # an image is cut across its columns, a volume across its rows
 SPACING_UM = (0.29, 0.26, 0.26)  # of the real volume, (D, H, W)
-Labels = Integer[Tensor, "*DHW"]  # 0 is background, 1 … n the instances
+Instances = Integer[Tensor, "*DHW"]  # 0 is background, 1 … n the instances
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Nuclei:
     """
 
     image: Float[Tensor, "C *DHW"]  # C = 1
-    labels: Labels
+    labels: Instances
     source: str
     note: str = ""
     spacing_um: tuple[float, float, float] | None = None
@@ -197,7 +197,7 @@ def _cut(x: Tensor, split: str, rank: int) -> Tensor:
     return x.narrow(CUT_AXIS[rank], start, stop - start)
 
 
-def relabel(labels: Labels) -> Labels:
+def relabel(labels: Instances) -> Instances:
     """Number the instances 1 … n in the order of their ids; 0 stays background."""
     _check.tensor("labels", labels, "... H W")
     _check.integer("labels", labels)

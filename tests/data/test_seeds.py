@@ -5,7 +5,7 @@ import sys
 
 import torch
 
-from coursekit.data.seeds import part_of, stream
+from coursekit.data.seeds import part_of, stream, uniform
 
 
 def draw(*names: int | str) -> list[float]:
@@ -36,3 +36,10 @@ def test_a_subject_has_one_part_and_the_share_is_kept() -> None:
 
 def test_a_share_beyond_one_is_refused(refuses) -> None:
     refuses("share of all subjects", part_of, "a", test_share=1.5)
+
+
+def test_uniform_numbers_fill_their_interval_and_stop_before_its_end() -> None:
+    generator = stream(0, "uniform")
+    drawn = [uniform(-2, 3, generator=generator) for _ in range(2000)]
+    assert -2 <= min(drawn) < -1.9
+    assert 2.9 < max(drawn) < 3
