@@ -1,4 +1,4 @@
-"""How well a number is predicted, ejection fraction for one: errors, and an interval for any statistic.
+"""How well a number is predicted, ejection fraction for one: errors, agreement, and an interval for any statistic.
 
 All errors are prediction − truth, in the unit of the truth. Sums run in float64.
 """
@@ -16,12 +16,18 @@ from coursekit import _check
 
 @dataclass(frozen=True)
 class Regression:
-    """``r2`` is NaN where it is not defined: fewer than two cases, or a truth that never changes."""
+    """``r2`` is NaN where it is not defined: fewer than two cases, or a truth that never changes.
+
+    ``lower`` and ``upper`` are Bland and Altman's limits of agreement (1986), bias ± 1.96 standard deviations of the
+    errors (n − 1 below), between which about 95 % of them lie if they are normal; NaN for one case.
+    """
 
     mae: float
     rmse: float
     r2: float
     bias: float
+    lower: float
+    upper: float
     count: int
 
 
@@ -51,7 +57,9 @@ def regression(truth: Float[Tensor, "N"], prediction: Float[Tensor, "N"]) -> Reg
     t, error = truth.double(), prediction.double() - truth.double()
     varies = bool((t != t[0]).any())
     r2 = 1 - ((error**2).sum() / ((t - t.mean()) ** 2).sum()).item() if varies else math.nan
-    return Regression(error.abs().mean().item(), error.square().mean().sqrt().item(), r2, error.mean().item(), n)
+    bias, reach = error.mean().item(), 1.96 * error.std().item() if n > 1 else math.nan
+    errors = error.abs().mean().item(), error.square().mean().sqrt().item()
+    return Regression(*errors, r2, bias, bias - reach, bias + reach, n)
 
 
 def bootstrap(

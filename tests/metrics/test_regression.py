@@ -30,10 +30,13 @@ def test_against_numpy(n: int, seed: int) -> None:
     assert record.r2 == pytest.approx(1 - np.mean((p - t) ** 2) / np.var(t))
     assert record.rmse**2 == pytest.approx(np.var(p - t) + record.bias**2)
     assert record.mae <= record.rmse * (1 + 1e-12)
+    limits = np.mean(p - t) + np.array([-1.96, 1.96]) * np.std(p - t, ddof=1)
+    assert (record.lower, record.upper) == pytest.approx(limits)
 
 
 def test_r2_where_it_is_not_defined() -> None:
     assert math.isnan(rg.regression(torch.ones(1), torch.ones(1)).r2)
+    assert math.isnan(rg.regression(torch.ones(1), torch.ones(1)).upper)
     assert math.isnan(rg.regression(torch.full((3,), 0.1), torch.rand(3)).r2)
     assert rg.regression(torch.tensor([0.0, 1.0]), torch.tensor([0.5, 0.5])).r2 == 0
     assert rg.regression(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 0.0])).r2 == -3
