@@ -9,11 +9,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Integer, Shaped
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from .. import _check
@@ -33,18 +31,13 @@ class Outlines:
 
     def draw(self, axes: Axes) -> None:
         """One contour a mask, half way between inside and outside."""
+        line = LINES.get(self.colour, "-")
         for mask in self.masks:
             inside = F.pad(mask.float(), (1, 1, 1, 1)).cpu().numpy()  # so that what touches the edge is closed
             y, x = (np.arange(n) - 0.5 for n in inside.shape)
             if 0 < inside.mean() < 1:
-                axes.contour(x, y, inside, [0.5], colors=self.colour, linewidths=self.width, linestyles=self._line())
-
-    def key(self) -> Artist:
-        """A piece of the line."""
-        return Line2D([], [], color=self.colour, lw=self.width, ls=self._line(), label=self.label)
-
-    def _line(self) -> str:
-        return LINES.get(self.colour, "-")
+                axes.contour(x, y, inside, [0.5], colors=self.colour, linewidths=self.width, linestyles=line)
+        axes.plot([], [], color=self.colour, lw=self.width, ls=line, label=self.label)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,20 +50,16 @@ class Boxes:
     width: float = 1.5
 
     def draw(self, axes: Axes) -> None:
-        """One rectangle a box."""
+        """One closed line a box."""
+        look: dict[str, Any] = {"color": self.colour, "lw": self.width, "ls": LINES.get(self.colour, "-")}
         for x1, y1, x2, y2 in self.boxes.tolist():
-            line: dict[str, Any] = {"color": self.colour, "lw": self.width, "ls": LINES.get(self.colour, "-")}
-            axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, **line))
-
-    def key(self) -> Artist:
-        """A small box."""
-        return Patch(fill=False, ec=self.colour, lw=self.width, ls=LINES.get(self.colour, "-"), label=self.label)
+            axes.plot([x1, x2, x2, x1, x1], [y1, y1, y2, y2, y1], **look)
+        axes.plot([], [], marker="s", ms=8, mfc="none", **look, label=self.label)
 
 
 @dataclass(frozen=True, eq=False)
 class Areas:
-    """A label map (H, W), 0 outside: every instance see-through in a colour, with an opaque rim that tells neighbours
-    apart where their colours do not."""
+    """A label map (H, W), 0 outside: each instance see-through in a colour, its rim opaque, which parts neighbours."""
 
     labels: Integer[Tensor, "H W"]
     label: str = ""
@@ -86,10 +75,7 @@ class Areas:
         painted = palette[(numbers.long() - 1) % len(palette)]  # (H, W, 4)
         painted[..., 3] = torch.where(rim, 1.0, self.opacity) * (numbers > 0)
         axes.imshow(painted.numpy(), extent=(0, numbers.shape[1], numbers.shape[0], 0), interpolation="nearest")
-
-    def key(self) -> Artist:
-        """A patch of the first colour."""
-        return Patch(color=self.colours[0], alpha=max(self.opacity, 0.4), label=self.label)
+        axes.plot([], [], "s", ms=10, color=self.colours[0], label=self.label)
 
 
 Mark = Outlines | Boxes | Areas  # its ``label`` is its line in the legend, none if empty
@@ -122,23 +108,20 @@ def pictures(
     Axes count pixels; with ``spacing_mm`` (of a pixel, both ways) they give way to a scale bar. ``width`` in inches.
     Raises ValueError without images, for another rank of image, or without ``alt``.
     """
-    titles = list(panels) if isinstance(panels, Mapping) else [""] * len(panels)
-    images = [
-        p if isinstance(p, Panel) else Panel(p) for p in (panels.values() if isinstance(panels, Mapping) else panels)
-    ]
+    named = panels.items() if isinstance(panels, Mapping) else [("", panel) for panel in panels]
+    images = [(name, panel if isinstance(panel, Panel) else Panel(panel)) for name, panel in named]
     if not images:
         raise _check.refuse("at least one image", "none", "pass them by title")
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    shapes = [panel.image.shape[-2:] for panel in images]
-    tall = max(height / wide for height, wide in shapes)
+    tall = max(panel.image.shape[-2] / panel.image.shape[-1] for _, panel in images)
     size = (width, rows * (width / columns * tall + 0.45) + 0.4 * bool(title) + 0.5)
     figure, grid = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
     for axes in grid.flat[len(images) :]:
         axes.axis("off")
-    for axes, panel, name in zip(grid.flat, images, titles):
+    for axes, (name, panel) in zip(grid.flat, images):
         draw_panel(axes, panel, name, spacing_mm)
-    legend(figure, [mark for panel in images for mark in panel.marks])
+    legend(figure)
     if title:
         figure.suptitle(title, fontsize=11)
     return Picture(figure, alt=alt)
@@ -162,10 +145,10 @@ def draw_panel(axes: Axes, panel: Panel, title: str = "", spacing_mm: float | No
         axes.set(xlabel="x (pixels)", ylabel="y (pixels)")
     else:
         axes.set(xticks=[], yticks=[])
-        scale_bar(axes, wide * spacing_mm, 1 / spacing_mm)
+        scale_bar(axes, wide * spacing_mm)
 
 
-def scale_bar(axes: Axes, width_mm: float, pixels_per_mm: float) -> None:
+def scale_bar(axes: Axes, width_mm: float) -> None:
     """A bar of a round length, about a quarter of the width, below the picture and named there."""
     length = max([mm for mm in SCALE_BARS_MM if mm <= width_mm / 4] or [SCALE_BARS_MM[0]])
     share = length / width_mm
@@ -173,8 +156,9 @@ def scale_bar(axes: Axes, width_mm: float, pixels_per_mm: float) -> None:
     axes.text(share + 0.02, -0.04, f"{length} mm", transform=axes.transAxes, va="center", fontsize=9)
 
 
-def legend(figure: plt.Figure, marks: Sequence[Mark]) -> None:
-    """One line for each label among the marks, below the figure."""
-    keys = {mark.label: mark.key() for mark in marks if mark.label}
+def legend(figure: Figure) -> None:
+    """One entry for each label in the figure, below it."""
+    entries = [axes.get_legend_handles_labels() for axes in figure.axes]
+    keys = {label: handle for handles, labels in entries for handle, label in zip(handles, labels)}
     if keys:
-        figure.legend(handles=list(keys.values()), loc="outside lower center", ncols=min(len(keys), 4), frameon=False)
+        figure.legend(keys.values(), keys.keys(), loc="outside lower center", ncols=min(len(keys), 4), frameon=False)

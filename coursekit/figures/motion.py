@@ -41,7 +41,7 @@ def strip(
         name = f"frame {index}" if fps is None else f"{index / fps:.2f} s"
         draw_panel(axes, Panel(clip[..., index, :, :], marks[k] if marks else (), black, white), name)
         axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
-    legend(figure, [mark for of_frame in marks for mark in of_frame])
+    legend(figure)
     figure.suptitle(f"{title}{' · ' if title else ''}{width} × {height} pixels", fontsize=10)
     return Picture(figure, alt=alt)
 

@@ -54,8 +54,8 @@ def planes(
         axes.axvline(spot[columns] + 0.5, color=SKY, lw=0.7)
         axes.set(aspect=spacing_mm[rows] / spacing_mm[columns], xticks=[], yticks=[], xlim=extent[:2], ylim=extent[2:])
         axes.set_title(f"{NAMES[across]}, slice {spot[across]}", fontsize=10)
-        scale_bar(axes, millimetres[columns], 1 / spacing_mm[columns])
-    legend(figure, masks)
+        scale_bar(axes, millimetres[columns])
+    legend(figure)
     spacing = " × ".join(f"{mm:.3g}" for mm in spacing_mm)
     window = f"black {black:.4g}, white {white:.4g}{f' {unit}' if unit else ''}"
     figure.suptitle(f"{title}{' · ' if title else ''}voxel {spacing} mm · {window}", fontsize=10)
