@@ -206,7 +206,8 @@ def _why(last: Record | None, record: Record) -> str:
 def _when(handed_in: Path) -> datetime | None:
     """When a submission came, as the platform or nbgrader's exchange says it."""
     try:
-        return parse_utc(read_origin(handed_in).handed_in or read_bytes(handed_in / STAMP).decode())  # type: ignore[no-any-return]
+        stamp = read_origin(handed_in).handed_in or read_bytes(handed_in / STAMP).decode()
+        return parse_utc(stamp)  # type: ignore[no-any-return]
     except ValueError:
         return None
 

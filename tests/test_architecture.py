@@ -1,6 +1,8 @@
 """The rooms of coursekit: who may import whom. Every import counts, also one inside a function."""
 
 import ast
+import importlib
+import pkgutil
 from pathlib import Path
 
 import pytest
@@ -29,11 +31,13 @@ MAY_IMPORT = {
     "doctor": {"data"},
     "cli": LIBRARY | {"claims", "doctor"},
 }
+SIX_ROOMS = {"ops", "flow", "losses", "metrics", "models", "train"}  # what a student reads
 NOT_OF_OTHERS = {"ops": {"torchvision"}}  # what the lecture teaches is written here
 GRADER = TOP / "coursegrade"
 WORKER = GRADER / "worker"  # processes of their own, which may import what checks need
 FILES = sorted(ROOT.rglob("*.py"))
 GRADER_FILES = sorted(GRADER.rglob("*.py"))
+PACKAGES = [".".join(path.parent.relative_to(TOP).parts) for path in FILES + GRADER_FILES if path.name == "__init__.py"]
 
 
 def room_of(path: Path) -> str:
@@ -86,7 +90,25 @@ def test_the_grader_stands_alone(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES + GRADER_FILES, ids=lambda p: str(p.relative_to(TOP)))
 def test_a_file_stays_readable(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 350, "split it: a page an idea"
+    lines = path.read_text().splitlines()
+    assert len(lines) <= 350, "split it: a page an idea"
+    assert max(map(len, lines), default=0) <= 120
+
+
+def test_the_library_stays_small() -> None:
+    """What a student reads."""
+    lengths = {path: len(path.read_text().splitlines()) for path in FILES}
+    assert sum(length for path, length in lengths.items() if room_of(path) in SIX_ROOMS) <= 5_500
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_module_is_what_its_name_gives(package: str) -> None:
+    """``import coursekit.ops.roi as roi`` is the module, never a function of the same name that the package holds."""
+    door = importlib.import_module(package)
+    for entry in pkgutil.iter_modules(door.__path__):
+        if entry.name not in ("__main__", "_backend"):
+            module = importlib.import_module(f"{package}.{entry.name}")
+            assert getattr(door, entry.name) is module
 
 
 def test_no_machine_path_is_written_down() -> None:

@@ -5,6 +5,7 @@ Two ways in: tensors image by image, as detection networks take and give them, o
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,7 +82,7 @@ def from_coco(annotations: Sequence[Mapping[str, object]], *, kind: str = "mask"
     def read(field: str, dtype: type, default: object = None) -> np.ndarray:
         return np.array([a.get(field, default) for a in annotations], dtype)
 
-    segmentations: list[Mapping[str, object]] = [a["segmentation"] for a in annotations if kind == "mask"]  # type: ignore[misc]
+    segmentations: list[Any] = [a["segmentation"] for a in annotations if kind == "mask"]
     return _table(
         image=read("image_id", np.int64),
         label=read("category_id", np.int64),
