@@ -37,7 +37,7 @@ def test_the_course_s_own_assignment_is_read_and_clean() -> None:
     assert steps["snap_bins"].defines == ("snap", "bins")
     assert (steps["written"].kind, steps["written"].by_hand, steps["written"].points) == ("text", True, 15)
     assert "torchvision.ops" in source.closed
-    assert len(source.closed) == 13
+    assert len(source.closed) == 14
     assert "BEGIN HIDDEN" in steps["bins_divide"].source
     assert lint(source) == []
 
