@@ -158,7 +158,7 @@ def enter(
     called(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")
     limit(memory_mb, processes)
     if kind == "landlock":
-        _landlock(scratch, covered(closed, private))
+        _landlock(scratch, closed, private)
         _drop_capabilities()
     if kind != "none":
         _seccomp(unix_sockets=kind == "bubblewrap")
@@ -240,25 +240,30 @@ def _drop_capabilities() -> None:
     called(libc.capset(struct.pack("Ii", LINUX_CAPABILITY_VERSION_3, 0), bytes(24)), "drop capabilities")
 
 
-def _allowed(place: Path, closed: Collection[Path]) -> Iterator[Path]:
-    """``place``, or what lies in it where something under it is closed; a link there would lead around that."""
-    if place in closed:
+def _allowed(place: Path, away: Collection[Path], private: Collection[Path]) -> Iterator[tuple[Path, int]]:
+    """``place`` with its rights, or what lies in it where something below is closed: a link there would lead around it.
+
+    Python lists a folder before it imports from it. A right holds for all that is below, so that a folder above
+    something private is not listed."""
+    if place in away:
         return
-    if any(place in path.parents for path in closed):
-        for inner in place.iterdir():
-            if not inner.is_symlink():
-                yield from _allowed(inner, closed)
-    else:
-        yield place
+    if not any(place in path.parents for path in away):
+        yield place, EXECUTE | READ_FILE | READ_DIR
+        return
+    if not any(place in path.parents for path in private):
+        yield place, READ_DIR
+    for inner in place.iterdir():
+        if not inner.is_symlink():
+            yield from _allowed(inner, away, private)
 
 
-def _landlock(scratch: Path, away: Collection[Path]) -> None:
+def _landlock(scratch: Path, closed: Sequence[str], private: Sequence[str]) -> None:
     """Reading of the environment, writing of the scratch, no TCP, no signal and no abstract socket to the outside."""
     attributes = struct.pack("QQQ", ALL_OF_FILES, ALL_OF_NET, ALL_SCOPES)  # what is refused unless a rule allows it
     ruleset = _landlock_call(LANDLOCK_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
     places = [Path(place) for place in (*SYSTEM, *PROC)] + readable()
-    open_places = [path for place in places for path in _allowed(place.resolve(), away)]
-    rules = dict.fromkeys(open_places, EXECUTE | READ_FILE | READ_DIR)
+    away, unlisted = covered(closed, private), covered((), private)
+    rules = dict(rule for place in places for rule in _allowed(place.resolve(), away, unlisted))
     rules |= dict.fromkeys(map(Path, DEVICES), WRITE_FILE | READ_FILE) | {scratch: ALL_OF_FILES}
     for path, rights in rules.items():
         if not path.exists():

@@ -57,9 +57,8 @@ def prepare(closed: Sequence[str]) -> None:
     """Import, close, and look that one thread is left to fork."""
     import torch
 
-    importlib.import_module(
-        "coursekit"
-    )  # found while the folder above it can be listed; its rooms are found through it
+    # Here, where the folder above it can be listed; its rooms are found through it.
+    importlib.import_module("coursekit")
     torch.set_num_threads(1)
     student.shell().run_cell("1", store_history=False)
     closing.close(closed)

@@ -296,3 +296,14 @@ def test_the_library_is_found_whatever_changes_beside_it(harmless: Grade) -> Non
     os.utime(layout.TOP)
     came = harmless(own="from coursekit import testing")
     assert came.own.ok, came.own.message
+
+
+OPEN_NEIGHBOURS = ("coursekit.ops.boxes", "coursekit.ops.nms", "coursekit.figures", "torchvision.transforms.v2")
+
+
+@pytest.mark.parametrize("module", OPEN_NEIGHBOURS)
+def test_what_lies_beside_something_closed_is_imported(harmless: Grade, module: str) -> None:
+    """``coursekit.ops.roi`` and ``torchvision.ops`` are closed; Python lists a folder before it imports from it."""
+    came = harmless({"double": f"import {module}\ndef double(x):\n    return 2 * x"})
+    assert came.passed == {"double", "shout"}
+    assert came.cells["double"].ok, came.cells["double"].message

@@ -21,14 +21,16 @@ LOOK = """
 import json, os, subprocess, sys, tempfile
 from pathlib import Path
 from coursegrade.worker import sandbox
-kind, private, paths = json.loads(sys.argv[1])
+kind, private, paths, closed = json.loads(sys.argv[1])
 problem = sandbox.works(kind, private)
 code = "import json, sys, os; from pathlib import Path; from coursegrade.worker import sandbox\\n"
 if kind == "landlock":
-    code += f"sandbox.enter('landlock', memory_mb=256, scratch=Path({os.getcwd()!r}), private={private!r})\\n"
+    places = f"scratch=Path({os.getcwd()!r}), private={private!r}, closed={closed!r}"
+    code += f"sandbox.enter('landlock', memory_mb=256, {places})\\n"
 code += f"for p in {paths!r}:\\n    print('SHOWN', p) if sandbox.shown(p) else None\\nprint('FROM', sandbox.__file__)"
 command = [sys.executable, "-c", code]
-command = sandbox.bubblewrap(command, private=private) if kind == "bubblewrap" and not problem else command
+if kind == "bubblewrap" and not problem:
+    command = sandbox.bubblewrap(command, private=private, closed=closed)
 ended = None if problem else subprocess.run(command, env=sandbox.environment(), capture_output=True, text=True)
 print(json.dumps([problem, ended and ended.stdout, ended and ended.stderr]))
 """
@@ -67,14 +69,21 @@ def environment(at: Path, *, library: Path | None = None) -> tuple[Path, Path]:
 
 
 def look(
-    python: Path, kind: str, private: list[Path], paths: list[str], cwd: Path, **variables: str
+    python: Path,
+    kind: str,
+    private: list[Path],
+    paths: list[str],
+    cwd: Path,
+    *,
+    closed: tuple[str, ...] = (),
+    **variables: str,
 ) -> tuple[str, list[str], str]:
     """Why the box does not work, what it shows of these paths, and which library it imports."""
     import json
 
     scratch = cwd / "scratch"
     scratch.mkdir(exist_ok=True)
-    words = json.dumps([kind, [str(p) for p in private], paths])
+    words = json.dumps([kind, [str(p) for p in private], paths, closed])
     ended = subprocess.run(
         [str(python), "-c", LOOK, words],
         capture_output=True,
@@ -188,6 +197,20 @@ def test_a_gradebook_that_lies_elsewhere_is_not_shown(tmp_path: Path, kind: str)
     (packages / "grades" / "gradebook.db").write_text(TOKEN)
     problem, shown, _ = look(python, kind, [packages / "grades"], [str(packages / "grades" / "gradebook.db")], tmp_path)
     assert (problem, shown) == ("", [])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_folder_with_something_closed_is_listed_and_one_with_something_private_is_not(
+    tmp_path: Path, layout: Layout, kind: str
+) -> None:
+    """Python lists a folder before it imports from it; under Landlock whoever may list one may list all below it."""
+    python, root = layout(tmp_path)
+    paths = course(root)
+    (library,) = {path.parent for path in tmp_path.glob("**/coursekit/ops") if path.is_dir()}
+    paths += [str(library / "ops" / name) for name in ("", "boxes.py", "roi.py")]
+    _, shown, _ = look(python, kind, [root], paths, tmp_path, closed=("coursekit.ops.roi",))
+    assert shown == [f"SHOWN {path}" for path in paths[-3:-1]]
 
 
 @pytest.mark.parametrize("kind", KINDS)
