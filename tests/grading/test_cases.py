@@ -60,7 +60,7 @@ def test_cases_are_enough_and_each_is_one(assignment: Read, name: str) -> None:
 @pytest.mark.parametrize(
     ("planted", "says"),
     [
-        ("('bilinear', 'mark', 'says', [('typo', 'not there', 'x')])", "to plant 'typo' there, got none"),
+        ("('bilinear', 'mark', 'says', [('typo', 'not there', 'x')])", "to plant 'typo', got none"),
         ("('trilinear', 'mark', 'says', [('own', 'x')])", "got ['mark', 'trilinear'] in the case 'trilinear: own'"),
         ("('bilinear', 'mark', 'says', [('own', 'x')])", "got ['mark'] in the case 'bilinear: own'"),
     ],
