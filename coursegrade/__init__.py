@@ -1,6 +1,6 @@
 """Releasing, grading and returning assignments: ``coursekit grade …``. Submissions are read without running anything,
 run cell by cell in a sandbox that knows no tests, and recorded in nbgrader's gradebook. The package imports neither
-torch nor coursekit; only its workers do, processes of their own, with what an assignment's checks are written with.
+torch nor coursekit. Its workers do: processes of their own, which run an assignment's checks.
 
 What to read in which order stands in README.md beside this file. The parts are imported when asked for: a student's
 box needs none of nbgrader.

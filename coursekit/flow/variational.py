@@ -3,6 +3,9 @@
 Both minimise data term + smoothness over all pixels at once, so the motion of a corner spreads into flat places. Horn
 and Schunck square both terms: every step is an average, and motion boundaries are smoothed away. TV-L1 takes absolute
 values: outliers (occlusions, highlights) count less, and a flow that jumps costs no more than one that climbs.
+
+``flow.pyramid`` has what both share: ρ(u) = r + g·u, the brightness that a flow u leaves unexplained, with the residual
+r and the slope g of the warped frame; and the way from small images to large ones.
 """
 
 import torch

@@ -1,8 +1,8 @@
 """Average precision as COCO defines it, for boxes and for masks.
 
-Three steps, each here as its definition: match detections to truths by score, walk down the ranked list, read precision
-at fixed recalls. ``coco_scores`` takes them for all images, labels, thresholds and sizes at once, by
-``coursekit.fast.coco``; its numbers equal those of pycocotools.
+Three steps: match detections to truths by score (``match_by_definition``), walk down the ranked list and read precision
+at fixed recalls (``average_precision_by_definition``). ``coco_scores``, the one to use, takes them for all images,
+labels, thresholds and sizes at once, by ``coursekit.fast.coco``; its numbers equal those of pycocotools.
 
 Source: Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014; cocodataset.org, "Detection evaluation".
 Lecture 04.

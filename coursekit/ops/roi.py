@@ -1,13 +1,15 @@
 """Regions of interest: from a box of any size to a fixed grid of features.
 
 RoIPool snaps the box to the cells of the feature map and takes the largest value of each bin (Girshick 2015, "Fast
-R-CNN", section 2.1). RoIAlign snaps nothing: it reads the map between the cells and averages (He et al. 2017, "Mask
-R-CNN", section 3). Each is here once as its definition, for one box, and once for all boxes, by ``coursekit.fast``.
+R-CNN", section 2.1). RoIAlign snaps nothing: it reads the map between the cells at a few points of each bin and
+averages (He et al. 2017, "Mask R-CNN", section 3). Each is here once as its definition, for one box, and once for all
+boxes, where ``coursekit.fast.maxima`` and ``coursekit.fast.sparse`` do the work.
 
 One sentence holds all of RoIAlign: every output value is a weighted sum of cells, and the weights do not depend on
 the features.
 
-Positions are in cells of the feature map, and cell h sits at position h.
+Positions are in cells of the feature map, and the value of cell h is read at position h. A box counts from the edge of
+cell 0, half a cell before that value, hence the 0.5 that ``aligned=True`` takes off.
 """
 
 from collections.abc import Sequence
