@@ -115,7 +115,7 @@ def lab(options: list) -> None:
     """Install, fetch the data, open JupyterLab on the first page. Options go on to JupyterLab."""
     install("lab", "grade")
     if run("-m", "coursekit", "data", "fetch"):
-        say("going on without: a page fetches what it reads, and where it cannot, shows a phantom, labelled as such")
+        say("going on without: a page fetches what it reads, and where it cannot, says what to run")
     places = [f"--ServerApp.root_dir={ROOT}", f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}"]
     options = [*places, "--log-level=WARN", *options]
     if getattr(os, "geteuid", lambda: 1)() == 0:
