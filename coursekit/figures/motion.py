@@ -42,7 +42,7 @@ def strip(
         draw_panel(axes, Panel(clip[..., index, :, :], marks[k] if marks else (), black, white), name)
         axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
     legend(figure)
-    figure.suptitle(f"{title}{' · ' if title else ''}{width} × {height} pixels", fontsize=10)
+    figure.suptitle(" · ".join(filter(None, (title, f"{width} × {height} pixels"))), fontsize=10)
     return Picture(figure, alt=alt)
 
 

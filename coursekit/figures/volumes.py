@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .. import _check
 from .drawing import SKY, Picture
-from .images import Outlines, legend, scale_bar
+from .images import Outlines, Panel, draw_panel, legend, scale_bar
 
 NAMES = ("axial", "coronal", "sagittal")  # of a volume whose axes are (D, H, W) with D from foot to head
 
@@ -31,9 +31,8 @@ def planes(
     in ``unit``, are drawn black and white and named in the title.
     """
     sizes = _check.tensor("volume", volume, "D H W")
-    spot = (
-        tuple(n // 2 for n in sizes) if at is None else tuple(_check.index("a voxel", i, n) for i, n in zip(at, sizes))
-    )
+    wanted = [n // 2 for n in sizes] if at is None else at
+    spot = [_check.index("a voxel", index, n) for index, n in zip(wanted, sizes)]
     millimetres = [n * mm for n, mm in zip(sizes, spacing_mm)]
     kept = [tuple(axis for axis in range(3) if axis != across) for across in range(3)]
     shares = [millimetres[columns] for _, columns in kept]
@@ -45,18 +44,15 @@ def planes(
     black = float(values.min()) if low is None else low
     white = float(values.max()) if high is None else high
     for across, (axes, (rows, columns)) in enumerate(zip(grid, kept)):
-        cut = values.select(across, spot[across])
-        extent = (0, sizes[columns], sizes[rows], 0)
-        axes.imshow(cut.numpy(), cmap="gray", vmin=black, vmax=white, extent=extent, interpolation="nearest")
-        for mark in masks:
-            Outlines(mark.masks.select(across + 1, spot[across]), mark.label, mark.colour, mark.width).draw(axes)
+        cuts = [Outlines(m.masks.select(across + 1, spot[across]), m.label, m.colour, m.width) for m in masks]
+        panel = Panel(values.select(across, spot[across]), cuts, black, white)
+        draw_panel(axes, panel, f"{NAMES[across]}, slice {spot[across]}")
         axes.axhline(spot[rows] + 0.5, color=SKY, lw=0.7)
         axes.axvline(spot[columns] + 0.5, color=SKY, lw=0.7)
-        axes.set(aspect=spacing_mm[rows] / spacing_mm[columns], xticks=[], yticks=[], xlim=extent[:2], ylim=extent[2:])
-        axes.set_title(f"{NAMES[across]}, slice {spot[across]}", fontsize=10)
+        axes.set(aspect=spacing_mm[rows] / spacing_mm[columns], xticks=[], yticks=[], xlabel="", ylabel="")
         scale_bar(axes, millimetres[columns])
     legend(figure)
     spacing = " × ".join(f"{mm:.3g}" for mm in spacing_mm)
     window = f"black {black:.4g}, white {white:.4g}{f' {unit}' if unit else ''}"
-    figure.suptitle(f"{title}{' · ' if title else ''}voxel {spacing} mm · {window}", fontsize=10)
+    figure.suptitle(" · ".join(filter(None, (title, f"voxel {spacing} mm", window))), fontsize=10)
     return Picture(figure, alt=alt)
