@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .. import flow, losses, train
 from ..data import clips, fetch
 from ..data.seeds import Part, stream
-from ..models.efficientnet_lite import EfficientNetLite0, efficientnet_lite0, prepare
+from ..models.efficientnet_lite import efficientnet_lite0, prepare
 from .training import cross_entropy
 
 FRAMES, SIZE, CLASSES = 16, 32, len(clips.MOTIONS)
@@ -113,11 +113,13 @@ class MiddleFrame(nn.Module):
 class LiteStages(nn.Module):
     """The first ``BLOCKS`` blocks of an EfficientNet-lite0: ``(N, 3, H, W) -> (N, 40, H / 8, W / 8)``.
 
-    Its running statistics follow ten times faster than the network's own do, for a short training.
+    With the published ImageNet weights, or as torch starts it. Its running statistics follow ten times faster than the
+    network's own do, for a short training.
     """
 
-    def __init__(self, net: EfficientNetLite0) -> None:
+    def __init__(self, *, pretrained: bool = True) -> None:
         super().__init__()
+        net = efficientnet_lite0(fetch.path("imagenet_weights") if pretrained else None)
         self.pad, self.stem, self.norm = net._pad, net._conv_stem, net._bn0
         self.blocks = nn.Sequential(*list(net._blocks)[:BLOCKS])
         for layer in self.modules():
@@ -127,11 +129,6 @@ class LiteStages(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         maps: Tensor = self.blocks(F.relu6(self.norm(self.stem(self.pad(x)))))
         return maps
-
-
-def lite_stages(*, pretrained: bool = True) -> LiteStages:
-    """With the published ImageNet weights, or as torch starts it."""
-    return LiteStages(efficientnet_lite0(fetch.path("imagenet_weights") if pretrained else None))
 
 
 def prepared(rgb: Float[Tensor, "N 3 T H W"]) -> Float[Tensor, "N 3 T H W"]:

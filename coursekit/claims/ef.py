@@ -102,11 +102,6 @@ def from_clips(net: EFRegressor, clips: Tensor) -> Tensor:
     return torch.stack(ways).mean(0)
 
 
-def from_frames(net: EFRegressor, clips: Tensor) -> Tensor:
-    """What is said of every eighth frame, alone: (N, T / 8)."""
-    return train.predict(net, shown(one_by_one(clips[:, :, ::8])), size=64).view(len(clips), -1)
-
-
 def moved(frames: Tensor, masks: Tensor, *, generator: Generator) -> tuple[Tensor, Tensor]:
     """A batch of frames up to 30 % brighter or darker, moved with their masks by up to twice ``SHIFT`` pixels."""
     gain = 0.7 + 0.6 * torch.rand(len(frames), 1, 1, 1, generator=generator)
@@ -121,12 +116,6 @@ def learn_outline(learnt: Patients, *, seed: int, steps: int = UNET_STEPS, show:
     pairs = train.shuffled(images, masks, size=UNET_BATCH, generator=generator)
     drawn = (moved(*pair, generator=generator) for pair in pairs)
     return trained(ventricle_net, drawn, cross_entropy_and_dice, seed=seed, steps=steps, lr=UNET_LR, show=show)
-
-
-def outline(net: UNet, clips: Tensor) -> Tensor:
-    """The ventricle's mask in every frame: (N, T, H, W)."""
-    logits = train.predict(net, clips.transpose(1, 2).flatten(0, 1), size=64)
-    return (logits.argmax(1) == 1).view(len(clips), *clips.shape[2:])
 
 
 def beat_by_beat(volume: Tensor) -> float:
@@ -172,8 +161,11 @@ def ef_video_vs_frame(
     learnt, held_out = (patients(split, n, seed=seed, size=size) for split, n in zip(SPLITS, counts))
     clips, truth, ends = held_out.clips, held_out.ef_percent, held_out.ends
     clip = from_clips(learn(learnt, seed=seed, single=False, steps=steps), clips)
-    frames = from_frames(learn(learnt, seed=seed, single=True, steps=steps), clips)
-    masks = outline(learn_outline(learnt, seed=seed, steps=unet_steps), clips)
+    every_eighth, every = one_by_one(clips[:, :, ::8]), clips.transpose(1, 2).flatten(0, 1)
+    of_frame = learn(learnt, seed=seed, single=True, steps=steps)
+    frames = train.predict(of_frame, shown(every_eighth), size=64).view(len(clips), -1)
+    logits = train.predict(learn_outline(learnt, seed=seed, steps=unet_steps), every, size=64)
+    masks = (logits.argmax(1) == 1).view(held_out.masks.shape)
     arms = {CLIP: clip, FRAME: frames[:, 0], FRAMES: frames.mean(1), OUTLINES: from_outlines(masks)}
     arms[BOTH] = (clip + arms[OUTLINES]) / 2
     arms[MEAN] = torch.full_like(truth, float(learnt.ef_percent.mean()))

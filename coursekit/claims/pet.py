@@ -18,7 +18,6 @@ from .. import train
 from ..data import brain
 from ..data.seeds import stream
 from ..metrics.overlap import dice
-from ..models.unet import UNet
 from . import Scores, by_measure, claim, versus
 from .training import SPLITS, cross_entropy_and_dice, trained, unet_3d
 
@@ -53,12 +52,6 @@ def crops(images: Tensor, masks: Tensor, *, seed: int) -> Iterator[tuple[Tensor,
             seen.append(images[window].flip(mirrored))
             truth.append(masks[window].flip(mirrored))
         yield torch.stack(seen), torch.stack(truth)[:, 0].long()
-
-
-def learn(learnt: brain.PetSet, *, seed: int, steps: int = STEPS, show: bool = False) -> UNet:
-    """A 3D U-Net on the volumes, scaled by the spread of the training part."""
-    drawn = crops(learnt.images / learnt.images.std(), learnt.masks, seed=seed)
-    return trained(unet_3d, drawn, cross_entropy_and_dice, seed=seed, steps=steps, lr=LR, show=show)
 
 
 class Cut(NamedTuple):
@@ -129,6 +122,9 @@ def measures(held_out: brain.PetSet, masks: Tensor) -> dict[str, float]:
 def pet_lesions(seed: int, *, steps: int = STEPS, counts: tuple[int, int] = COUNTS) -> Scores:
     """Simulate people, train on some, score U-Net and threshold on the others."""
     learnt, held_out = (brain.pet(split=s, seed=seed, count=n) for s, n in zip(SPLITS, counts))
-    logits = train.predict(learn(learnt, seed=seed, steps=steps), held_out.images / learnt.images.std(), size=4)
+    spread = learnt.images.std()
+    drawn = crops(learnt.images / spread, learnt.masks, seed=seed)
+    net = trained(unet_3d, drawn, cross_entropy_and_dice, seed=seed, steps=steps, lr=LR)
+    logits = train.predict(net, held_out.images / spread, size=4)
     arms = {"3D U-Net": logits.argmax(1) == 1, "threshold": threshold(learnt)(held_out.images)}
     return by_measure({arm: measures(held_out, cleaned(masks)) for arm, masks in arms.items()})

@@ -128,7 +128,7 @@ def test_inflated_arms_are_blind_to_the_sense_of_time_and_the_random_one_is_not(
 def test_the_inflated_trunk_gives_a_still_clip_what_the_2d_stages_give_the_image(few: actions.Labelled) -> None:
     image = actions.prepared(few.clips[:2])[:, :, 0]
     with torch.no_grad():
-        flat = actions.lite_stages().eval()(image)
+        flat = actions.LiteStages().eval()(image)
         deep = inflation.TRUNKS[inflation.BEST]().eval()(still_clip(image, 4))
     assert flat.shape == (2, 40, 4, 4)
     torch.testing.assert_close(deep, still_clip(flat, 4).contiguous(), atol=1e-3, rtol=1e-3)
