@@ -33,14 +33,14 @@ RIVALS = ("Lucas–Kanade", "Horn–Schunck")
 CLEAN, *HARDER = SHARES = [f"{condition}: share of the error removed" for condition in CONDITIONS]
 
 
-def errors(pairs: clips.PairSet) -> dict[str, float]:
+def errors(pairs: list[clips.Pair]) -> dict[str, float]:
     """Mean end-point error in pixels of each method over the pairs, where the motion is known and visible."""
-    first, second = (torch.stack([getattr(pair, name) for pair in pairs.frames]) for name in ("first", "second"))
+    first, second = (torch.stack([getattr(pair, name) for pair in pairs]) for name in ("first", "second"))
     mean_error = {}
     for name, method in METHODS.items():
         of_pairs = [
             motion_error(pair.flow[None], estimate[None], valid=pair.valid[None]).end_point
-            for pair, estimate in zip(pairs.frames, method(first, second))
+            for pair, estimate in zip(pairs, method(first, second))
         ]
         mean_error[name] = sum(of_pairs) / len(of_pairs)
     return mean_error

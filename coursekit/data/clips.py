@@ -27,21 +27,7 @@ from .simulated.action_clips import MOTIONS, render, scene
 from .simulated.moving_pairs import KINDS, covered, exposed, inside, motion
 from .simulated.photographs import still, textures
 
-__all__ = [
-    "KINDS",
-    "MOTIONS",
-    "SCENES",
-    "ActionSet",
-    "Pair",
-    "PairSet",
-    "Video",
-    "actions",
-    "pairs",
-    "stereo",
-    "video",
-    "warped",
-]
-
+__all__ = ["KINDS", "MOTIONS", "SCENES", "ActionSet", "Pair", "Video", "actions", "pairs", "stereo", "video", "warped"]
 
 Name = Literal["street", "talking_head", "timelapse"]
 SHAPES = {"street": (250, 272, 640), "talking_head": (120, 144, 176), "timelapse": (30, 511, 511)}  # (T, H, W)
@@ -53,9 +39,6 @@ SCENES: dict[Part, tuple[str, ...]] = {
     "test": ("timelapse", "motorcycle_left", "brick", "chelsea"),
 }
 FRAMES: dict[Name, int] = {"street": 160, "timelapse": 0}  # which frame of a film
-
-
-# --- real videos ---
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,9 +107,6 @@ def _swaying(k: int) -> Picture:
     return seen[0].movedim(0, -1).round().to(torch.uint8).numpy()
 
 
-# --- pairs of frames whose motion is known ---
-
-
 class Pair(NamedTuple):
     """``first`` and ``second`` (1, H, W) in [0, 1]; ``flow`` (2, H, W), (dy, dx) in pixels, from first to second.
 
@@ -141,19 +121,6 @@ class Pair(NamedTuple):
     kind: str
     scene: str
     source: str
-
-
-@dataclass(frozen=True, eq=False)
-class PairSet(Items[Pair], what="a pair"):
-    """Pairs of one size."""
-
-    frames: tuple[Pair, ...]
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def item(self, index: int) -> Pair:
-        return self.frames[index]
 
 
 def stereo(*, gray: bool = True, shrink: int = 1) -> Pair:
@@ -238,7 +205,7 @@ def pairs(
     size: int = 96,
     seed: int = 0,
     **disturbance: float,
-) -> PairSet:
+) -> list[Pair]:
     """``count`` pairs as of :func:`warped`: kinds in turn, then the scenes of the part, magnitudes even in the range.
 
     The scenes of train and test have no picture in common. Pair i is the same whatever ``count`` is. ``noise``,
@@ -247,7 +214,7 @@ def pairs(
     _check.one_of("split", split, [None, *SCENES])
     _check.positive("count, the number of kinds", (count, len(kinds)))
     scenes = SCENES[split] if split else SCENES["train"] + SCENES["test"]
-    made = []
+    several = []
     for i in range(count):
         generator = stream(seed, "pairs", split or "all", i)
         pair = warped(
@@ -258,11 +225,8 @@ def pairs(
             generator=generator,
             **disturbance,
         )
-        made.append(pair)
-    return PairSet(tuple(made))
-
-
-# --- clips whose class lies in the motion ---
+        several.append(pair)
+    return several
 
 
 class Action(NamedTuple):

@@ -18,7 +18,7 @@ def test_every_score_that_is_compared_is_measured() -> None:
 
 def test_zero_flow_is_wrong_by_the_motion_and_the_truth_removes_all(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = clips.pairs(split="test", count=3, kinds=("shift",), magnitude_px=(2.0, 5.0), seed=1)
-    truth = torch.stack([pair.flow for pair in pairs.frames])
+    truth = torch.stack([pair.flow for pair in pairs])
     monkeypatch.setitem(flow.METHODS, "TV-L1", lambda first, second: truth)
     monkeypatch.setitem(flow.METHODS, "Lucas–Kanade", lambda first, second: truth / 2)
     error = flow.errors(pairs)

@@ -236,9 +236,9 @@ def test_bad_calls_for_a_pair_are_refused(refuses) -> None:
 def test_a_set_of_pairs_has_all_kinds_and_scenes_and_the_parts_share_no_picture() -> None:
     train, test = (clips.pairs(split=part, count=20, size=40, magnitude_px=(1, 4)) for part in ("train", "test"))
     for part, one in (("train", train), ("test", test)):
-        assert {(p.kind, p.scene) for p in one.frames} == {(k, s) for k in clips.KINDS for s in clips.SCENES[part]}
-        assert all(1 <= float(p.flow.norm(dim=0).max()) <= 4.0001 for p in one.frames)
-    assert not {p.scene for p in train.frames} & {p.scene for p in test.frames}
+        assert {(p.kind, p.scene) for p in one} == {(k, s) for k in clips.KINDS for s in clips.SCENES[part]}
+        assert all(1 <= float(p.flow.norm(dim=0).max()) <= 4.0001 for p in one)
+    assert not {p.scene for p in train} & {p.scene for p in test}
     batch = default_collate([train[k] for k in range(3)])
     assert [tuple(x.shape) for x in batch[:4]] == [(3, 1, 40, 40), (3, 1, 40, 40), (3, 2, 40, 40), (3, 40, 40)]
     longer = clips.pairs(split="train", count=22, size=40, magnitude_px=(1, 4))

@@ -32,8 +32,11 @@ def tracing(mask: Bool[Tensor, "H W"], *, axis: Float[Tensor, "4"] | None = None
     if not bool(mask.any()):
         raise _check.refuse("a mask with pixels", "an empty one", "there is no ventricle to trace")
     points = _points(mask.cpu().numpy())
-    middle, down = _principal(points)
-    if axis is not None:
+    if axis is None:
+        middle = points.mean(0)
+        _, vectors = np.linalg.eigh(np.cov((points - middle).T))
+        down = vectors[:, 1] * (1 if vectors[0, 1] >= 0 else -1)  # along which the points spread most
+    else:
         _check.tensor("axis", axis, "4", "pass (x1, y1, x2, y2)")
         (x1, y1), (x2, y2) = axis.double().view(2, 2).tolist()
         _check.positive("the length of axis", math.hypot(x2 - x1, y2 - y1))
@@ -60,13 +63,6 @@ def _points(mask: np.ndarray) -> Float[np.ndarray, "N 2"]:
     within = (np.arange(FINE) + 0.5) / FINE - 0.5
     offsets = np.stack(np.meshgrid(within, within, indexing="ij"), -1).reshape(1, -1, 2)
     return (np.argwhere(pieces == largest)[:, None] + offsets).reshape(-1, 2)
-
-
-def _principal(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The line along which the points spread most: their centre of mass and a unit vector downwards, both (y, x)."""
-    middle = points.mean(0)
-    _, vectors = np.linalg.eigh(np.cov((points - middle).T))
-    return middle, vectors[:, 1] * (1 if vectors[0, 1] >= 0 else -1)
 
 
 def volume_of_tracing(traced: Tracing, *, spacing_mm: float) -> float:

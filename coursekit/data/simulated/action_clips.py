@@ -1,16 +1,10 @@
 """Clips whose class lies in the motion alone: a textured object moves over a textured ground, and no frame says how.
 
-What a frame shows of the object is four numbers, each on a circle: its place down and across (what leaves on one side
-comes back on the other), its turn, and its size (after the largest comes the smallest). All four are drawn evenly for
-the middle of the clip, whatever the class; the class says which one runs on, and in which sense. Hence
-
-- every frame, the first and the last too, has the same distribution in all classes: a network that sees one frame can
-  only guess;
-- a clip of a class, played backwards, is a clip of its twin (left and right, grow and shrink …), picture by picture:
-  a network that sees all frames without their order cannot tell twins, and is right at most half the time.
-
-It needs the circles: if an object only grew, the last frame would show a larger one than the first. So in two fifths
-of the clips of ``grow`` the object springs back to its smallest once.
+Place down and across, turn and size of the object run on circles (what leaves on one side comes back on the other,
+after the largest comes the smallest) and are drawn evenly for the middle of the clip; the class says which one runs
+on, and in which sense. So every frame has the same distribution in all classes, and a clip played backwards is a clip
+of its twin (left and right …): one frame tells nothing, frames without their order leave twins apart undecided. The
+price: in two fifths of the clips of ``grow`` the object springs back to its smallest once.
 """
 
 import math
@@ -120,17 +114,12 @@ def _object(many: Scene, pixels: Tensor, state: Tensor, size: int) -> tuple[Tens
     y = (cos * away[:, 0] - sin * away[:, 1]) / radius  # (N, T, H, W): in radii, turned back
     x = (sin * away[:, 0] + cos * away[:, 1]) / radius
     far = (y * y + x * x).sqrt()
-    rim = _outline(many.outline, y / far.clamp(min=1e-6), x / far.clamp(min=1e-6))
-    cover = ((rim - far) * radius + 0.5).clamp(0, 1)  # the rim fades within a pixel
+    sin, cos = y / far.clamp(min=1e-6), x / far.clamp(min=1e-6)
+    rim, c, s = torch.ones_like(cos), cos, sin  # the radius in each direction, and cosine and sine of k angles
+    for k in range(many.outline.shape[-1]):
+        c, s = c * cos - s * sin, s * cos + c * sin
+        a, b = (many.outline[:, part, k].view(-1, 1, 1, 1) for part in (0, 1))
+        rim = rim + a * c + b * s
+    cover = ((rim.clamp(0.6, 1.4) - far) * radius + 0.5).clamp(0, 1)  # the rim fades within a pixel
     half = (many.skin.shape[-1] - 1) / 2
     return sample(many.skin, torch.stack([y, x], 1) * (half / REACH) + half), cover[:, None]
-
-
-def _outline(outline: Tensor, sin: Tensor, cos: Tensor) -> Tensor:
-    """The object's radius in each direction, 1 on average: (N, T, H, W). Cosine and sine of k angles by multiplying."""
-    rim, c, s = torch.ones_like(cos), cos, sin
-    for k in range(outline.shape[-1]):
-        c, s = c * cos - s * sin, s * cos + c * sin
-        a, b = (outline[:, part, k].view(-1, 1, 1, 1) for part in (0, 1))
-        rim = rim + a * c + b * s
-    return rim.clamp(0.6, 1.4)

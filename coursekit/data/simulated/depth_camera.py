@@ -28,8 +28,7 @@ class Camera(NamedTuple):
 
     def frame(self, points: Float[Array, "... 3"]) -> Float[Array, "... 3"]:
         """World points in the camera's frame."""
-        turned: Array = (points - self.place) @ self.axes.T
-        return turned
+        return np.asarray((points - self.place) @ self.axes.T)
 
 
 class Box(NamedTuple):
@@ -57,8 +56,7 @@ def rays(height: int, width: int) -> Float[Array, "H W 3"]:
 
 def pixels(points: Float[Array, "N 3"], height: int, width: int) -> Float[Array, "N 2"]:
     """Where points of the camera's frame fall, (column, row); the upper left corner of the image is (0, 0)."""
-    spots: Array = points[:, :2] / points[:, 2:] * FOCAL * width + np.array([width / 2, height / 2])
-    return spots
+    return np.asarray(points[:, :2] / points[:, 2:] * FOCAL * width + np.array([width / 2, height / 2]))
 
 
 def slab(camera: Camera, box: Box, directions: Float[Array, "... 3"]) -> tuple[Array, Array]:
@@ -100,8 +98,7 @@ def spindle(
 
     def stretched(v: Float[Array, "N 3"]) -> Float[Array, "N 3"]:
         more: Array = np.einsum("ni,ni->n", v, axis) * (1 / (length / 2 + radius) - 1 / radius)
-        same_direction: Array = v / radius + more[:, None] * axis
-        return same_direction
+        return np.asarray(v / radius + more[:, None] * axis)
 
     ray, middle = stretched(directions), stretched((start + end) / 2)
     a, b, c = (np.einsum("ni,ni->n", *pair) for pair in ((ray, ray), (ray, middle), (middle, middle)))

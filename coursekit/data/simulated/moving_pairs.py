@@ -53,19 +53,17 @@ def _wave(y: np.ndarray, x: np.ndarray, length: float, direction: float, phase: 
     """A plane wave of random direction, not shorter than the frame's shorter side; all four numbers from 0 to 1."""
     turns = 0.4 + 0.6 * length  # waves in the shorter side
     along = math.sin(2 * math.pi * direction) * y + math.cos(2 * math.pi * direction) * x
-    wave: np.ndarray = (0.5 + height) * np.cos(2 * math.pi * (turns * along + phase))
-    return wave
+    return np.asarray((0.5 + height) * np.cos(2 * math.pi * (turns * along + phase)))
 
 
 def exposed(
     picture: Float64[np.ndarray, "Y X"], flow: Points, *, generator: Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """``second(y) = picture(G y)`` and ``first(x) = picture(G (x + flow(x)))`` for one random camera G: the equation
-    of flow, exactly.
+    """``first(x) = picture(G (x + flow(x)))`` and ``second(y) = picture(G y)`` for one random camera G.
 
-    G turns a little, takes about two pixels of the picture to one of the frame and looks where, of several places
-    tried, there is most to see. The picture is blurred and read with a cubic spline. Raises ``ValueError`` if it is
-    too small.
+    That is the equation of flow, exactly. G turns a little, takes about two pixels of the picture to one of the frame
+    and looks where, of several places tried, there is most to see. The picture is blurred and read with a cubic
+    spline. Raises ``ValueError`` if it is too small.
     """
     size, grid = flow.shape[1:], np.indices(flow.shape[1:]).astype(np.float64)
     angle = uniform(-TILT, TILT, generator=generator)

@@ -66,9 +66,6 @@ def turned(shape: Shaped[Tensor, "d h w"], *, generator: Generator) -> Shaped[Te
     return shape.permute(order).flip(mirrored)
 
 
-# --- the share of each voxel ---
-
-
 def occupancy(
     shape: Bool[Tensor, "d h w"], grid: Scan, centre: np.ndarray, *, shape_mm: float = SHAPE_MM, blur_mm: float = 0.0
 ) -> Float32[Tensor, "D H W"]:
@@ -79,26 +76,16 @@ def occupancy(
     """
     share = shape.numpy().astype(np.float64)
     for axis, (count, step, middle) in enumerate(zip(grid.values.shape, grid.spacing_mm, centre)):
-        faces = (np.arange(count + 1) - 0.5 - middle) * step / shape_mm + share.shape[
-            axis
-        ] / 2  # in voxels of the shape
-        share = _binned(share, faces, axis) * shape_mm / step
+        sheets = np.moveaxis(share, axis, 0)  # of the shape, each of constant value
+        total = np.concatenate([np.zeros_like(sheets[:1]), np.cumsum(sheets, 0)])
+        faces = (np.arange(count + 1) - 0.5 - middle) * step / shape_mm + len(sheets) / 2  # in voxels of the shape
+        place = faces.clip(0, len(sheets))
+        low = np.minimum(place.astype(np.int64), len(sheets) - 1)
+        up_to = total[low] + (place - low)[:, None, None] * sheets[low]
+        share = np.moveaxis(np.diff(up_to, axis=0), 0, axis) * shape_mm / step
     if blur_mm:
         share = ndimage.gaussian_filter(share, [blur_mm / step for step in grid.spacing_mm], mode="constant")
     return torch.from_numpy(share.clip(0, 1).astype(np.float32))
-
-
-def _binned(values: np.ndarray, edges: np.ndarray, axis: int) -> np.ndarray:
-    """The sum of the values between neighbouring edges along an axis, values being constant within their voxel."""
-    first = np.moveaxis(values, axis, 0)
-    total = np.concatenate([np.zeros_like(first[:1]), np.cumsum(first, 0)])
-    place = edges.clip(0, len(first))
-    low = np.minimum(place.astype(np.int64), len(first) - 1)
-    upto = total[low] + (place - low)[:, None, None] * first[low]
-    return np.asarray(np.moveaxis(np.diff(upto, axis=0), 0, axis))
-
-
-# --- what the scanner sees ---
 
 
 def noise_of(values: Float[Tensor, "D H W"]) -> float:

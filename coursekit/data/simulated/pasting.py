@@ -106,11 +106,10 @@ class CopyPaste(Items[Tile], what="a tile"):
         generator = stream(self.seed, "tiles", index)
         whole = self.images[int(uniform(0, len(self.images), generator=generator))]
         count = self._room(whole) if uniform(0, 1, generator=generator) < self.pasted else 0
-        tile = (
-            copy_paste(whole, count, size=self.size, generator=generator)
-            if count
-            else crop(whole, self.size, generator=generator)
-        )
+        if count:
+            tile = copy_paste(whole, count, size=self.size, generator=generator)
+        else:
+            tile = crop(whole, self.size, generator=generator)
         return Tile(tile.image.contiguous(), tile.labels.contiguous())
 
     def _room(self, whole: Nuclei) -> int:

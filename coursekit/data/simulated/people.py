@@ -45,8 +45,7 @@ def joints(poses: Poses, scale: float) -> Float[Array, "T 13 3"]:
 
 def unit(v: Float[Array, "... 3"]) -> Float[Array, "... 3"]:
     """The same direction with length one."""
-    scaled: Array = v / np.linalg.norm(v, axis=-1, keepdims=True)
-    return scaled
+    return np.asarray(v / np.linalg.norm(v, axis=-1, keepdims=True))
 
 
 def pose(pelvis: Array, up: Array, left: Array, thighs: Array, shins: Array, arms: Array) -> Float[Array, "... 9 3"]:

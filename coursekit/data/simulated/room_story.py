@@ -126,8 +126,7 @@ class Actor:
 
     def upright(self, poses: people.Poses) -> Array:
         """Where the person stands or walks."""
-        tall: Array = poses[:, 0, 2] > people.HIP_HEIGHT * self.scale - 0.02
-        return tall
+        return np.asarray(poses[:, 0, 2] > people.HIP_HEIGHT * self.scale - 0.02)
 
 
 def duration(path: Float[Array, "K 2"], pace: float) -> float:
