@@ -74,8 +74,6 @@ def _sound(path: Path, header: dict[str, str], rest: bytes) -> int | None:
         return None
     with _check.reading("compressed voxels", voxels):
         stored = rest if voxels == path else voxels.read_bytes()
-        if (skipped := int(header.get("line skip", "0"))) > 0:
-            stored = stored.split(b"\n", skipped)[-1]
         inflating = zlib.decompressobj(47)  # zlib's own frame or gzip's
         inflated = inflating.decompress(stored)
         if not inflating.eof:

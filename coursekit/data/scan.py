@@ -1,4 +1,4 @@
-"""A volume that knows where it lies: values with their affine, through every transform and to NIfTI and back.
+"""A volume that knows where it lies: values with their affine, through every transform and out of NIfTI.
 
 World is NIfTI's RAS+ in mm: x grows to the patient's Right, y to Anterior, z to Superior. ``affine`` takes a voxel
 index in the order of *our* axes, ``(d, h, w, 1)``, to world. ``axes`` names the direction in which each index grows,
@@ -24,6 +24,7 @@ from .. import _check
 
 Affine = Float64[np.ndarray, "4 4"]
 AXES = "SPL"
+LENGTH_MM = {0: 1.0, 1: 1e3, 2: 1.0, 3: 1e-3}  # NIfTI's codes: none, m, mm, µm
 FLAT = 1e-6  # a voxel of this share of its edges' product has no volume
 
 
@@ -138,30 +139,12 @@ def cropped(scan: Scan, start: Sequence[int] | np.ndarray, size: Sequence[int] |
 
 
 def _moved(scan: Scan, values: Tensor, start: np.ndarray, step: np.ndarray) -> Scan:
-    """Values of a grid that starts at an index of the scan and goes on in steps of its voxels."""
     grid = np.diag([*step, 1.0])
     grid[:3, 3] = start
     return replace(scan, values=values, affine=scan.affine @ grid)
 
 
 # --- NIfTI ---
-
-
-def to_nifti(scan: Scan, path: Path) -> None:
-    """Write ``.nii`` or ``.nii.gz``; NIfTI's first axis is our last, so a viewer sees (W, H, D).
-
-    ``unit`` goes into ``descrip``. NIfTI has neither bool, written as uint8, nor half precision, written as float32.
-    """
-    if not path.name.endswith((".nii", ".nii.gz")):
-        raise _check.refuse("a name that ends in .nii or .nii.gz", path.name, "rename it")
-    wider = {torch.bool: torch.uint8, torch.float16: torch.float32, torch.bfloat16: torch.float32}
-    values: np.ndarray = scan.values.detach().to(wider.get(scan.values.dtype, scan.values.dtype)).numpy()
-    image = nib.Nifti1Image(values.transpose(2, 1, 0), scan.affine[:, [2, 1, 0, 3]], dtype=values.dtype)
-    image.header.set_xyzt_units("mm")
-    image.header["descrip"] = scan.unit.encode()
-    image.set_sform(image.affine, "scanner")
-    image.set_qform(image.affine, "scanner", strip_shears=True)
-    nib.save(image, path)
 
 
 def from_nifti(path: Path) -> Scan:
@@ -185,7 +168,11 @@ def from_nifti(path: Path) -> Scan:
         advice = "split channels or frames into files of their own"
         raise _check.refuse(f"three axes in {path.name}", values.shape, advice)
     _known_place(image, path)
-    unit, mm = image.header["descrip"].item().decode(errors="replace").rstrip("\0"), _mm(image, path)
+    length = int(image.header["xyzt_units"]) & 7
+    if length not in LENGTH_MM:
+        advice = "mend xyzt_units in its header"
+        raise _check.refuse(f"m, mm or µm as the unit of length in {path.name}", f"code {length}", advice)
+    unit, mm = image.header["descrip"].item().decode(errors="replace").rstrip("\0"), LENGTH_MM[length]
     affine = np.diag([mm, mm, mm, 1]) @ np.asarray(image.affine, np.float64)[:, [2, 1, 0, 3]]
     return read_scan(values.reshape(values.shape[:3]).transpose(2, 1, 0), affine, unit, path)
 
@@ -195,15 +182,6 @@ def _read_to_its_end(path: str | Path) -> None:
     with ImageOpener(path) as stream:
         while stream.read(2**22):
             pass
-
-
-def _mm(image: Any, path: Path) -> float:
-    """The unit of length in the header, in mm."""
-    code, known = int(image.header["xyzt_units"]) & 7, {0: 1.0, 1: 1e3, 2: 1.0, 3: 1e-3}  # none, m, mm, µm
-    if code not in known:
-        advice = "mend xyzt_units in its header"
-        raise _check.refuse(f"m, mm or µm as the unit of length in {path.name}", f"code {code}", advice)
-    return known[code]
 
 
 def _known_place(image: Any, path: Path) -> None:

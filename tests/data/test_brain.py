@@ -15,10 +15,11 @@ from scipy import ndimage
 from torch.utils.data import DataLoader
 
 from coursekit.data import brain, fetch
-from coursekit.data.scan import from_nifti, oriented, spaced, to_nifti
+from coursekit.data.scan import from_nifti, oriented, spaced
 from coursekit.data.simulated import lesions
 from coursekit.data.simulated import pet as simulated
 from coursekit.testing import assert_close
+from tests.data.nifti_by_library import to_nifti
 
 FULL = np.ones((3, 3, 3))
 

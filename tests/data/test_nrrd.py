@@ -2,7 +2,6 @@
 files.
 """
 
-import gzip
 import zlib
 from pathlib import Path
 
@@ -110,18 +109,6 @@ def test_a_flipped_bit_or_a_missing_end_of_what_is_compressed_is_seen(tmp_path: 
     for left in (0, len(raw) // 2, len(raw) - 2):
         voxels.write_bytes(raw[:left])
         refuses(f"in {voxels.name}, got", itk.read, tmp_path / name)
-
-
-def test_lines_before_compressed_voxels_are_skipped(tmp_path: Path) -> None:
-    values = np.arange(60, dtype="<i2")
-    (tmp_path / "a.gz").write_bytes(b"two\nlines\n" + gzip.compress(values.tobytes()))
-    header = (
-        HEADER.format(space="left-posterior-superior", directions=TURNED)
-        .rstrip()
-        .replace("encoding: raw", "encoding: gzip")
-    )
-    (tmp_path / "a.nhdr").write_text(f"{header}\nline skip: 2\ndata file: a.gz\n\n")
-    assert itk.read(tmp_path / "a.nhdr").values.flatten().tolist() == values.tolist()
 
 
 @pytest.mark.parametrize("name", ["a.mha", "a.mhd"])

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coursekit.data.scan import Scan, aligned, cropped, from_nifti, oriented, resampled, spaced, to_nifti
+from coursekit.data.scan import Scan, aligned, cropped, from_nifti, oriented, resampled, spaced
+from tests.data.nifti_by_library import to_nifti
 
 LIT = (3, 2, 5)
 OBLIQUE = np.array([[0.1, -0.2, 0.8, 10.0], [0.3, 0.9, 0.1, -20.0], [2.5, 0.0, -0.1, 5.0], [0, 0, 0, 1]])
@@ -71,11 +72,6 @@ def test_nifti_gives_back_array_affine_and_unit(tmp_path: Path, suffix: str, dty
     seen = nib.load(tmp_path / f"a{suffix}")
     assert seen.shape == (7, 5, 4)
     assert seen.header.get_xyzt_units()[0] == "mm"
-
-
-def test_a_mask_is_written_as_bytes(tmp_path: Path) -> None:
-    to_nifti(Scan(scan().values > 50, OBLIQUE), tmp_path / "m.nii")
-    assert from_nifti(tmp_path / "m.nii").values.dtype == torch.uint8
 
 
 def test_spacing_and_volume_of_a_voxel() -> None:

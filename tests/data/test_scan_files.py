@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from coursekit.data.scan import Scan, aligned, from_nifti, spaced, to_nifti
+from coursekit.data.scan import Scan, aligned, from_nifti, spaced
+from tests.data.nifti_by_library import to_nifti
 
 VALUES = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
 AFFINE = np.diag([-1.0, -2.0, 3.0, 1.0])
@@ -149,14 +150,6 @@ def test_a_qform_needs_its_spacing_and_is_left_out_beside_a_sound_sform(
     path = patched(write(tmp_path / "a.nii"), 80, "<f", step)
     holds(path)
     refuses("a.nii to say its orientation, got a qform without the pixdim", from_nifti, patched(path, 254, "<h", 0))
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_written_as_single(tmp_path: Path, refuses: Refuses, dtype: torch.dtype) -> None:
-    half = spaced(torch.rand(2, 3, 4).to(dtype).requires_grad_(), (1.0, 1.0, 1.0))
-    to_nifti(half, tmp_path / "a.nii")
-    assert torch.equal(from_nifti(tmp_path / "a.nii").values, half.values.detach().float())
-    refuses("a name that ends in .nii or .nii.gz", to_nifti, half, tmp_path / "a.png")
 
 
 def test_what_is_no_volume_is_refused_by_name(tmp_path: Path, refuses: Refuses) -> None:

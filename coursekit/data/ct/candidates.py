@@ -115,7 +115,10 @@ def nodules(
     chosen_shapes = drawn(len(shapes), count // 2, turns)
     chosen_vessels = drawn(len(lung.vessels), count - count // 2, turns)
     rows = [_nodule(lung, shapes[k], cut, split, stream(seed, split, "nodule", i)) for i, k in enumerate(chosen_shapes)]
-    rows += [_vessel(lung, k, cut, split, stream(seed, split, "vessel", i)) for i, k in enumerate(chosen_vessels)]
+    for i, k in enumerate(chosen_vessels):
+        world, diameter_mm = lung.vessels.world[k], float(lung.vessels.diameter_mm[k])
+        patch = read_patch(lung.ct.scan, world, cut, generator=stream(seed, split, "vessel", i))
+        rows.append(Row(patch, False, diameter_mm, SPLIT[split], SPLIT[split], world))
     return _stacked(rows, seed, lung.ct.source, lung.ct.note or "LIDC-IDRI shapes in two real CTs")
 
 
@@ -137,12 +140,6 @@ def _stacked(rows: list[Row], seed: int, source: str, note: str) -> Candidates:
 
 
 # --- one candidate ---
-
-
-def _vessel(lung: ground.Ground, row: int, cut: Cut, split: Part, generator: Generator) -> Row:
-    world = lung.vessels.world[row]
-    patch = read_patch(lung.ct.scan, world, cut, generator=generator)
-    return Row(patch, False, float(lung.vessels.diameter_mm[row]), SPLIT[split], SPLIT[split], world)
 
 
 def _nodule(lung: ground.Ground, shape: Nodule, cut: Cut, split: Part, generator: Generator) -> Row:

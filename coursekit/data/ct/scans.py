@@ -80,7 +80,6 @@ def _real(image: Path, label: Path) -> CT:
 
 @lru_cache(maxsize=2)
 def _phantom(name: Name, note: str) -> CT:
-    """Always the same one."""
     return CT(*chest(PLANS[name], generator=stream("ct", name)), "phantom", note)
 
 

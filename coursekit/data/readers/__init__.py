@@ -11,14 +11,8 @@ from pathlib import Path
 
 from ... import _check
 
-VARIABLES = (
-    "COURSEKIT_DSB2018",
-    "COURSEKIT_LUNA16",
-    "COURSEKIT_LIDC",
-    "COURSEKIT_NUCLEI3D",
-    "COURSEKIT_ECHONET",
-    "COURSEKIT_VIDEOS",
-)
+SETS = "DSB2018", "LUNA16", "LIDC", "NUCLEI3D", "ECHONET", "VIDEOS"
+VARIABLES = tuple(f"COURSEKIT_{name}" for name in SETS)
 
 
 def folder(variable: str) -> Path | None:

@@ -31,19 +31,19 @@ class Sample(NamedTuple):
 
 
 class DSB2018(Items[Sample], what="an image"):
-    """The fluorescence images of ``stage1_train`` in the order of their ids; ``split`` takes those of that part.
+    """The images of ``stage1_train`` in the order of their ids; ``split`` takes those of that part.
 
-    Grey images on a dark ground are kept, stained tissue and bright field left out; every image is opened once for
+    ``fluorescence`` keeps grey images on a dark ground alone, no stained tissue or bright field; each is opened for
     that. Refused: a missing or unreadable file, and a mask of another size than its image. Mended, and said in
     ``note``: a pixel in two masks belongs to the first by name, and a mask left without a pixel is no nucleus.
     """
 
-    def __init__(self, place: Path, *, split: Part | None = None) -> None:
+    def __init__(self, place: Path, *, split: Part | None = None, fluorescence: bool = True) -> None:
         _check.one_of("split", split, (None, *PARTS))
         self.folder = readers.entry(place / "stage1_train", "the training images", is_folder=True)
         stored = sorted(f.name for f in self.folder.iterdir() if f.is_dir() and not f.name.startswith("."))
         mine = [name for name in stored if split in (None, part_of(name))]
-        self.names = [name for name in mine if _is_fluorescence(self._pixels(name))]
+        self.names = [name for name in mine if not fluorescence or _is_fluorescence(self._pixels(name))]
         if not self.names:
             wanted = "a fluorescence image" + (f" in the {split} part" if split else "")
             got, advice = f"none among {len(stored)}", "copy the images there, one folder each"

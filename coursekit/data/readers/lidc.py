@@ -134,11 +134,10 @@ def series(place: Path) -> Scan:
     height = corner @ np.cross(across, down)
     order = np.argsort(height, kind="stable")
     corner, height = corner[order], height[order]
-    _evenly_spaced(height, place)
     affine = np.eye(4)
     step = (corner[-1] - corner[0]) / (len(corner) - 1)
     affine[:3] = np.column_stack([step, row_mm * down, column_mm * across, corner[0]])
-    _on_a_line(corner, affine, place)
+    _evenly_placed(corner, height, affine, place)
     values = np.stack([_hu(slices[k], place) for k in order])
     affine[:2] *= -1  # LPS to RAS
     return oriented(Scan(torch.from_numpy(values.clip(min=AIR)), affine, "HU"))
@@ -192,21 +191,16 @@ def _alike(place: Path, what: str, values: Sequence[object]) -> None:
         raise _check.refuse(f"one {what} in {place.name}", got, ALONE)
 
 
-def _evenly_spaced(height: np.ndarray, place: Path) -> None:
-    """Refuse a slice that is there twice, or missing, or out of step."""
+def _evenly_placed(corner: np.ndarray, height: np.ndarray, affine: np.ndarray, place: Path) -> None:
+    """Refuse a slice that is there twice, missing, or a tenth of a voxel from where the affine of all puts it."""
     steps = np.diff(height)
     usual = float(np.median(steps))
     twice, missing = steps < 0.01, np.abs(steps - usual) > max(0.05 * usual, 0.01)
     for problem, bad in (("the same place twice", twice), ("a slice missing", missing)):
         if bad.any():
             k = int(np.argmax(bad))
-            ends = f"from z = {height[k]:.2f} to {height[k + 1]:.2f}, otherwise {usual:.2f}"
-            got = f"{problem}: {steps[k]:.2f} mm {ends}"
+            got = f"{problem}: {steps[k]:.2f} mm from z = {height[k]:.2f} to {height[k + 1]:.2f}, otherwise {usual:.2f}"
             raise _check.refuse(f"evenly spaced slices in {place.name}", got, AGAIN)
-
-
-def _on_a_line(corner: np.ndarray, affine: np.ndarray, place: Path) -> None:
-    """Refuse slices of which one lies a tenth of a voxel or more from where the affine of all puts it."""
     count = np.arange(len(corner))[:, None]
     aside = corner - affine[:3, 3] - count * affine[:3, 0]  # (D, 3), mm
     voxels = np.abs(np.linalg.solve(affine[:3, :3], aside.T)).max(0)
@@ -217,7 +211,6 @@ def _on_a_line(corner: np.ndarray, affine: np.ndarray, place: Path) -> None:
 
 
 def _hu(header: Dataset, place: Path) -> np.ndarray:
-    """The slice in HU."""
     file, syntax = place / Path(header.filename).name, header.file_meta.get("TransferSyntaxUID")
     kind = syntax.name if syntax else "of no known transfer syntax"
     with _check.reading(f"a CT slice in HU, {kind},", file, f"install a decoder, decompress it elsewhere, or {AGAIN}"):

@@ -148,7 +148,6 @@ def shown(path: Path) -> Iterator[av.VideoFrame]:
 
 
 def _film(container: Any) -> Any:
-    """The stream of pictures that a player takes."""
     stream = container.streams.best("video")
     if stream is None:
         raise ValueError("sound alone")
@@ -181,7 +180,6 @@ def decode(path: Path, wanted: Sequence[int] | None = None, *, as_stored: bool =
 
 
 def _upright(frame: av.VideoFrame, pixel_ratio: float, path: Path) -> Picture:
-    """The picture turned as the file asks, its pixels made square."""
     with _check.reading("a picture", path, ADVICE):
         picture = frame.to_ndarray(format="rgb24", width=round(frame.width * pixel_ratio), height=frame.height)
     display = frame.side_data.get(SideData.DISPLAYMATRIX)
