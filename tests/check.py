@@ -23,6 +23,7 @@ BY_PATTERN = {  # what is no module of coursekit -> its tests
     "tests/everything.py": ["tests/test_workflows.py"],
     "tests/check.py": ["tests/test_changes.py"],
     "tests/conftest.py": ["tests/test_skips.py"],
+    "tests/tensors.py": ["tests/test_testing.py"],
     "lectures/*.ipynb": ["tests/notebooks"],
     "lectures/records/*": ["tests/claims/test_records.py"],
     "solutions/*": [

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from monai.losses import DiceLoss
 
 from coursekit import losses
-from coursekit.testing import assert_close, fake_cuda, gradcheck
+from coursekit.testing import assert_close
+from tests.tensors import fake_cuda, gradcheck
 
 SPACES = [(), (5,), (3, 4), (2, 3, 4), (1, 1, 1)]
 

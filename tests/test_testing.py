@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from coursekit import testing
+from tests.tensors import fake_cuda, gradcheck
 
 
 def test_fake_cuda_follows_devices_and_raises_on_a_mix() -> None:
     layer, x = torch.nn.Conv2d(3, 4, 3), torch.rand(1, 3, 8, 8)
-    with testing.fake_cuda() as to_cuda:
+    with fake_cuda() as to_cuda:
         y = to_cuda(layer)(to_cuda(x))
         assert y.device.type == "cuda"
         assert y.shape == (1, 4, 6, 6)
@@ -27,9 +28,9 @@ def test_assert_close_knows_the_dtype() -> None:
 
 
 def test_gradcheck_finds_a_wrong_gradient() -> None:
-    assert testing.gradcheck(torch.sin, torch.rand(3))
+    assert gradcheck(torch.sin, torch.rand(3))
     with pytest.raises(RuntimeError, match="Jacobian"):
-        testing.gradcheck(lambda x: x.detach() * x, torch.rand(3))
+        gradcheck(lambda x: x.detach() * x, torch.rand(3))
 
 
 def test_generators_are_their_own() -> None:

@@ -5,6 +5,7 @@ import torch
 from torchvision.utils import flow_to_image
 
 from coursekit import flow, testing
+from tests.tensors import fake_cuda
 
 
 def test_the_wheel_has_its_corners() -> None:
@@ -66,7 +67,7 @@ def test_channels_clip_and_keep_within_rounding() -> None:
 
 
 def test_devices_are_followed() -> None:
-    with testing.fake_cuda() as to_cuda:
+    with fake_cuda() as to_cuda:
         x = to_cuda(torch.zeros(2, 2, 4, 5))
         for result in (
             flow.flow_to_colour(x, largest=3.0),

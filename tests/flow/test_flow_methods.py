@@ -14,6 +14,7 @@ from torch import Tensor
 from coursekit import flow, testing
 from coursekit.flow.pyramid import blur
 from coursekit.ops.warp import affine_flow, grid
+from tests.tensors import fake_cuda
 
 METHODS = [flow.lucas_kanade, flow.horn_schunck, flow.tv_l1]
 Method = Callable[..., Tensor]
@@ -198,7 +199,7 @@ def test_one_thread_and_two_agree(method: Method) -> None:
 
 @pytest.mark.parametrize("method", [partial(m, warps=1) for m in METHODS])
 def test_devices_are_followed(method: Method) -> None:
-    with testing.fake_cuda() as to_cuda:
+    with fake_cuda() as to_cuda:
         for size in ((33, 20), (5, 33, 20)):
             found = method(to_cuda(torch.zeros(2, 1, *size)), to_cuda(torch.zeros(2, 1, *size)))
             assert found.device.type == "cuda"

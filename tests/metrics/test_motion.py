@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from coursekit import testing
 from coursekit.metrics import motion
+from tests.tensors import fake_cuda
 
 
 def loop(truth: torch.Tensor, flow: torch.Tensor) -> tuple[list[float], list[float]]:
@@ -104,7 +105,7 @@ def test_laws(numbers: list[float]) -> None:
 
 
 def test_devices_are_followed() -> None:
-    with testing.fake_cuda() as to_cuda:
+    with fake_cuda() as to_cuda:
         x = to_cuda(torch.zeros(2, 2, 4, 5))
         assert motion.end_point_error(x, x).device.type == "cuda"
         assert motion.angular_error(x, x).device.type == "cuda"

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coursekit.metrics.overlap import dice, instance_iou, iou, mask_iou
-from coursekit.testing import fake_cuda, generator
+from coursekit.testing import generator
+from tests.tensors import fake_cuda
 
 
 def draw_masks(seed, count, *space):

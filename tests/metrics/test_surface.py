@@ -12,7 +12,8 @@ from reference.metric_loops import distances_loop, surface_loop
 from skimage.metrics import hausdorff_distance
 
 from coursekit.metrics import surface as sf
-from coursekit.testing import assert_close, fake_cuda
+from coursekit.testing import assert_close
+from tests.tensors import fake_cuda
 
 
 def blobs(shape: tuple[int, ...], seed: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from reference.metric_loops import activity_net_loop, average_precision_loop
 
 from coursekit.metrics import temporal as tm
-from coursekit.testing import assert_close, fake_cuda
+from coursekit.testing import assert_close
+from tests.tensors import fake_cuda
 
 
 def events(n: int, g: torch.Generator) -> torch.Tensor:

@@ -6,7 +6,8 @@ from torch import nn
 from torchvision.models.video import resnet
 
 from coursekit.models import echo
-from coursekit.testing import assert_close, fake_cuda, generator
+from coursekit.testing import assert_close, generator
+from tests.tensors import fake_cuda
 
 
 @pytest.mark.parametrize(("inputs", "outputs", "stride"), [(8, 8, 1), (4, 12, 2), (3, 5, 1)])

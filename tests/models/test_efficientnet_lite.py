@@ -6,12 +6,12 @@ import torch.nn.functional as F
 from skimage import data
 from torch import Tensor
 
-from coursekit import testing
 from coursekit.data import fetch
 from coursekit.models import efficientnet_lite
 from coursekit.models.efficientnet_lite import EfficientNetLite0, efficientnet_lite0, prepare
 from coursekit.ops.inflate import inflate, still_clip
 from coursekit.testing import assert_close
+from tests.tensors import fake_cuda
 
 # places in ImageNet's list of 1000 classes
 CATS = {281, 282, 283, 284, 285}  # tabby, tiger cat, Persian, Siamese, Egyptian
@@ -85,7 +85,7 @@ def test_learns_one_batch_by_heart() -> None:
 
 def test_runs_where_its_input_lies_and_in_half_precision(net: EfficientNetLite0) -> None:
     x = prepare(photograph("chelsea"), size=96)
-    with testing.fake_cuda() as to_cuda:
+    with fake_cuda() as to_cuda:
         assert to_cuda(EfficientNetLite0())(to_cuda(x)).device.type == "cuda"
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         half = net(x).softmax(1)

@@ -7,7 +7,8 @@ import torch
 from torchvision.ops import FeaturePyramidNetwork
 
 from coursekit.models import pyramid
-from coursekit.testing import assert_close, fake_cuda, generator
+from coursekit.testing import assert_close, generator
+from tests.tensors import fake_cuda
 
 IMAGES = torch.randn(2, 1, 37, 50, generator=generator(0))
 

@@ -8,7 +8,8 @@ from torchvision.models import googlenet
 from coursekit.models import inception
 from coursekit.models.inception import FULL, SMALL, Branches, Inception, InceptionModule
 from coursekit.ops.inflate import inflate, inflate_state, still_clip
-from coursekit.testing import assert_close, fake_cuda, generator
+from coursekit.testing import assert_close, generator
+from tests.tensors import fake_cuda
 
 
 def net(ndim: int, **knobs: object) -> Inception:

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from coursekit import losses, testing
+from coursekit import losses
 from coursekit.models.nodule import NoduleNet, PatchFeatures
 from coursekit.ops import conv
 from coursekit.testing import assert_close
+from tests.tensors import fake_cuda
 
 
 @pytest.mark.parametrize(("ndim", "size"), [(3, 24), (2, 24), (3, (9, 24, 31)), (2, (17, 8))])
@@ -65,7 +66,7 @@ def test_learns_one_batch_by_heart(ndim: int) -> None:
 
 def test_runs_where_its_input_lies_and_in_half_precision() -> None:
     x = torch.rand(2, 1, 24, 24, 24)
-    with testing.fake_cuda() as to_cuda:
+    with fake_cuda() as to_cuda:
         assert to_cuda(NoduleNet(dropout=0.5))(to_cuda(x)).device.type == "cuda"
     net = NoduleNet().eval()
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -15,6 +15,7 @@ from coursekit.metrics.overlap import mask_iou
 from coursekit.models import rcnn
 from coursekit.models.pyramid import small_pyramid
 from coursekit.ops.roi import roi_align as our_roi_align
+from tests.tensors import fake_cuda
 
 
 def branch(**kwargs: int) -> rcnn.MaskBranch:
@@ -61,7 +62,7 @@ def test_learns_one_batch_by_heart() -> None:
 
 
 def test_runs_where_its_input_lies() -> None:
-    with testing.fake_cuda() as to_cuda:
+    with fake_cuda() as to_cuda:
         model = to_cuda(
             rcnn.MaskBranch(lambda f, _, *, output_size, spatial_scale: f[..., :output_size, :output_size], stride=2)
         )
@@ -223,7 +224,7 @@ def test_parameters_of_the_whole_by_formula() -> None:
 
 
 def test_the_parts_run_where_their_input_lies() -> None:
-    with testing.fake_cuda() as to_cuda:
+    with fake_cuda() as to_cuda:
         model = to_cuda(whole(our_roi_align))
         features = model.backbone(to_cuda(torch.rand(1, 1, 64, 64)))
         regions = to_cuda(BOXES[0])

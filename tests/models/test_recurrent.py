@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from coursekit.models import recurrent
 from coursekit.models.recurrent import CNNRNN, Recurrent, State
-from coursekit.testing import assert_close, fake_cuda, generator, gradcheck
+from coursekit.testing import assert_close, generator
+from tests.tensors import fake_cuda, gradcheck
 
 TWINS = {"rnn": nn.RNN, "lstm": nn.LSTM}
 

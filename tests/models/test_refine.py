@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from coursekit import testing
 from coursekit.models import refine
 from coursekit.models.refine import BoundaryRefiner
 from coursekit.ops.paste import paste
+from tests.tensors import fake_cuda
 
 BOXES = torch.tensor([[10.0, 8.0, 34.0, 28.0], [30.0, 30.0, 45.0, 60.0]])
 
@@ -103,7 +103,7 @@ def test_no_instances_and_soft_masks() -> None:
 
 def test_runs_where_its_input_lies_and_in_half_precision() -> None:
     given = ellipses()
-    with testing.fake_cuda() as to_cuda:
+    with fake_cuda() as to_cuda:
         net = to_cuda(BoundaryRefiner())
         image, masks, boxes = to_cuda(torch.rand(1, 61, 53)), to_cuda(given), to_cuda(BOXES)
         assert net.refine(image, masks, boxes).device.type == "cuda"

@@ -8,7 +8,8 @@ from torchvision.models.detection.rpn import AnchorGenerator, RegionProposalNetw
 
 from coursekit.models import rpn
 from coursekit.ops import boxes
-from coursekit.testing import assert_close, fake_cuda, generator
+from coursekit.testing import assert_close, generator
+from tests.tensors import fake_cuda
 
 
 def random_boxes(count: int, seed: int, *, size: float = 60.0) -> Tensor:

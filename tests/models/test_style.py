@@ -5,11 +5,11 @@ import torch
 from skimage.filters import threshold_otsu
 from torch import Tensor
 
-from coursekit import testing
 from coursekit.data import nuclei
 from coursekit.models import style
 from coursekit.models.style import bands, join, restyle, style_of
 from coursekit.testing import assert_close, generator
+from tests.tensors import fake_cuda, gradcheck
 
 
 def rough(*size: int, seed: int = 0) -> Tensor:
@@ -92,7 +92,7 @@ def test_labels_stay_true_on_real_nuclei() -> None:
 
 
 def test_differentiable_in_both_images() -> None:
-    assert testing.gradcheck(restyle, rough(1, 1, 16, 16), rough(1, 1, 17, 16, seed=1))
+    assert gradcheck(restyle, rough(1, 1, 16, 16), rough(1, 1, 17, 16, seed=1))
 
 
 def test_flat_images_stay_finite() -> None:
@@ -103,7 +103,7 @@ def test_flat_images_stay_finite() -> None:
 
 def test_runs_where_its_input_lies_and_in_half_precision() -> None:
     x, one = rough(2, 1, 32, 32).float(), rough(1, 1, 40, 32).float()
-    with testing.fake_cuda() as to_cuda:
+    with fake_cuda() as to_cuda:
         assert restyle(to_cuda(x), to_cuda(one)).device.type == "cuda"
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert (restyle(x, x) - x).abs().max() < 0.5

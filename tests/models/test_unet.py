@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from reference.unet_plain import unet_plain
 from torch import nn
 
-from coursekit import losses, testing
+from coursekit import losses
 from coursekit.models import unet
 from coursekit.models.unet import UNet
 from coursekit.testing import assert_close
 from tests.bench.unet import pair
+from tests.tensors import fake_cuda
 
 
 def seen(net: UNet, size: tuple[int, ...]) -> list[tuple[tuple[int, ...], int]]:
@@ -167,7 +168,7 @@ def test_learns_one_batch_by_heart(ndim: int, norm: bool) -> None:
 
 @pytest.mark.parametrize("padding", unet.PADDINGS)
 def test_runs_where_its_input_lies(padding: str) -> None:
-    with testing.fake_cuda() as to_cuda:
+    with fake_cuda() as to_cuda:
         net = to_cuda(UNet(ndim=3, base=2, depth=1, padding=padding))
         assert net(to_cuda(torch.rand(2, 1, 20, 20, 22))).device.type == "cuda"
 

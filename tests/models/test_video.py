@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from coursekit.models import video
 from coursekit.models.video import ARCHITECTURES
-from coursekit.testing import assert_close, fake_cuda, generator
+from coursekit.testing import assert_close, generator
+from tests.tensors import fake_cuda
 
 FLOW = {"two-stream", "3D-fused two-stream", "two-stream 3D"}
 

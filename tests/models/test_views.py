@@ -6,11 +6,12 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor, nn
 
-from coursekit import losses, testing
+from coursekit import losses
 from coursekit.models import views
 from coursekit.models.nodule import PatchFeatures
 from coursekit.models.views import JointViews, fit_linear, orthogonal_views, view_features
 from coursekit.testing import assert_close, generator
+from tests.tensors import fake_cuda
 
 
 def numbered(side: int) -> Tensor:
@@ -78,7 +79,7 @@ def test_learns_one_batch_by_heart() -> None:
 
 def test_runs_where_its_input_lies_and_in_half_precision() -> None:
     volume = torch.rand(2, 1, 9, 9, 9)
-    with testing.fake_cuda() as to_cuda:
+    with fake_cuda() as to_cuda:
         assert to_cuda(joint())(orthogonal_views(to_cuda(volume))).device.type == "cuda"
     net, x = joint(), orthogonal_views(volume)
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -13,6 +13,7 @@ from torchvision.models.detection._utils import BoxCoder
 from coursekit import testing
 from coursekit.ops import boxes as B
 from coursekit.ops.nms import batched_nms, nms
+from tests.tensors import fake_cuda, gradcheck
 
 
 def some_boxes(seed: int, count: int = 12, *, empty: bool = True) -> Tensor:
@@ -105,8 +106,8 @@ def test_anchors_by_hand() -> None:
 def test_gradients() -> None:
     a, b = some_boxes(0, 4, empty=False), some_boxes(1, 3, empty=False)
     a, b = a + torch.rand_like(a) * 0.01, b + torch.rand_like(b) * 0.01  # off the corners, where no slope exists
-    assert testing.gradcheck(B.iou, a, b)
-    assert testing.gradcheck(lambda x, y: B.decode(B.encode(x, y) * 1.1, y), a[:3], b)
+    assert gradcheck(B.iou, a, b)
+    assert gradcheck(lambda x, y: B.decode(B.encode(x, y) * 1.1, y), a[:3], b)
 
 
 def test_no_boxes_and_strided_boxes() -> None:
@@ -121,7 +122,7 @@ def test_no_boxes_and_strided_boxes() -> None:
 
 def test_on_a_gpu_without_one() -> None:
     boxes = some_boxes(3, empty=False)
-    with testing.fake_cuda() as to_cuda:
+    with fake_cuda() as to_cuda:
         x = to_cuda(boxes)
         results = [B.area(x), B.iou(x, x), B.convert(x, target="cxcywh"), B.clip(x, (4, 4))]
         results += [B.encode(x, x), B.decode(x, x), B.anchors((2, 2), stride=4, sizes=(4,), device="cuda")]

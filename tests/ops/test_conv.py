@@ -10,7 +10,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from coursekit.ops import conv
-from coursekit.testing import assert_close, fake_cuda, gradcheck
+from coursekit.testing import assert_close
+from tests.tensors import fake_cuda, gradcheck
 
 PEERS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 

@@ -9,7 +9,8 @@ from torch import nn
 from torchvision import models
 
 from coursekit.ops import inflate
-from coursekit.testing import assert_close, fake_cuda, gradcheck
+from coursekit.testing import assert_close
+from tests.tensors import fake_cuda, gradcheck
 
 LAYERS = {
     "conv": nn.Conv2d(4, 6, 3, padding=1),

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from coursekit import testing
 from coursekit.ops.paste import paste
 from coursekit.ops.roi import roi_align
+from tests.tensors import fake_cuda, gradcheck
 
 BOXES = torch.tensor([[2.0, 3.0, 5.0, 7.0], [1.3, 0.2, 9.8, 8.1], [-3.0, -2.0, 4.0, 20.0]])
 
@@ -57,10 +58,10 @@ def test_roi_align_reads_back_what_was_pasted_linearly() -> None:
 
 
 def test_gradient_device_empty_and_degenerate() -> None:
-    assert testing.gradcheck(lambda m: paste(m, BOXES.double(), (6, 5)), torch.rand(3, 2, 3))
+    assert gradcheck(lambda m: paste(m, BOXES.double(), (6, 5)), torch.rand(3, 2, 3))
     assert paste(torch.zeros(0, 4, 4), torch.zeros(0, 4), (6, 5)).shape == (0, 6, 5)
     assert paste(torch.ones(1, 4, 4), torch.tensor([[2.0, 2.0, 2.0, 2.0]]), (4, 4)).sum() == 0
-    with testing.fake_cuda() as to_cuda:
+    with fake_cuda() as to_cuda:
         assert paste(to_cuda(torch.rand(3, 4, 4)), to_cuda(BOXES), (6, 5)).device.type == "cuda"
 
 

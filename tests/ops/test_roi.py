@@ -12,6 +12,7 @@ from torchvision import ops as peer
 from coursekit import testing
 from coursekit.fast.maxima import _RangeMaximum
 from coursekit.ops import roi
+from tests.tensors import fake_cuda, gradcheck
 
 SIDES, BINS = (st.tuples(st.integers(1, most), st.integers(1, most)) for most in (9, 4))
 DTYPES = [torch.float32, torch.float64]
@@ -77,9 +78,9 @@ def test_roi_align_reads_a_ramp_exactly() -> None:
 
 def test_roi_align_gradients() -> None:
     features, boxes = scene(1, size=(4, 5))
-    assert testing.gradcheck(lambda f: roi.roi_align(f, boxes, 2, spatial_scale=0.5), features)
+    assert gradcheck(lambda f: roi.roi_align(f, boxes, 2, spatial_scale=0.5), features)
     box = torch.tensor([0.7, 0.4, 3.2, 2.9])
-    assert testing.gradcheck(lambda f, b: roi.roi_align_by_definition(f, b, 2, sampling_ratio=2), features[0], box)
+    assert gradcheck(lambda f, b: roi.roi_align_by_definition(f, b, 2, sampling_ratio=2), features[0], box)
 
 
 # --- RoIPool ---
@@ -105,7 +106,7 @@ def test_roi_pool_of_many_boxes_on_a_larger_map() -> None:
 
 def test_roi_pool_gradient() -> None:
     features, boxes = scene(2, size=(4, 5))
-    assert testing.gradcheck(lambda f: roi.roi_pool(f, boxes, 2, spatial_scale=0.5), features)
+    assert gradcheck(lambda f: roi.roi_pool(f, boxes, 2, spatial_scale=0.5), features)
 
 
 def test_snapped_bins_by_hand() -> None:
@@ -136,7 +137,7 @@ def test_bilinear_is_the_hat_weights() -> None:
 
 
 def test_bilinear_gradients() -> None:
-    assert testing.gradcheck(roi.bilinear, torch.randn(2, 4, 5), torch.tensor([0.3, 2.6]), torch.tensor([1.2, 3.9]))
+    assert gradcheck(roi.bilinear, torch.randn(2, 4, 5), torch.tensor([0.3, 2.6]), torch.tensor([1.2, 3.9]))
 
 
 # --- what both share ---
@@ -203,7 +204,7 @@ def test_the_second_derivative_is_refused_clearly(function) -> None:
 def test_on_a_gpu_without_one(function, as_list: bool) -> None:
     features, boxes = scene(9, dtype=torch.float32)
     regions = [boxes[:4, 1:], boxes[4:, 1:]] if as_list else boxes
-    with testing.fake_cuda() as to_cuda:
+    with fake_cuda() as to_cuda:
         regions = [to_cuda(b) for b in regions] if as_list else to_cuda(regions)
         pooled = function(to_cuda(features), regions, (3, 2), spatial_scale=0.5)
         assert (pooled.shape, pooled.device.type) == ((6, 3, 3, 2), "cuda")
@@ -213,7 +214,7 @@ def test_the_way_back_on_a_gpu_without_one() -> None:
     """Autograd's engine needs a real GPU: the backward of the one function that has its own there is called by hand."""
     rows, columns = roi.snapped_bins(torch.tensor([[0.0, 1.0, 3.0, 4.0]]), (3, 2))
     saved, upstream = (RAMP.permute(0, 2, 3, 1).contiguous(), torch.tensor([0]), rows, columns), torch.ones(1, 1, 3, 2)
-    with testing.fake_cuda() as to_cuda:
+    with fake_cuda() as to_cuda:
         context = SimpleNamespace(saved_tensors=tuple(map(to_cuda, saved)))
         gradient = _RangeMaximum.backward(context, to_cuda(upstream))[0]
         assert (gradient.shape, gradient.device.type) == (RAMP.shape, "cuda")
@@ -221,7 +222,7 @@ def test_the_way_back_on_a_gpu_without_one() -> None:
 
 def test_the_small_parts_on_a_gpu_without_one() -> None:
     image, point, box = RAMP[0], torch.rand(4), torch.tensor([0.0, 1.0, 3.0, 4.0])
-    with testing.fake_cuda() as to_cuda:
+    with fake_cuda() as to_cuda:
         image, point, box = to_cuda(image), to_cuda(point), to_cuda(box)
         assert roi.bilinear(image, point, point).device.type == "cuda"
         assert roi.snapping_error(box[None]).device.type == "cuda"

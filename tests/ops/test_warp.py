@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from coursekit import testing
 from coursekit.ops import warp
+from tests.tensors import fake_cuda, gradcheck
 
 SIZES = [(5, 4), (1, 6), (7, 1), (1, 1), (3, 4, 5), (1, 3, 2)]
 
@@ -65,7 +66,7 @@ def test_gradients(size: tuple[int, ...], border: str) -> None:
     points = (
         torch.rand(2, len(size), 5) * 0.8 + 0.1 + torch.randint(-1, 2, (2, len(size), 5))
     )  # never on a pixel, where the slope jumps
-    assert testing.gradcheck(lambda i, p: warp.sample(i, p, border=border), image, points)
+    assert gradcheck(lambda i, p: warp.sample(i, p, border=border), image, points)
 
 
 def test_nearest_reads_label_maps_and_a_half_goes_up() -> None:
@@ -243,7 +244,7 @@ def test_resample_keeps_the_middle_and_the_extent() -> None:
 
 
 def test_devices_are_followed() -> None:
-    with testing.fake_cuda() as to_cuda:
+    with fake_cuda() as to_cuda:
         for size in ((4, 5), (3, 4, 5)):
             image, flow = to_cuda(torch.zeros(2, 3, *size)), to_cuda(torch.zeros(2, len(size), *size))
             matrix = to_cuda(torch.zeros(2, len(size), len(size) + 1))
