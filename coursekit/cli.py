@@ -35,30 +35,32 @@ def parser() -> argparse.ArgumentParser:
     """All commands."""
     from coursegrade import commands as grading
 
-    def add(to: Any, name: str, run: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
-        command: argparse.ArgumentParser = to.add_parser(name, help=text)
-        command.set_defaults(run=run)
-        return command
-
     top = argparse.ArgumentParser(prog="coursekit", description="Medical Images: 3D and Video.")
     rooms = top.add_subparsers(required=True, metavar="command")
-    add(rooms, "doctor", doctor, "check this computer: each line ok, or what to do")
-    room = rooms.add_parser("data", help="the real images of the course")
-    data = room.add_subparsers(required=True, metavar="command")
-    add(data, "list", data_list, "every file: size, origin, licence, cached or not")
-    fetch = add(data, "fetch", data_fetch, "bring files into the cache")
+
+    def room(
+        name: str, run: Callable[[argparse.Namespace], int | None], text: str
+    ) -> "argparse._SubParsersAction[Any]":
+        own = rooms.add_parser(name, help=text)
+        own.set_defaults(run=run)
+        return own.add_subparsers(required=True, dest="command", metavar="command")
+
+    check = rooms.add_parser("doctor", help="check this computer: each line ok, or what to do")
+    check.set_defaults(run=doctor)
+    files = room("data", data, "the real images of the course")
+    files.add_parser("list", help="every file: size, origin, licence, cached or not")
+    fetch = files.add_parser("fetch", help="bring files into the cache")
     fetch.add_argument("names", nargs="*", metavar="NAME", help="names as `coursekit data list` shows them, or all")
-    add(data, "verify", data_verify, "hash the files in the cache")
-    add(data, "clean", data_clean, "remove the files from the cache")
+    files.add_parser("verify", help="hash the files in the cache")
+    files.add_parser("clean", help="remove the files from the cache")
     grading.add(rooms.add_parser("grade", help="release, grade and return an assignment"))
-    room = rooms.add_parser("claims", help="the lecture's claims as experiments")
-    claims = room.add_subparsers(required=True, metavar="command")
-    add(claims, "list", claims_list, "the names")
-    run = add(claims, "run", claims_run, "measure one claim and write its record")
+    experiments = room("claims", claims, "the lecture's claims as experiments")
+    experiments.add_parser("list", help="the names")
+    run = experiments.add_parser("run", help="measure one claim and write its record")
     run.add_argument("name")
     run.add_argument("--seeds", type=int, default=6, metavar="N")
     run.add_argument("--jobs", type=int, default=1, metavar="N", help="seeds at a time, one thread each")
-    table = add(claims, "table", claims_table, "what came out, claim by claim")
+    table = experiments.add_parser("table", help="what came out, claim by claim")
     table.add_argument("--json", type=Path, metavar="FILE", help="also write the rows here")
     return top
 
@@ -72,58 +74,39 @@ def doctor(_: argparse.Namespace) -> int:
     return int(any(line.needed and not line.ok for line in lines))
 
 
-def data_list(_: argparse.Namespace) -> None:
-    """Print every file of the registry."""
-    from .data import fetch
+def data(options: argparse.Namespace) -> int:
+    """List the registry's files, or fetch, hash or remove those of the cache; 1 if one is not what it should be."""
+    from .data import fetch, registry
 
-    files = [row._asdict() for row in fetch.table()]
-    show(row | {"size": f"{row['size'] / 1e6:.1f} MB", "cached": "yes" if row["cached"] else "no"} for row in files)
-
-
-def data_fetch(options: argparse.Namespace) -> None:
-    """Bring files into the cache."""
-    from .data import fetch
-
-    paths = fetch.fetch(options.names or None)
-    print(f"{len(paths)} files are in {fetch.cache()}")
-
-
-def data_verify(_: argparse.Namespace) -> int:
-    """Hash what is in the cache; 1 if a file is not what it should be."""
-    from .data import fetch
-
-    checked = fetch.verify()
-    show({"name": file.name, "state": "ok" if file.ok else file.note} for file in checked)
-    return int(not all(file.ok for file in checked))
+    rows: list[dict[str, str]] = []
+    if options.command == "list":
+        said = ("requirement", "lesson", "licence", "origin")
+        for file in registry.FILES.values():
+            own = {"size": f"{file.size / 1e6:.1f} MB", "cached": "yes" if fetch.is_cached(file) else "no"}
+            rows.append({"name": file.name} | own | {field: getattr(file, field) for field in said})
+        show(rows)
+    elif options.command == "fetch":
+        print(f"{len(fetch.fetch(options.names or None))} files are in {fetch.cache()}")
+    elif options.command == "clean":
+        print(f"{fetch.clean() / 1e6:.0f} MB freed in {fetch.cache()}")
+    else:
+        wrong = fetch.verify()
+        show({"name": name, "state": note or "ok"} for name, note in wrong.items())
+        return int(any(wrong.values()))
+    return 0
 
 
-def data_clean(_: argparse.Namespace) -> None:
-    """Empty the cache."""
-    from .data import fetch
+def claims(options: argparse.Namespace) -> None:
+    """Print the claims' names, measure one over seeds, or print the records."""
+    from . import claims as room
 
-    print(f"{fetch.clean() / 1e6:.0f} MB freed in {fetch.cache()}")
-
-
-def claims_list(_: argparse.Namespace) -> None:
-    """Print the claims' names."""
-    from . import claims
-
-    print("\n".join(claims.names()))
-
-
-def claims_run(options: argparse.Namespace) -> None:
-    """Measure one claim over seeds."""
-    from . import claims
-
-    claims.run(options.name, seeds=options.seeds, jobs=options.jobs)
-    show(row for row in claims.table() if row["name"] == options.name)
-
-
-def claims_table(options: argparse.Namespace) -> None:
-    """Print the records of all claims."""
-    from . import claims
-
-    show(claims.table(), file=options.json)
+    if options.command == "list":
+        print("\n".join(room.names()))
+    elif options.command == "run":
+        room.run(options.name, seeds=options.seeds, jobs=options.jobs)
+        show(row for row in room.table() if row["name"] == options.name)
+    else:
+        show(room.table(), file=options.json)
 
 
 def show(records: Iterable[Mapping[str, Any]], *, file: Path | None = None) -> None:

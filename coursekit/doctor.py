@@ -8,9 +8,13 @@ import platform
 import shutil
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
+
+from coursegrade import doctor as grading
+
+from .data import fetch, registry
 
 PACKAGES = ("torch", "torchvision", "jupyterlab", "ipywidgets", "nbgrader")
 MEMORY_GB = 3.0  # what a lecture needs at its peak, with the browser beside it
@@ -34,13 +38,19 @@ class Line(NamedTuple):
 
 def check() -> list[Line]:
     """All lines, as a beginner meets what they are about. Nothing here raises or goes to the network."""
-    computer = [python(), *map(package, PACKAGES), device(), memory(), disk()]
-    return [*computer, *data(), kernel(), programs(), sandbox()]
+    computer = [python(), *map(package, PACKAGES), by("torch", device), by("psutil", memory), disk()]
+    return [*computer, *data(), by("jupyter_client", kernel), programs(), sandbox()]
 
 
 def table(lines: Iterable[Line]) -> str:
     """The lines as text: name, what was found, and ok or what to do."""
     return "\n".join(f"{line.name:12} {line.found:42} {line.advice or 'ok'}" for line in lines)
+
+
+def by(package: str, look: Callable[[], Line]) -> Line:
+    """What ``look`` finds by means of a package, where that is installed."""
+    there = importlib.util.find_spec(package) is not None
+    return look() if there else Line(look.__name__, f"unknown without {package}", INSTALL)
 
 
 def python() -> Line:
@@ -60,8 +70,6 @@ def package(name: str) -> Line:
 
 def device() -> Line:
     """Where tensors are computed: ``COURSEKIT_DEVICE``, else a GPU if there is one, else the processor."""
-    if importlib.util.find_spec("torch") is None:
-        return Line("device", "unknown without torch", INSTALL)
     import torch
 
     name = os.environ.get("COURSEKIT_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -78,8 +86,6 @@ def device() -> Line:
 
 def memory() -> Line:
     """Memory that programs can still take."""
-    if importlib.util.find_spec("psutil") is None:
-        return Line("memory", "unknown without psutil", INSTALL)
     free = importlib.import_module("psutil").virtual_memory().available / 1e9
     advice = "" if free >= MEMORY_GB else "close other programs and notebooks before you run a lecture"
     return Line("memory", f"{free:.1f} GB free", advice)
@@ -87,8 +93,6 @@ def memory() -> Line:
 
 def disk() -> Line:
     """Space on the disk that holds the data."""
-    from .data import fetch
-
     folder = next(place for place in (fetch.cache(), *fetch.cache().absolute().parents) if place.exists())
     free = shutil.disk_usage(folder).free / 1e9
     advice = "" if free >= DISK_GB else "free some space, or set COURSEKIT_DATA to a folder on another disk"
@@ -97,14 +101,12 @@ def disk() -> Line:
 
 def data() -> list[Line]:
     """What is in the cache, then a line for each set. A missing one is no fault where it can come at its first use."""
-    from .data import fetch, registry
-
-    rows = {row.name: row for row in fetch.table()}
-    cached = [row.size for row in rows.values() if row.cached]
-    lines = [Line("data", f"{len(cached)} of {len(rows)} files, {sum(cached) / 1e6:.0f} MB, in the cache")]
-    for name, files in registry.SETS.items():
-        size, lesson = sum(rows[file].size for file in files) / 1e6, rows[files[0]].lesson
-        missing = " ".join(file for file in files if not rows[file].cached)
+    files = registry.FILES
+    cached = {name: file.size for name, file in files.items() if fetch.is_cached(file)}
+    lines = [Line("data", f"{len(cached)} of {len(files)} files, {sum(cached.values()) / 1e6:.0f} MB, in the cache")]
+    for name, members in registry.SETS.items():
+        size, lesson = sum(files[member].size for member in members) / 1e6, files[members[0]].lesson
+        missing = " ".join(member for member in members if member not in cached)
         state = "here" if not missing else "missing" if fetch.offline() else "comes at first use"
         advice = f"unset COURSEKIT_OFFLINE, or run `coursekit data fetch {missing}`" if state == "missing" else ""
         lines.append(Line(f"  {name}", f"{size:.1f} MB, lectures {lesson}, {state}", advice))
@@ -113,8 +115,6 @@ def data() -> list[Line]:
 
 def kernel() -> Line:
     """The kernel that notebooks ask for, python3, runs this Python."""
-    if importlib.util.find_spec("jupyter_client") is None:
-        return Line("kernel", "no Jupyter here", INSTALL)
     specs = importlib.import_module("jupyter_client.kernelspec")
     advice = "run `python -m ipykernel install --sys-prefix --name python3`"
     try:
@@ -138,7 +138,5 @@ def programs() -> Line:
 
 def sandbox() -> Line:
     """What keeps students' code from the rest of the machine while it is graded. Nobody needs it to learn."""
-    from coursegrade import doctor as grading
-
     safe, lines = grading.check()
     return Line("sandbox", lines[0][:42], "" if safe else "only to grade: run `coursekit grade doctor`", needed=False)

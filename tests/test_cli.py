@@ -54,10 +54,10 @@ def test_data_commands_use_the_cache(
 ) -> None:
     monkeypatch.setenv("COURSEKIT_DATA", str(tmp_path))
     assert cli.main(["data", "list"]) == 0
-    assert "nuclei2d_image" in capsys.readouterr().out
+    assert "nuclei2d_image    0.5 MB   no " in capsys.readouterr().out
     assert cli.main(["data", "verify"]) == 0
     assert capsys.readouterr().out == "nothing to show\n"
-    monkeypatch.setattr(fetch, "verify", lambda: [fetch.Checked("street", False, "other bytes: fetch it")])
+    monkeypatch.setattr(fetch, "verify", lambda: {"street": "other bytes: fetch it"})
     assert cli.main(["data", "verify"]) == 1
     assert cli.main(["data", "clean"]) == 0
     assert f"0 MB freed in {tmp_path}" in capsys.readouterr().out

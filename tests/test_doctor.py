@@ -54,8 +54,7 @@ def test_every_set_is_listed_with_its_size_and_whether_it_is_here(
     assert sets[2].found == "30.4 MB, lectures 05–07, comes at first use"
     assert all(line.ok for line in sets)
     assert doctor.disk().ok
-    rows = [row._replace(cached=not row.name.startswith("brain")) for row in fetch.table()]
-    monkeypatch.setattr(fetch, "table", lambda: rows)
+    monkeypatch.setattr(fetch, "is_cached", lambda file: not file.name.startswith("brain"))
     assert [line.name.strip() for line in doctor.data()[1:] if not line.found.endswith(", here")] == ["brain MRI"]
 
 

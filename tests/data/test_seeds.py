@@ -30,12 +30,6 @@ def test_a_subject_has_one_part_and_the_share_is_kept() -> None:
     parts = [part_of(f"patient {i}") for i in range(2000)]
     assert parts == [part_of(f"patient {i}") for i in range(2000)]
     assert 0.22 < parts.count("test") / 2000 < 0.28
-    assert {part_of("a", test_share=0.0), part_of("b", test_share=0.0)} == {"train"}
-    assert part_of("a", test_share=1.0) == "test"
-
-
-def test_a_share_beyond_one_is_refused(refuses) -> None:
-    refuses("share of all subjects", part_of, "a", test_share=1.5)
 
 
 def test_uniform_numbers_fill_their_interval_and_stop_before_its_end() -> None:

@@ -57,17 +57,14 @@ class CT:
     note: str = ""
 
 
-def load(name: Name, *, allow_phantom: bool = True) -> CT:
+def load(name: Name) -> CT:
     """The CT ``lung1`` (a nodule of 14 mm) or ``lung2`` (a mass of 45 mm at the pleura), or a phantom of its shape.
 
-    Slices are 5 mm apart, pixels 0.57 and 0.63 mm wide. Raises ``DataMissing`` if the files have not been fetched and
-    ``allow_phantom`` is false. Read once and kept: do not write into the values.
+    Slices are 5 mm apart, pixels 0.57 and 0.63 mm wide. Read once and kept: do not write into the values.
     """
     _check.one_of("name", name, list(PLANS))
     return fetch.real_or(
-        partial(_phantom, name),
-        lambda: _real(fetch.path(f"{name}_image"), fetch.path(f"{name}_label")),
-        allow_phantom=allow_phantom,
+        partial(_phantom, name), lambda: _real(fetch.path(f"{name}_image"), fetch.path(f"{name}_label"))
     )
 
 
