@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from .. import train
 from ..data import fetch
 from ..data.ct import lidc, nodules
-from ..data.seeds import Part, stream
+from ..data.readers.contours import Nodule
+from ..data.seeds import stream
 from ..metrics.regression import bootstrap
 from ..metrics.roc import roc
 from ..models.efficientnet_lite import efficientnet_lite0, prepare
@@ -183,20 +184,9 @@ CNN, ONE_SIZED, DIAMETER, RATINGS = "3D CNN", "3D CNN, all of one size", "diamet
 AUCS = ("AUC", "AUC, 5 to 11 mm")
 
 
-class Shapes(NamedTuple):
-    """``set`` as the data room has it; ``one_size`` (N, 1, S, S, S) the same nodules, scaled to be equally wide."""
-
-    set: lidc.Malignancy
-    one_size: Tensor
-    patients: tuple[str, ...]
-
-
-def shapes(split: Part) -> Shapes:
-    """All nodules of a part that the readers lean to one side on."""
-    chosen = [nodule for nodule in lidc.nodules(split=split) if nodule.median_malignancy != 3]
-    scaled = torch.stack([nodule.at(nodule.diameter_mm / ACROSS, size=ONE_SIZE) for nodule in chosen])[:, None]
-    in_mm = lidc.malignancy(split=split, size=SIZE, spacing_mm=SHAPE_MM)
-    return Shapes(in_mm, scaled, tuple(nodule.patient for nodule in chosen))
+def of_one_size(nodules: Sequence[Nodule]) -> Tensor:
+    """Masks (N, 1, S, S, S) of the nodules, scaled to be equally wide."""
+    return torch.stack([nodule.at(nodule.diameter_mm / ACROSS, size=ONE_SIZE) for nodule in nodules])[:, None].float()
 
 
 def lead_over_patients(patients: Sequence[str], lead: Callable[[Tensor], float], *, seed: int) -> dict[str, float]:
@@ -227,16 +217,17 @@ def malignancy_from_shape(seed: int, *, steps: int = SHAPE_STEPS) -> Scores:
     The patients are the same for every seed, which draws the start and the batches: the interval over seeds is that
     of training alone. That of the patients is in the scores of each seed.
     """
-    (learn, learn_sized, _), (test, test_sized, patients) = map(shapes, SPLITS)
+    learn, test = (lidc.malignancy(split=split, size=SIZE, spacing_mm=SHAPE_MM) for split in SPLITS)
     malignant, truth = learn.malignant.long(), test.malignant
+    patients = [nodule.patient for nodule in test.nodules]
     cubic = partial(end_to_end, look=nn.Identity(), seed=seed, steps=steps)
-    small_network = partial(cubic_network, ONE_SIZE)
+    one_sized = (of_one_size(learn.nodules), malignant)
     said = {
         CNN: cubic(cubic_network, learn=(learn.masks.float(), malignant), test=test.masks.float()),
-        ONE_SIZED: cubic(small_network, learn=(learn_sized.float(), malignant), test=test_sized.float()),
+        ONE_SIZED: cubic(partial(cubic_network, ONE_SIZE), learn=one_sized, test=of_one_size(test.nodules)),
         DIAMETER: test.diameter_mm,
         RATINGS: margin(fit_linear(learn.ratings, malignant)(test.ratings)),
-        "chance": torch.zeros(len(test)),
+        "chance": torch.zeros(len(truth)),
     }
     small = (test.diameter_mm >= SMALL[0]) & (test.diameter_mm <= SMALL[1])
 

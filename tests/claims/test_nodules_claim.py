@@ -9,6 +9,7 @@ from torch import Tensor
 from coursekit import claims
 from coursekit.claims import nodules as claim
 from coursekit.data import ct
+from coursekit.data.ct import lidc
 
 VIEWS, MALIGNANCY = (claims.find(name) for name in ("nodule_views", "malignancy_from_shape"))
 
@@ -118,16 +119,19 @@ def test_malignancy_in_miniature_scores_every_arm_on_other_patients() -> None:
 
 
 def test_shapes_of_one_size_are_the_same_nodules_and_tell_no_size() -> None:
-    learn, test = claim.shapes("train"), claim.shapes("test")
-    assert set(learn.patients).isdisjoint(test.patients)
-    assert len(test.patients) == len(test.one_size) == len(test.set)
-    wide = test.one_size.any(2).any(2).sum((1, 2)).double()  # columns that the nodule reaches
+    learn, test = (
+        lidc.malignancy(split=split, size=claim.SIZE, spacing_mm=claim.SHAPE_MM) for split in ("train", "test")
+    )
+    assert {one.patient for one in learn.nodules}.isdisjoint(one.patient for one in test.nodules)
+    one_size = claim.of_one_size(test.nodules)
+    assert len(test.nodules) == len(one_size) == len(test.masks)
+    wide = one_size.bool().any(2).any(2).sum((1, 2)).double()  # columns that the nodule reaches
     assert float(wide.mean()) == pytest.approx(claim.ACROSS, rel=0.15)
-    true_size = torch.stack([test.set.diameter_mm.double(), wide])
+    true_size = torch.stack([test.diameter_mm.double(), wide])
     assert abs(float(torch.corrcoef(true_size)[0, 1])) < 0.4
-    both = [one.float().flatten(1).sum(1) for one in (test.set.masks, test.one_size)]
+    both = [one.float().flatten(1).sum(1) for one in (test.masks, one_size)]
     volume = (
-        both[0] * claim.SHAPE_MM**3 / (test.set.diameter_mm / claim.ACROSS) ** 3
+        both[0] * claim.SHAPE_MM**3 / (test.diameter_mm / claim.ACROSS) ** 3
     )  # the first, at the scale of the second
     assert float((volume / both[1]).median()) == pytest.approx(1, abs=0.02)
     assert float(torch.corrcoef(torch.stack([volume, both[1]]))[0, 1]) > 0.95

