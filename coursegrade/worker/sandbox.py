@@ -2,7 +2,7 @@
 
 Where bubblewrap does not work there is Landlock (Linux 6.12 or newer), and elsewhere nothing: then grading refuses.
 What both boxes close: the network, files but for the environment's own and a scratch folder, other processes, new
-programs, the kernel's odder calls.
+programs, the kernel's odder calls (``seccomp`` writes that filter).
 """
 
 import contextlib

@@ -69,7 +69,8 @@ def tv_l1(
     """The flow u with ``second(x + u(x)) ≈ first(x)`` that minimises ``∫ λ |ρ(u)| + Σ |∇uᵢ|``, λ = ``attachment``.
 
     The two absolute values are taken apart by a twin v of u, held together by ``|u − v|² / 2θ``, θ = ``tightness``
-    (Zach, Pock and Bischof 2007, sections 2 and 3). Each iteration is :func:`tv_l1_step`, written in place.
+    (Zach, Pock and Bischof 2007, sections 2 and 3). Each iteration is :func:`tv_l1_step`, its dual p
+    zero at the start of a level; ``coursekit.fast.total_variation`` writes it in place.
 
     ``first``, ``second``: (N, 1, H, W) or (N, 1, D, H, W), N pairs at once, brightness in [0, 1].
     Returns (N, ndim, *size) in pixels, channels ``(dy, dx)`` or ``(dz, dy, dx)``. Raises ValueError for anything else.
@@ -97,8 +98,8 @@ def tv_l1_step(
     """One iteration: v at fixed u, pixel by pixel, then a step for u at fixed v with its dual p (Chambolle 2004).
 
     v minimises ``λ |ρ(v)| + |u − v|² / 2θ``: go along the slope g until ρ = 0, at most λθ times g.
-    u minimises ``Σ |∇uᵢ| + |u − v|² / 2θ``: ``u = v + θ div p``, then ``p = (p + τ/θ ∇u) / (1 + τ/θ |∇u|)``; p is one
-    vector ``|p| ≤ 1`` for each pixel and component of the flow, τ = 1 / 2·ndim.
+    u goes towards the minimum of ``Σ |∇uᵢ| + |u − v|² / 2θ``: ``u = v + θ div p``, then
+    ``p = (p + τ/θ ∇u) / (1 + τ/θ |∇u|)``; p is one vector ``|p| ≤ 1`` for each pixel and component, τ = 1 / 2·ndim.
     """
     rho = residual + (slope * u).sum(1, keepdim=True)
     squared = slope.square().sum(1, keepdim=True).clamp(min=1e-12)

@@ -1,6 +1,6 @@
 """Average precision as COCO defines it, for boxes and for masks.
 
-Three steps: match detections to truths by score (``match_by_definition``), walk down the ranked list and read precision
+Two steps: match detections to truths by score (``match_by_definition``), walk down the ranked list and read precision
 at fixed recalls (``average_precision_by_definition``). ``coco_scores``, the one to use, takes them for all images,
 labels, thresholds and sizes at once, by ``coursekit.fast.coco``; its numbers equal those of pycocotools.
 
@@ -34,6 +34,7 @@ def match_by_definition(
     """The truth (row) that each detection (column, by falling score) of an image and label takes; −1 for none.
 
     The free truth it overlaps most, of equals the later; an ignored truth only if no other will do. A crowd stays free.
+    Detections come sorted: the one with the highest score chooses first.
     """
     taken: set[int] = set()
     match = []
@@ -52,6 +53,7 @@ def average_precision_by_definition(
     """AP of detections by falling score, of which some are right, for so many truths: mean precision over the levels.
 
     The precision at a recall is the best at that recall or beyond, and 0 where it is never reached.
+    ``positives`` ≥ 1: without a truth there is no recall, and ``coco_scores`` gives −1.
     """
     hits, curve = 0, []
     for seen, right in enumerate(correct, start=1):

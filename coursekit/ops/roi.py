@@ -65,7 +65,8 @@ def _neighbours(position: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Te
 def hat_weights(positions: Float[Tensor, "*K P S"], size: int) -> Float[Tensor, "*K P {size}"]:
     """The weight of each of ``size`` cells in the sum of a bin's S samples: w[p, h] = Σ_s max(0, 1 − |y_ps − h|).
 
-    The hat max(0, 1 − |y − h|) is linear interpolation; each sample fills two cells. The border rule is ``bilinear``'s.
+    The hat max(0, 1 − |y − h|) is linear interpolation; each sample fills two cells. A sample at
+    most one cell outside the map counts as one on its border, one further out not at all, as in ``bilinear``.
     """
     low, high, part, counts = _neighbours(positions, size)
     weights = positions.new_zeros(*positions.shape[:-1], size)
