@@ -31,7 +31,6 @@ SETS: dict[str, Callable[[], Any]] = {
     "echo frames": lambda: TensorDataset(*echo.frames(split="test", count=2, size=40)),
     "rooms": lambda: icu.rooms(split="train", count=3, minutes=1, fps=2),
     "rooms held out": lambda: icu.rooms(split="test", count=3, minutes=1, fps=2),
-    "windows": lambda: icu.windows(icu.rooms(split="train", count=2, minutes=0.5, fps=1), seconds=15),
     "actions": lambda: clips.actions(count=16, frames=4, size=32),
     "pairs": lambda: clips.pairs(split="train", count=8, size=64),
     "pairs held out and stereo": lambda: [clips.stereo(shrink=8), clips.pairs(split="test", count=8, size=48)[7]],

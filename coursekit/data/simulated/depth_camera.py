@@ -1,15 +1,16 @@
 """What a depth camera sees: rays cast against boxes, a room's walls and spindles, and a sensor that errs.
 
 World: metres, x and y along the walls, z up from the floor. Camera: x to the right of the image, y down, z along the
-optical axis. A pixel's ray is (x, y, 1) times its depth, so what is stored is the depth along the axis, as depth
-cameras give it, not the length of the ray.
+optical axis. A pixel's ray is (x, y, 1) times its depth: the depth along the axis, not the length of the ray.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from scipy import ndimage
 from torch import Generator
 
 Array = np.ndarray
@@ -18,6 +19,7 @@ SIGMA = 0.001425  # noise a squared metre, in 1/m: 1.4 mm at 1 m, 3.6 cm at 5 m
 FOCAL = 0.72  # focal length in widths of the image: 70 degrees across
 JUMP = 1.12  # a neighbour so many times as far away lies behind an edge
 LOST, LOST_AT_EDGE = 0.005, 0.75  # share of pixels without depth, anywhere and on the far side of an edge
+CROSS = ndimage.generate_binary_structure(2, 1)[None]  # a pixel and its four neighbours in the same frame
 
 
 class Camera(NamedTuple):
@@ -32,11 +34,10 @@ class Camera(NamedTuple):
 
 
 class Box(NamedTuple):
-    """An upright box: ``centre`` and ``half`` its sides (3,) in metres, turned by ``yaw`` about the vertical."""
+    """An upright box along the walls, by its ``low`` and ``high`` corners (3,) in metres."""
 
-    centre: Float[Array, "3"]
-    half: Float[Array, "3"]
-    yaw: float = 0.0
+    low: Float[Array, "3"]
+    high: Float[Array, "3"]
 
 
 def looking(place: Float[Array, "3"], target: Float[Array, "3"]) -> Camera:
@@ -54,31 +55,23 @@ def rays(height: int, width: int) -> Float[Array, "H W 3"]:
     return np.stack(np.broadcast_arrays(x[None, :], y[:, None], 1.0), -1)
 
 
-def pixels(points: Float[Array, "N 3"], height: int, width: int) -> Float[Array, "N 2"]:
+def pixels(points: Float[Array, "... 3"], height: int, width: int) -> Float[Array, "... 2"]:
     """Where points of the camera's frame fall, (column, row); the upper left corner of the image is (0, 0)."""
-    return np.asarray(points[:, :2] / points[:, 2:] * FOCAL * width + np.array([width / 2, height / 2]))
+    return np.asarray(points[..., :2] / points[..., 2:] * FOCAL * width + np.array([width / 2, height / 2]))
 
 
 def slab(camera: Camera, box: Box, directions: Float[Array, "... 3"]) -> tuple[Array, Array]:
     """Depths at which rays enter and leave a box; a ray that misses it enters after it leaves."""
-    c, s = np.cos(box.yaw), np.sin(box.yaw)
-    turn = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])  # world to the box's axes
-    origin = turn @ (camera.place - box.centre)
-    along = directions @ camera.axes @ turn.T
+    along = directions @ camera.axes
     along = np.where(np.abs(along) < 1e-12, 1e-12, along)
-    first, second = (-box.half - origin) / along, (box.half - origin) / along
+    first, second = (box.low - camera.place) / along, (box.high - camera.place) / along
     return np.minimum(first, second).max(-1), np.maximum(first, second).min(-1)
 
 
-def still(
-    camera: Camera, walls: Box, door: Box, furniture: tuple[Box, ...], size: tuple[int, int]
-) -> Float[Array, "H W"]:
-    """Depth of the room without people, free of noise. ``door`` is a recess behind an opening in the wall."""
+def still(camera: Camera, walls: Box, furniture: Sequence[Box], size: tuple[int, int]) -> Float[Array, "H W"]:
+    """Depth of the room without people, free of noise."""
     directions = rays(*size)
-    enter, leave = slab(camera, door, directions)
     depth = slab(camera, walls, directions)[1]
-    through = (enter <= depth + 1e-6) & (leave > depth)  # where the ray leaves the room, the recess has begun
-    depth = np.where(through, leave, depth)
     for box in furniture:
         enter, leave = slab(camera, box, directions)
         depth = np.where((enter < leave) & (enter > 0), np.minimum(depth, enter), depth)
@@ -115,23 +108,19 @@ def paint(
     ``start`` and ``end`` (T, 3) in the camera's frame; a frame with NaN is left out. Only the pixels of a rectangle
     around the two end spheres are cast.
     """
-    _, height, width = depth.shape
-    seen = np.flatnonzero(np.minimum(start[:, 2], end[:, 2]) > radius + 0.05)  # false for NaN
-    ends = np.stack([start[seen], end[seen]])  # (2, S, 3)
-    middles = np.stack([pixels(points, height, width) for points in ends])
-    reach = radius * (1 + np.abs(ends[..., :2] / ends[..., 2:])) / (ends[..., 2:] - radius) * FOCAL * width
-    limits = np.array([width, height])
-    low = np.clip(np.floor((middles - reach).min(0)), 0, limits).astype(np.int64)  # (S, 2): first column and row
-    wide, tall = np.maximum(np.clip(np.ceil((middles + reach).max(0)), 0, limits).astype(np.int64) - low, 0).T
-    count = wide * tall
-    which = np.repeat(np.arange(len(seen)), count)  # one entry a pixel of all rectangles together
-    within = np.arange(count.sum()) - np.repeat(count.cumsum() - count, count)
-    row, column = within // wide[which] + low[which, 1], within % wide[which] + low[which, 0]
-    met = spindle(ends[0, which], ends[1, which], radius, rays(height, width)[row, column])
-    index = (seen[which] * height + row) * width + column  # no pixel twice
-    nearer = met < depth.reshape(-1)[index]
-    depth.reshape(-1)[index[nearer]] = met[nearer]
-    owner.reshape(-1)[index[nearer]] = number
+    size = depth.shape[1:]
+    in_front = np.minimum(start[:, 2], end[:, 2]) > radius + 0.05  # false for NaN
+    ends = np.stack([start, end]).clip(min=[-np.inf, -np.inf, radius + 0.05])  # (2, T, 3)
+    reach = radius * (1 + np.abs(ends[..., :2] / ends[..., 2:])) / (ends[..., 2:] - radius) * FOCAL * size[1]
+    low, high = (pixels(ends, *size) - reach).min(0), (pixels(ends, *size) + reach).max(0)  # (T, 2): column, row
+    rows, columns = (
+        (low[:, [axis]] < np.arange(n) + 1) & (np.arange(n) < high[:, [axis]]) for axis, n in zip((1, 0), size)
+    )
+    cast = np.flatnonzero((in_front[:, None] & rows)[:, :, None] & columns[:, None, :])
+    frame, row, column = np.unravel_index(cast, depth.shape)
+    met = spindle(start[frame], end[frame], radius, rays(*size)[row, column])
+    nearer = met < depth.flat[cast]
+    depth.flat[cast[nearer]], owner.flat[cast[nearer]] = met[nearer], number
 
 
 def sensed(depth: Float[Array, "T H W"], *, generator: Generator) -> Float[Array, "T H W"]:
@@ -147,9 +136,6 @@ def sensed(depth: Float[Array, "T H W"], *, generator: Generator) -> Float[Array
     clean = np.minimum(depth, 2 * FAR).astype(np.float32)
     steps = np.round((1 / clean - np.float32(SIGMA) * noise) / np.float32(2 * SIGMA))
     seen = np.float32(1 / (2 * SIGMA)) / np.maximum(steps, 1)
-    edge = np.zeros(shape, bool)
-    for a, b in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[:, :, 1:], np.s_[:, :, :-1])):
-        edge[a] |= clean[a] > JUMP * clean[b]
-        edge[b] |= clean[b] > JUMP * clean[a]
-    missing = (luck < np.where(edge, LOST_AT_EDGE, LOST)) | (seen < NEAR) | (seen > FAR)
-    return np.where(missing, np.float32(0), seen)
+    nearest = ndimage.minimum_filter(clean, footprint=CROSS, mode="nearest")
+    lost = np.where(clean > JUMP * nearest, LOST_AT_EDGE, LOST)
+    return np.where((luck < lost) | (seen < NEAR) | (seen > FAR), np.float32(0), seen)

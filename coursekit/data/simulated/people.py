@@ -1,4 +1,4 @@
-"""A person as a pose, a pose as thirteen joints, and the joints as ten spindles.
+"""A person of 1.75 m as a pose, a pose as thirteen joints, and the joints as ten spindles.
 
 A pose is (9, 3): where the pelvis is, then eight directions: up the trunk, to the person's left, both thighs, both
 shins, both arms (left first). Two poses are blended by blending the directions and making them unit length again, so
@@ -13,7 +13,7 @@ Pose = Float[Array, "9 3"]
 Poses = Float[Array, "T 9 3"]
 
 HEAD, NECK, PELVIS = 0, 1, 2  # then left and right: shoulders 3 4, hips 5 6, knees 7 8, feet 9 10, hands 11 12
-PARTS = (  # from joint, to joint, radius in metres of a person of 1.75 m
+PARTS = (  # from joint, to joint, radius in metres
     (HEAD, HEAD, 0.12),
     (NECK, PELVIS, 0.15),
     (3, 4, 0.09),
@@ -25,54 +25,45 @@ PARTS = (  # from joint, to joint, radius in metres of a person of 1.75 m
     (3, 11, 0.05),
     (4, 12, 0.05),
 )
-HIP_HEIGHT = 0.95  # of a person of 1.75 m who stands
+HIP_HEIGHT = 0.95  # metres, of who stands
 UP = np.array([0.0, 0.0, 1.0])
+LEFT_RIGHT = np.array([[1.0], [-1.0]])
 
 
-def joints(poses: Poses, scale: float) -> Float[Array, "T 13 3"]:
-    """The joints of poses; ``scale`` 1 is a person of 1.75 m."""
+def joints(poses: Poses) -> Float[Array, "T 13 3"]:
+    """The joints of poses."""
     pelvis, up, left, *limbs = np.moveaxis(poses, 1, 0)
-    thighs, shins, arms = limbs[:2], limbs[2:4], limbs[4:]
-    up, left = up * scale, left * scale
     neck = pelvis + 0.48 * up
     shoulders = [neck - 0.04 * up + side * 0.19 * left for side in (1, -1)]
     hips = [pelvis + side * 0.09 * left for side in (1, -1)]
-    knees = [hip + 0.42 * scale * thigh for hip, thigh in zip(hips, thighs)]
-    feet = [knee + 0.42 * scale * shin for knee, shin in zip(knees, shins)]
-    hands = [shoulder + 0.55 * scale * arm for shoulder, arm in zip(shoulders, arms)]
+    knees = [hip + 0.42 * thigh for hip, thigh in zip(hips, limbs[:2])]
+    feet = [knee + 0.42 * shin for knee, shin in zip(knees, limbs[2:4])]
+    hands = [shoulder + 0.55 * arm for shoulder, arm in zip(shoulders, limbs[4:])]
     return np.stack([neck + 0.2 * up, neck, pelvis, *shoulders, *hips, *knees, *feet, *hands], 1)
 
 
 def unit(v: Float[Array, "... 3"]) -> Float[Array, "... 3"]:
-    """The same direction with length one."""
+    """The same directions with length one."""
     return np.asarray(v / np.linalg.norm(v, axis=-1, keepdims=True))
 
 
-def pose(pelvis: Array, up: Array, left: Array, thighs: Array, shins: Array, arms: Array) -> Float[Array, "... 9 3"]:
-    """Poses with both sides alike; each argument (3,) or (T, 3)."""
-    directions = [unit(v) for v in (up, left, thighs, thighs, shins, shins, arms, arms)]
-    return np.stack(np.broadcast_arrays(pelvis, *directions), -2)
+def pose(pelvis: Array, up: Array, left: Array, thighs: Array, shins: Array, arms: Array) -> Pose:
+    """A pose; the limbs are (2, 3), left first, or (3,) where both sides are alike."""
+    limbs = [np.broadcast_to(limb, (2, 3)) for limb in (thighs, shins, arms)]
+    return np.concatenate([[pelvis], unit(np.concatenate([[up, left], *limbs]))])
 
 
-def ahead(angle: float | Array) -> Array:
+def ahead(angle: float) -> Float[Array, "3"]:
     """The horizontal direction at ``angle`` radians from x."""
-    return np.stack(np.broadcast_arrays(np.cos(angle), np.sin(angle), 0.0), -1)
+    return np.array([np.cos(angle), np.sin(angle), 0.0])
 
 
-def standing(place: Float[Array, "2"], angle: float, scale: float, *, lean: float = 0.0) -> Pose:
-    """Upright with hanging arms; ``lean`` 1 bows forward, hands at work on a bed."""
-    front, pelvis = ahead(angle), np.array([*place, HIP_HEIGHT * scale])
-    thighs, arms = -UP - 0.1 * lean * front, -UP + 1.2 * lean * front
-    return pose(pelvis, UP + 0.7 * lean * front, ahead(angle + np.pi / 2), thighs, -UP, arms)
-
-
-def stride(poses: Poses, phase: Float[Array, "T"]) -> Poses:
-    """Legs and arms swung by ``phase`` radians of the step, two steps a turn, in the direction the person faces."""
-    front = np.cross(poses[:, 2], poses[:, 1])
-    walking = poses.copy()
-    for row, share in ((3, 1), (4, -1), (5, 0.5), (6, -0.5), (7, -0.8), (8, 0.8)):
-        walking[:, row] = unit(poses[:, row] + 0.45 * share * np.sin(phase)[:, None] * front)
-    return walking
+def standing(place: Float[Array, "2"], angle: float, *, lean: float = 0.0, stride: float = 0.0) -> Pose:
+    """Upright with hanging arms; ``lean`` 1 bows forward, hands at work on a bed, ``stride`` ±1 is amid a step."""
+    front, swing = ahead(angle), 0.45 * stride * LEFT_RIGHT
+    thighs = -UP + (swing - 0.1 * lean) * front
+    shins, arms = -UP + 0.5 * swing * front, -UP + (1.2 * lean - 0.8 * swing) * front
+    return pose(np.array([*place, HIP_HEIGHT]), UP + 0.7 * lean * front, ahead(angle + np.pi / 2), thighs, shins, arms)
 
 
 def sitting(place: Float[Array, "2"], angle: float, seat: float, *, lean: float = 0.0, legs_out: bool = False) -> Pose:
@@ -92,11 +83,10 @@ def lying(place: Float[Array, "2"], top: float, *, turned: float = 0.0) -> Pose:
 
 
 def between(keys: Float[Array, "K 9 3"], times: Float[Array, "K"], at: Float[Array, "T"]) -> Poses:
-    """Poses at times ``at`` from keyed ones, a little slower near each key than between."""
+    """Poses at times ``at`` from keyed ones."""
     after = np.clip(np.searchsorted(times, at, side="right"), 1, len(times) - 1)
     span = np.maximum(times[after] - times[after - 1], 1e-9)
-    part = np.clip((at - times[after - 1]) / span, 0, 1)
-    part = (part * (0.7 + 0.3 * part * (3 - 2 * part)))[:, None, None]
+    part = np.clip((at - times[after - 1]) / span, 0, 1)[:, None, None]
     blend: Array = keys[after - 1] * (1 - part) + keys[after] * part
     blend[:, 1:] = unit(blend[:, 1:])
     return blend
