@@ -27,7 +27,7 @@ def check(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         ("coursekit/_check.py", ["tests/test_check.py"]),
         ("coursekit/models/rcnn.py", ["tests/models/test_rcnn.py"]),
         ("coursekit/data/ct/lidc.py", ["tests/data/test_ct_lidc.py"]),
-        ("coursekit/data/echo/sets.py", ["tests/data/test_echo.py"]),
+        ("coursekit/data/echo.py", ["tests/data/test_echo.py"]),
         ("coursekit/data/readers/nifti.py", ["tests/data/readers/test_nifti.py"]),
         ("coursegrade/collecting.py", ["tests/coursegrade/test_collect.py", "tests/coursegrade/test_export.py"]),
         ("tests/ops/test_nms.py", ["tests/ops/test_nms.py"]),

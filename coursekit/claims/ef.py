@@ -17,7 +17,6 @@ from torch import Generator, Tensor, nn
 
 from .. import train
 from ..data import echo
-from ..data.echo.sets import Part
 from ..data.seeds import stream
 from ..metrics.overlap import dice
 from ..metrics.regression import regression
@@ -53,7 +52,7 @@ class Patients(NamedTuple):
     ef_percent: Tensor  # (N,)
 
 
-def patients(split: Part, count: int, *, seed: int, size: int = SIZE) -> Patients:
+def patients(split: echo.Part, count: int, *, seed: int, size: int = SIZE) -> Patients:
     """``count`` patients that no other split and no other seed has."""
     clips = echo.clips(split=split, count=count, size=size, seed=seed)
     items = [(c.clip, c.masks, c.ed | c.es, c.ef_percent) for c in map(clips.__getitem__, range(count))]

@@ -82,7 +82,7 @@ def curves(axes: Axes, tests: echo.EchoSet) -> None:
 def fractions(axes: Axes) -> None:
     bins = torch.arange(15, 76, 5).tolist()
     parts = {
-        split: echo.clips(split=split, count=count).ef_percent.numpy()
+        split: [float(item.ef_percent) for item in echo.clips(split=split, count=count, size=32, frames=1)]
         for split, count in (("train", 240), ("test", 60))
     }
     labels = [f"{split}, {len(part)} patients" for split, part in parts.items()]

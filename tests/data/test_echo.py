@@ -13,11 +13,11 @@ import pydicom
 import pytest
 import torch
 from pydicom.data import get_testdata_file
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader
 
 from coursekit.data import echo
-from coursekit.data.echo import sets
 from coursekit.data.fetch import DataMissing
+from coursekit.data.seeds import stream
 from coursekit.data.simulated import heart
 from coursekit.testing import assert_close
 
@@ -31,6 +31,13 @@ for threads in (1, 2):
 """
 
 
+def patient_of(data: echo.EchoSet, index: int) -> tuple[heart.Heart, heart.Motion]:
+    """The simulated heart of an item, and how it moves, without its film."""
+    generator = stream(data.seed, "echo", data.split, index)
+    patient = heart.draw(generator=generator)
+    return patient, heart.motion(patient, frames=data.frames, fps=data.fps, generator=generator)
+
+
 def measured(size: int, *, count: int, every: int = 3) -> np.ndarray:
     """Error of each test clip's ejection fraction by discs on its masks, in points.
 
@@ -40,7 +47,7 @@ def measured(size: int, *, count: int, every: int = 3) -> np.ndarray:
     tests = echo.clips(split="test", size=size)
     errors = []
     for i in range(count):
-        patient, whole = tests.patient(i)
+        patient, whole = patient_of(tests, i)
         moves = heart.Motion(*(part[::every] for part in whole))
         volumes = echo.volume_by_discs(heart.masks(patient, moves, size), spacing_mm=patient.depth / size)
         emptied = (patient.edv_ml - moves.volume_ml) / (patient.edv_ml - patient.esv_ml)
@@ -80,7 +87,7 @@ def test_an_item_holds_what_it_says() -> None:
 def test_every_clip_has_an_end_diastole_and_an_end_systole_and_they_are_what_they_are_called() -> None:
     train = echo.clips(split="train")
     for i in range(120):
-        patient, moves = train.patient(i)
+        patient, moves = patient_of(train, i)
         close = 0.01 * (patient.edv_ml - patient.esv_ml)
         assert moves.ed.any()
         assert moves.es.any()
@@ -108,12 +115,10 @@ def test_an_item_is_the_same_in_any_process_and_with_any_number_of_threads() -> 
 
 def test_items_depend_on_seed_split_and_index_and_splits_share_no_patient() -> None:
     parts = [echo.clips(split=split, count=40, seed=seed) for split in ("train", "val", "test") for seed in (0, 1)]
-    patients = [s.patient(i)[0] for s in parts for i in range(40)]
+    patients = [patient_of(s, i)[0] for s in parts for i in range(40)]
     assert len({p.edv_ml for p in patients}) == len(patients)
-    more = echo.clips(split="train", count=80)
-    assert more.patient(39)[0] == parts[0].patient(39)[0]
-    assert_close(parts[0].ef_percent, more.ef_percent[:40])
-    assert float(parts[0][5].ef_percent) == float(parts[0].ef_percent[5])
+    assert float(parts[0][5].ef_percent) == pytest.approx(patients[5].ef_percent)
+    assert torch.equal(echo.clips(split="train", count=80)[39].clip, parts[0][39].clip)
 
 
 def test_sets_go_to_workers_and_stack() -> None:
@@ -123,20 +128,6 @@ def test_sets_go_to_workers_and_stack() -> None:
     assert_close(batch.clip[2], small[2].clip)
     assert len(list(small)) == 4
     assert_close(small[-1].clip, small[3].clip)
-
-
-def test_single_frames_are_those_of_the_clips() -> None:
-    stills = echo.frames(split="train", count=3, size=64)
-    assert stills.images.shape == stills.masks.shape == (6, 1, 64, 64)
-    rows = TensorDataset(*stills)
-    for i in range(3):
-        item = echo.clips(split="train", size=64)[i]
-        for row, marks, volume in ((2 * i, item.ed, item.edv_ml), (2 * i + 1, item.es, item.esv_ml)):
-            frame, at = echo.Frames(*rows[row]), int(marks.nonzero()[0])
-            assert torch.equal(frame.images, item.clip[:, at])
-            assert torch.equal(frame.masks[0], item.masks[at])
-            assert bool(frame.is_ed) == (row % 2 == 0)
-            assert float(frame.volume_ml) == pytest.approx(float(volume), rel=0.02)
 
 
 def bullet(length: float, radius: float, *, tilt: float = 0.0, size: int = 200) -> torch.Tensor:
@@ -170,18 +161,6 @@ def test_a_tracing_by_hand() -> None:
     assert float(echo.volume_by_discs(cylinder, spacing_mm=1)) == pytest.approx(math.pi / 4 * 16 * 8 / 1000, rel=0.02)
 
 
-def test_another_axis_gives_another_volume() -> None:
-    """A square of 40 by 80 pixels is a cylinder along either side: π/4 · 40² · 80, and π/4 · 80² · 40."""
-    mask = torch.zeros(100, 100, dtype=torch.bool)
-    mask[10:90, 30:70] = True
-    down, right = torch.tensor([50.0, 20, 50, 30]), torch.tensor([0.0, 50, 1, 50])
-    traced = [echo.tracing(mask, axis=axis) for axis in (down, right)]
-    assert_close(traced[0][:, [1, 3]], echo.tracing(mask)[:, [1, 3]], rtol=0, atol=1e-6)
-    assert_close(traced[1][0], torch.tensor([29.5, 50, 69.5, 50]).double(), rtol=0, atol=1e-6)
-    for tracing, volume in zip(traced, (40**2 * 80, 80**2 * 40)):
-        assert echo.volume_of_tracing(tracing, spacing_mm=1) == pytest.approx(math.pi / 4 * volume / 1000)
-
-
 def test_specks_beside_the_ventricle_do_not_count_and_nothing_holds_nothing() -> None:
     mask = bullet(120, 40)
     speckled = mask.clone()
@@ -198,16 +177,11 @@ def test_bad_calls_are_refused(refuses) -> None:
     refuses("frames and fps > 0", echo.clips, split="train", fps=0)
     refuses("count > 0", echo.clips, split="train", count=0)
     refuses("a mask with pixels", echo.tracing, torch.zeros(4, 4, dtype=torch.bool))
-    refuses("length of axis > 0", echo.tracing, torch.ones(4, 4, dtype=torch.bool), axis=torch.ones(4))
     refuses("boolean", echo.volume_by_discs, torch.zeros(4, 4), spacing_mm=1.0)
     refuses("spacing_mm > 0", echo.volume_of_tracing, torch.zeros(3, 4), spacing_mm=0.0)
     refuses("at least one chord", echo.volume_of_tracing, torch.zeros(1, 4), spacing_mm=1.0)
     with pytest.raises(IndexError, match="got 240"):
         echo.clips(split="train")[240]
-    short = echo.clips(split="train", frames=1)
-    neither = next(i for i in range(20) if not any(bool(m.any()) for m in short.patient(i)[1][-2:]))
-    with pytest.raises(ValueError, match="make it longer than a beat"):
-        short.pair(neither)
 
 
 # --- the real clip ---
@@ -215,7 +189,7 @@ def test_bad_calls_are_refused(refuses) -> None:
 
 @pytest.fixture(scope="module")
 def header() -> pydicom.Dataset:
-    return pydicom.dcmread(get_testdata_file(sets.FILE, download=False))
+    return pydicom.dcmread(get_testdata_file(echo.FILE, download=False))
 
 
 def test_the_real_clip_is_what_the_file_holds(header: pydicom.Dataset) -> None:
@@ -266,6 +240,6 @@ def test_another_size_keeps_the_millimetres() -> None:
 
 
 def test_without_the_file_one_sentence_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sets, "get_testdata_file", lambda *a, **k: None)
+    monkeypatch.setattr(echo, "get_testdata_file", lambda *a, **k: None)
     with pytest.raises(DataMissing, match=r"^expected examples_ybr_color.dcm .*, got no file: install pydicom anew"):
         echo.real(size=64)

@@ -60,16 +60,6 @@ def test_an_item_is_the_same_for_every_kind_of_number(
         data[True]
 
 
-def test_what_lies_beside_an_item_is_found_by_every_kind_of_number() -> None:
-    hearts = echo.clips(split="train", count=4, size=40)
-    assert (
-        hearts.patient(np.int64(3))[0].ef_percent
-        == hearts.patient(3)[0].ef_percent
-        == pytest.approx(float(hearts.ef_percent[3]))
-    )
-    assert equal(hearts.pair(np.int64(3)).images, hearts.pair(3).images)
-
-
 def test_a_stream_is_named_by_value(tmp_path: Path, refuses: Callable[..., None]) -> None:
     def drawn(*names: Any) -> float:
         return float(torch.rand((), generator=stream(*names)))

@@ -96,7 +96,7 @@ def test_a_mask_is_the_traced_disc(place: Path) -> None:
 def test_the_variable_puts_the_data_set_in_place_of_the_simulation(place: Path) -> None:
     train = echo.clips(split="train", frames=16)
     assert (len(train), train.source) == (2, "EchoNet-Dynamic")
-    assert train.ef_percent.tolist() == pytest.approx([78.4, 78.4])
+    assert [float(item.ef_percent) for item in train] == pytest.approx([78.4, 78.4])
     assert [len(echo.clips(split=split)) for split in ("val", "test")] == [1, 1]
     item = train[0]
     assert item.clip.shape == (1, 16, 112, 112)
@@ -131,25 +131,19 @@ def test_a_short_video_goes_on_in_black(place: Path) -> None:
     assert float(item.clip[0, 20:].abs().max()) == 0
 
 
-def test_other_sizes_and_single_frames(place: Path) -> None:
-    stills = echo.frames(split="train", size=64)
-    assert stills.images.shape == (2, 1, 64, 64)  # one of the two videos is traced
-    assert stills.is_ed.tolist() == [True, False]
-    assert stills.volume_ml.tolist() == pytest.approx([100.0, 21.6])
-    assert float(stills.images[0].mean() * 255) == pytest.approx(20 + 5 * ED, abs=4)
-    for mask, radius in zip(stills.masks, RADIUS.values()):
-        assert float(mask.sum()) == pytest.approx(math.pi * (radius * 64 / 112) ** 2, rel=0.1)
-    assert echo.clips(split="train", size=64, frames=4)[0].masks.shape == (4, 64, 64)
+def test_frames_and_masks_of_other_sizes(place: Path) -> None:
+    item = echo.clips(split="train", size=64, frames=LENGTH, fps=50)[0]
+    assert (item.clip.shape, item.masks.shape) == ((1, LENGTH, 64, 64), (LENGTH, 64, 64))
+    assert float(item.clip[0, ED].mean() * 255) == pytest.approx(20 + 5 * ED, abs=4)
+    for frame, radius in RADIUS.items():
+        assert float(item.masks[frame].sum()) == pytest.approx(math.pi * (radius * 64 / 112) ** 2, rel=0.1)
 
 
-def test_a_set_without_tracings_has_no_single_frames(place: Path, refuses) -> None:
+def test_a_set_without_tracings_has_clips_without_masks(place: Path) -> None:
     write_csv(place / "VolumeTracings.csv", list(echonet.TRACINGS), [])
-    refuses("at least one video with two traced frames", echo.frames, split="train")
-
-
-def test_a_simulated_heart_is_not_there(place: Path) -> None:
-    with pytest.raises(TypeError, match="read its record in studies"):
-        echo.clips(split="train").patient(0)
+    item = echo.clips(split="train", frames=LENGTH, fps=50)[0]
+    assert not item.masks.any()
+    assert not (item.ed | item.es).any()
 
 
 def test_missing_files_and_columns_are_refused(place: Path, refuses) -> None:
