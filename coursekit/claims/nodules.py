@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .. import train
 from ..data import fetch
-from ..data.ct import lidc, nodules
+from ..data.ct import LUNG, lidc, nodules, window
 from ..data.readers.contours import Nodule
 from ..data.seeds import stream
 from ..metrics.regression import bootstrap
@@ -166,7 +166,7 @@ def nodule_views(
     """
     learning = nodules(split="train", count=count, size=SIZE, seed=seed)
     held_out = nodules(split="test", count=test_count, size=SIZE, seed=seed)
-    learn, test = (learning.windowed(), learning.labels), held_out.windowed()
+    learn, test = (window(learning.patches, **LUNG), learning.labels), window(held_out.patches, **LUNG)
     VIEWS["2D"](learn, test, seed=seed, steps=1)  # a first call loads what torch needs, which is no arm's time
     short = {name: timed(arm, learn, test, seed=seed, steps=steps) for name, arm in VIEWS.items()}
     short |= {"2.5D, ImageNet": timed(imagenet, learn, test), "contrast": timed(contrast, test)}

@@ -34,7 +34,6 @@ def test_views_in_miniature_scores_every_arm_on_the_other_ct(monkeypatch: pytest
     monkeypatch.setattr(claim, "nodules", watched)
     scores = claim.nodule_views(3, steps=2, long={"2D": 3}, count=32, test_count=24)
     assert all(0 <= scores[measure][arm] <= 1 for measure, arm in names_of(VIEWS))
-    assert set(made["train"].scans).isdisjoint(made["test"].scans)
     assert set(made["train"].patients).isdisjoint(made["test"].patients)
     short, long = scores["AUC, same epochs"], scores["AUC, same CPU"]
     assert short.keys() == long.keys()

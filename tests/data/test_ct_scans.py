@@ -124,10 +124,10 @@ def ramp() -> Scan:
 def test_a_patch_reads_linearly_and_keeps_its_place() -> None:
     scan = ramp()
     index = np.array([2.3, 9.1, 11.7])
-    read = scans.box(scan, index, (5, 4, 6), (0.9,) * 3)
-    assert (read.values.shape, read.values.dtype, read.axes, read.unit) == ((5, 4, 6), torch.float32, "SPL", "HU")
+    read = scans.patch(scan, scan.world(index[None])[0], 5, spacing_mm=0.9)
+    assert (read.values.shape, read.values.dtype, read.axes, read.unit) == ((5, 5, 5), torch.float32, "SPL", "HU")
     np.testing.assert_allclose(read.spacing_mm, (0.9,) * 3)
-    np.testing.assert_allclose(read.world(np.array([[2, 1.5, 2.5]])), scan.world(index[None]), atol=1e-9)
+    np.testing.assert_allclose(read.world(np.array([[2, 2, 2]])), scan.world(index[None]), atol=1e-9)
     every = np.argwhere(np.ones(read.values.shape))
     old = scan.index(read.world(every))
     np.testing.assert_allclose(read.values.flatten(), old @ [100, 10, 1], rtol=1e-5)

@@ -42,8 +42,8 @@ SETS: dict[str, Callable[[], Any]] = {
     "patches": lambda: [patch(0), patch(3)],
     "pet": lambda: brain.pet(split="train", count=2),
     "pet held out": lambda: brain.pet(split="test", count=2),
-    "candidates": lambda: ct.nodules(split="train", count=8),
-    "candidates held out": lambda: ct.nodules(split="test", count=8, slice_mm=5.0),
+    "candidates": lambda: shown(ct.nodules(split="train", count=8)),
+    "candidates held out": lambda: shown(ct.nodules(split="test", count=8)),
     "slices": lambda: ct.slices(split="train", count=8, size=64),
     "slices held out": lambda: ct.slices(split="test", count=8, size=64),
     "malignancy": lambda: drawn(masks(lidc.malignancy(split="train")), 4, stream(0, "malignancy", "train")),
@@ -56,6 +56,11 @@ def patch(index: int) -> tuple[Tensor, ...]:
     image, target = torch.rand(1, 8, 20, 20, generator=stream(2)), torch.ones(8, 20, 20).long()
     generator = stream(0, "patches", index)
     return tuple(x[0] for x in annotation.crops(image, target, size=(2, 4, 4), count=1, generator=generator))
+
+
+def shown(data: ct.Candidates) -> TensorDataset:
+    """What a network is shown of each candidate, and its size."""
+    return TensorDataset(ct.window(data.patches, **ct.LUNG), data.labels, data.diameter_mm)
 
 
 def masks(data: lidc.Malignancy) -> TensorDataset:

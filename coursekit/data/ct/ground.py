@@ -7,7 +7,7 @@ neural networks", ISBI), as the maxima, over place and size, of the scale-normal
 """
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from ... import _check
-from ..scan import Scan, aligned, cropped, resampled
+from ..scan import Scan, cropped, resampled
 from ..seeds import PARTS, Part
 from .lung_mask import lungs
 from .scans import CT, SPLIT, load
@@ -36,18 +36,11 @@ BRIGHT = -500.0  # HU, the least value at the centre
 MARGIN_MM = 10.0  # around the labelled tumour nothing is set and nothing is taken
 
 
-@dataclass(frozen=True, eq=False)
-class Vessels:
-    """Candidates of one scan, the strongest first.
-
-    ``world`` (N, 3) in RAS+ mm; ``diameter_mm`` (N,), blurred by thick slices.
-    """
+class Vessels(NamedTuple):
+    """The strongest first: ``world`` (N, 3) in RAS+ mm; ``diameter_mm`` (N,), blurred by thick slices."""
 
     world: Float64[np.ndarray, "N 3"]
     diameter_mm: Float64[np.ndarray, " N"]
-
-    def __len__(self) -> int:
-        return len(self.world)
 
 
 class Ground(NamedTuple):
@@ -81,9 +74,6 @@ def vessels(scan: Scan, inside: Bool[Tensor, "D H W"], label: Scan) -> Vessels:
 
     ``label`` is a mask on the grid of the scan, such as its tumour's.
     """
-    _check.boolean("inside", inside)
-    aligned(scan, Scan(inside, scan.affine))
-    aligned(scan, label)
     grid, deep = _isotropic(scan, inside)
     index, diameter = _spots(grid.values.numpy(), deep)
     world = grid.world(index)

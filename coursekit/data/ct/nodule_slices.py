@@ -45,14 +45,12 @@ class Slices(Items[SliceItem], what="a slice"):
     """Stacked squares, and a map-style data set of :class:`SliceItem`; the number of boxes differs, so batch in lists.
 
     ``images`` (N, 1, H, W) float32 in [0, 1], ``labels`` (N, H, W) int64; ``real`` (N,) whether the CT's own tumour
-    is in view; ``patients`` whose shapes were set in; ``planes`` (N,) which slice of the scan; ``spacing_mm`` of rows
-    and columns.
+    is in view; ``planes`` (N,) which slice of the scan; ``spacing_mm`` of rows and columns.
     """
 
     images: Float32[Tensor, "N 1 H W"]
     labels: Int64[Tensor, "N H W"]
     real: Bool[Tensor, "N"]
-    patients: tuple[tuple[str, ...], ...]
     planes: tuple[int, ...]
     scan: str
     spacing_mm: tuple[float, float]
@@ -80,16 +78,16 @@ def slices(*, split: Part, count: int = 200, size: int = 128, seed: int = 0) -> 
         raise _check.refuse(f"a square of at most {min(lung.free.shape[1:])} pixels", size, "take a smaller one")
     shapes = lidc.nodules(split=split, diameter_mm=DIAMETER_MM)
     squares = [_square(lung, shapes, size, stream(seed, "slices", split, i)) for i in range(count)]
-    images, labels, real, patients, planes = zip(*squares)
+    images, labels, real, planes = zip(*squares)
     stacked = torch.stack(images), torch.stack(labels), torch.tensor(real)
     spacing, note = lung.ct.scan.spacing_mm[1:], lung.ct.note or "LIDC-IDRI shapes in two real CTs"
-    return Slices(*stacked, patients, planes, SPLIT[split], spacing, lung.ct.source, note)
+    return Slices(*stacked, planes, SPLIT[split], spacing, lung.ct.source, note)
 
 
 def _square(
     lung: ground.Ground, shapes: tuple[Nodule, ...], size: int, generator: Generator
-) -> tuple[Tensor, Tensor, bool, tuple[str, ...], int]:
-    """Image, labels, whether the tumour is in view, whose shapes, and which plane."""
+) -> tuple[Tensor, Tensor, bool, int]:
+    """Image, labels, whether the tumour is in view, and which plane."""
     where, how_many, _ = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
     inside = lung.ct.label.values if where < TUMOUR_SHARE else lung.free
     start = _start(inside, size, generator)
@@ -98,7 +96,7 @@ def _square(
     free, tumour = lung.free[box].clone(), lung.ct.label.values[box][HALF_SLICES]
     pieces, _ = ndimage.label(tumour.numpy(), np.ones((3, 3)))
     large = np.flatnonzero(np.bincount(pieces.ravel()) >= LEAST)
-    labels, patients = nuclei.relabel(torch.from_numpy(np.where(np.isin(pieces, large), pieces, 0)).long()), []
+    labels = nuclei.relabel(torch.from_numpy(np.where(np.isin(pieces, large), pieces, 0)).long())
     for _ in range(int(how_many * (MOST + 1))):
         shape = shapes[int(torch.randint(len(shapes), (1,), generator=generator))]
         new = _fitted(slab, free, shape, generator)
@@ -106,9 +104,8 @@ def _square(
             slab, share = new
             labels = torch.where(share[HALF_SLICES] >= INSIDE, labels.max() + 1, labels)
             free &= ~torch.from_numpy(ndimage.binary_dilation((share > 0).numpy(), iterations=2))
-            patients.append(shape.patient)
     image, labels = nuclei.turn(slab.values[HALF_SLICES], labels, generator=generator)
-    return window(image, **LUNG)[None], labels, bool(tumour.any()), tuple(patients), start[0] + HALF_SLICES
+    return window(image, **LUNG)[None], labels, bool(tumour.any()), start[0] + HALF_SLICES
 
 
 def _start(inside: Bool[Tensor, "D H W"], size: int, generator: Generator) -> tuple[int, int, int]:

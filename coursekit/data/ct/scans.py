@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal
 
 import numpy as np
 import torch
@@ -25,17 +25,10 @@ Name = Literal["lung1", "lung2"]
 SPLIT: dict[Part, Name] = {"train": "lung1", "test": "lung2"}
 
 
-class Range(TypedDict):
-    """What a window shows, in HU: ``window(hu, **LUNG)``."""
-
-    low: float
-    high: float
-
-
-def centred(centre: float, width: float) -> Range:
-    """The range of a window given as radiologists do, by centre and width."""
+def centred(centre: float, width: float) -> dict[str, float]:
+    """The range of a window, ``window(hu, **centred(centre, width))``, given as radiologists do."""
     _check.positive("width", width)
-    return Range(low=centre - width / 2, high=centre + width / 2)
+    return {"low": centre - width / 2, "high": centre + width / 2}
 
 
 LUNG = centred(-600, 1500)
@@ -80,14 +73,11 @@ def _phantom(name: Name, note: str) -> CT:
     return CT(*chest(PLANS[name], generator=stream("ct", name)), "phantom", note)
 
 
-# --- intensities ---
-
-
 def window(hu: Shaped[Tensor, "*any"], *, low: float, high: float) -> Float[Tensor, "*any"]:
     """HU to [0, 1]: ``low`` and all below becomes 0, ``high`` and all above 1, linear between.
 
     What saturates at either end cannot be told apart any more. Integers become float32. ``**LUNG`` and
-    ``**SOFT_TISSUE`` name the common ranges, ``**centred(centre, width)`` makes any.
+    ``**SOFT_TISSUE`` are the common ranges, ``**centred(centre, width)`` makes any.
     """
     _check.positive("high - low", high - low)
     hu = hu if hu.is_floating_point() else hu.float()
@@ -107,20 +97,12 @@ def three_channels(image: Shaped[Tensor, "*N 1 H W"]) -> Shaped[Tensor, "*N 3 H 
     return image.expand(*image.shape[:-3], 3, -1, -1)
 
 
-# --- patches ---
-
-
 def patch(scan: Scan, centre: Sequence[float] | np.ndarray, size: int, *, spacing_mm: float = 1.0) -> Scan:
-    """A cube of ``size`` voxels of ``spacing_mm`` around a place in RAS+ mm, read as :func:`box` does."""
+    """A cube of ``size`` voxels of ``spacing_mm`` around a place in RAS+ mm, read as ``scan.on_grid`` does.
+
+    For an even size the place lies between two voxels.
+    """
     _check.positive("size", size)
     _check.positive("spacing_mm", spacing_mm)
-    return box(scan, scan.index(np.asarray(centre, float)[None])[0], (size,) * 3, (spacing_mm,) * 3)
-
-
-def box(scan: Scan, middle: np.ndarray, size: tuple[int, int, int], spacing_mm: tuple[float, float, float]) -> Scan:
-    """Voxels (D, H, W) of ``spacing_mm`` around an index (d, h, w), read as ``scan.on_grid`` does.
-
-    For an even size the middle lies between two voxels.
-    """
-    step = np.array(spacing_mm) / scan.spacing_mm
-    return on_grid(scan, middle - step * (np.array(size) - 1) / 2, step, size)
+    middle, step = scan.index(np.asarray(centre, float)[None])[0], spacing_mm / np.array(scan.spacing_mm)
+    return on_grid(scan, middle - step * (size - 1) / 2, step, (size,) * 3)

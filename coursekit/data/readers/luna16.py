@@ -1,11 +1,10 @@
-"""LUNA16 as its authors ship it: folders ``subset0`` … of .mhd with .raw, ``annotations.csv``, ``candidates.csv``.
+"""LUNA16 as its authors ship it: folders ``subset0`` … of .mhd with .raw, and ``candidates.csv``.
 
-Its tables give places in ITK's world, LPS+ mm; here they are RAS+ like everything else. Source: Setio et al.,
+Its table gives places in ITK's world, LPS+ mm; here they are RAS+ like everything else. Source: Setio et al.,
 Validation, comparison, and combination of algorithms for automatic detection of pulmonary nodules in computed
 tomography images: the LUNA16 challenge, Medical Image Analysis 42, 2017.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -19,14 +18,6 @@ from ..scan import Scan, oriented
 from . import number, table
 
 TABLES = ("candidates_V2.csv", "candidates.csv")  # the second version, if it is there, holds more of the nodules
-
-
-class Annotation(NamedTuple):
-    """A nodule that at least three of four readers drew: its scan, place (3,) in RAS+ mm and diameter."""
-
-    series: str
-    world: np.ndarray
-    diameter_mm: float
 
 
 class Proposal(NamedTuple):
@@ -52,25 +43,12 @@ def scan(path: Path) -> Scan:
     return replace(stored, values=stored.values.to(torch.float32))
 
 
-def annotations(folder: Path) -> list[Annotation]:
-    """The nodules of all scans, in the order of ``annotations.csv``."""
-    nodules = [Annotation(*row) for row in _rows(folder / "annotations.csv", "the nodules", "diameter_mm")]
-    _check.positive("diameter_mm in annotations.csv", [nodule.diameter_mm for nodule in nodules])
-    return nodules
-
-
 def proposals(folder: Path) -> list[Proposal]:
     """The candidates of all scans, in the order of ``candidates_V2.csv`` or, without it, ``candidates.csv``."""
     listed = next((folder / name for name in TABLES if (folder / name).exists()), folder / TABLES[-1])
-    rows = list(_rows(listed, "the candidates", "class"))
-    for *_, kind in rows:
+    columns, proposed = ("coordX", "coordY", "coordZ", "class"), []
+    for row in table(listed, "the candidates", ("seriesuid", *columns)):
+        x, y, z, kind = (number(row, name, listed) for name in columns)
         _check.one_of(f"class in {listed.name}", kind, (0, 1))
-    return [Proposal(uid, place, kind == 1) for uid, place, kind in rows]
-
-
-def _rows(place: Path, what: str, last: str) -> Iterator[tuple[str, np.ndarray, float]]:
-    """Each line as (series, place in RAS+ mm, the number in the column ``last``)."""
-    columns = ("coordX", "coordY", "coordZ", last)
-    for row in table(place, what, ("seriesuid", *columns)):
-        x, y, z, value = (number(row, name, place) for name in columns)
-        yield row["seriesuid"], np.array([-x, -y, z]), value
+        proposed.append(Proposal(row["seriesuid"], np.array([-x, -y, z]), kind == 1))
+    return proposed

@@ -27,9 +27,6 @@ def folder(tmp_path: Path) -> Path:
             image.SetDirection((1, 0, 0, 0, 1, 0, 0, 0, -1))
         (tmp_path / f"subset{k}").mkdir()
         sitk.WriteImage(image, str(tmp_path / f"subset{k}" / f"{UID}{k}.mhd"))
-    (tmp_path / "annotations.csv").write_text(
-        f"seriesuid,coordX,coordY,coordZ,diameter_mm\n{UID}0,-128.7,-175.3,-298.4,5.651470635\n"
-    )
     (tmp_path / "candidates.csv").write_text(
         f"seriesuid,coordX,coordY,coordZ,class\n{UID}0,-56.08,-67.85,-311.92,0\n{UID}1,53.21,-244.41,-245.17,1\n"
     )
@@ -48,9 +45,6 @@ def test_scans_of_all_subsets_lie_where_itk_says(folder: Path) -> None:
 
 
 def test_tables_become_ras(folder: Path) -> None:
-    (one,) = luna16.annotations(folder)
-    assert (one.series, one.diameter_mm) == (f"{UID}0", 5.651470635)
-    np.testing.assert_allclose(one.world, [128.7, 175.3, -298.4])
     first, second = luna16.proposals(folder)
     assert (first.nodule, second.nodule, second.series) == (False, True, f"{UID}1")
     np.testing.assert_allclose(second.world, [-53.21, 244.41, -245.17])
@@ -66,17 +60,13 @@ def test_what_is_amiss_is_said_in_one_sentence(folder: Path, refuses) -> None:
     raw.unlink()
     refuses("the voxels of .* nothing there", luna16.scan, path)
     refuses("scans at subset", luna16.series, folder / "subset0")
-    (folder / "annotations.csv").write_text("seriesuid,x,y,z,diameter_mm\n")
-    refuses("none named coordX, coordY, coordZ", luna16.annotations, folder)
-    (folder / "annotations.csv").write_text(f"seriesuid,coordX,coordY,coordZ,diameter_mm\n{UID}0,1,2,3,-4\n")
-    refuses("diameter_mm in annotations.csv > 0", luna16.annotations, folder)
-    (folder / "annotations.csv").write_text(f"seriesuid,coordX,coordY,coordZ,diameter_mm,coordX\n{UID}0,1,2,3,4,9\n")
-    refuses("every column once in annotations.csv", luna16.annotations, folder)
+    (folder / "candidates.csv").write_text("seriesuid,x,y,z,class\n")
+    refuses("none named coordX, coordY, coordZ", luna16.proposals, folder)
+    (folder / "candidates.csv").write_text(f"seriesuid,coordX,coordY,coordZ,class,coordX\n{UID}0,1,2,3,1,9\n")
+    refuses("every column once in candidates.csv", luna16.proposals, folder)
     (folder / "candidates.csv").write_text(f"seriesuid,coordX,coordY,coordZ,class\n{UID}0,1,two,3,1\n")
     refuses("a number as coordY in candidates.csv", luna16.proposals, folder)
     (folder / "candidates.csv").write_text(f"seriesuid,coordX,coordY,coordZ,class\n{UID}0,1,2,3,7\n")
     refuses("class in candidates.csv to be one of", luna16.proposals, folder)
     (folder / "candidates.csv").unlink()
     refuses("the candidates at candidates.csv", luna16.proposals, folder)
-    (folder / "annotations.csv").unlink()
-    refuses("the nodules at annotations.csv", luna16.annotations, folder)
