@@ -27,8 +27,8 @@ Look = Callable[[Tensor], Tensor]  # cubes to what a network sees of them
 TRAIN, TEST, SIZE, BATCH = 576, 400, 24, 16  # candidates, millimetres a side
 EPOCHS, LR = 15, 3e-3
 STEPS = EPOCHS * TRAIN // BATCH
-# as long as the 3D network: a step took 5, 9, 9.5 and 32 ms
-LONG = {"2D": 4000, "2.5D, two stages": 2240, "2.5D, joint": 2080}
+TWO_STAGES, JOINT = "2.5D, two stages", "2.5D, joint"
+LONG = {"2D": 4000, TWO_STAGES: 2240, JOINT: 2080}  # as long as 3D: a step took 5, 9, 9.5 and 32 ms
 IMAGENET_SIZE, IMAGENET_L2 = 64, 100.0  # pixels a plane is enlarged to
 
 SHAPE_MM, SHAPE_STEPS = 1.25, 468  # 24 voxels of it hold all of 30 mm; 12 epochs
@@ -129,7 +129,6 @@ def area(truth: Tensor, scores: Tensor) -> float:
     return roc(truth.bool(), scores.double()).auc
 
 
-TWO_STAGES, JOINT = "2.5D, two stages", "2.5D, joint"
 VIEWS: dict[str, Callable[..., Tensor]] = {
     "2D": partial(end_to_end, flat_network, partial(planes, count=1)),
     TWO_STAGES: two_stages,

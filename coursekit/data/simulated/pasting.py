@@ -57,13 +57,9 @@ def copy_paste(whole: Nuclei, count: int, *, size: int = 128, generator: Generat
     """A new square image: ``count`` nuclei of ``whole``, drawn with replacement, turned, brightened or dimmed.
 
     The background is drawn pixel by pixel from the pixels of ``whole`` away from nuclei. Masks are exact copies,
-    shared pixels excepted. Raises ``ValueError`` for an image without background or without a nucleus that lies free.
+    shared pixels excepted. There must be ``stamps`` of ``whole``.
     """
-    _check.positive("size", size)
     originals, dark = stamps(whole), _background(whole)
-    if not len(dark) or not originals:
-        wanted = "nuclei away from its edge and from each other" if len(dark) else "background"
-        raise _check.refuse(f"an image with {wanted}", "none", "pass a larger part of the image")
     background = dark[torch.randint(len(dark), (size, size), generator=generator, device=dark.device)]
 
     def varied() -> Stamp:
@@ -105,14 +101,11 @@ class CopyPaste(Items[Tile], what="a tile"):
     def item(self, index: int) -> Tile:
         generator = stream(self.seed, "tiles", index)
         whole = self.images[int(uniform(0, len(self.images), generator=generator))]
-        count = self._room(whole) if uniform(0, 1, generator=generator) < self.pasted else 0
-        if count:
-            tile = copy_paste(whole, count, size=self.size, generator=generator)
-        else:
-            tile = crop(whole, self.size, generator=generator)
+        if uniform(0, 1, generator=generator) < self.pasted:
+            areas = [int(stamp.mask.sum()) for stamp in stamps(whole)]
+            room = self.size**2 * len(areas) // (3 * max(sum(areas), 1))  # by the mean area
+            if room:
+                tile = copy_paste(whole, min(self.count, room), size=self.size, generator=generator)
+                return Tile(tile.image, tile.labels)
+        tile = crop(whole, self.size, generator=generator)
         return Tile(tile.image.contiguous(), tile.labels.contiguous())
-
-    def _room(self, whole: Nuclei) -> int:
-        """How many nuclei to paste, by the mean area of those that can be."""
-        areas = [int(stamp.mask.sum()) for stamp in stamps(whole)]
-        return min(self.count, self.size**2 * len(areas) // (3 * max(sum(areas), 1)))
