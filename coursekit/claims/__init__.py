@@ -21,6 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import torch
+from scipy import stats
+
+from ..data import fetch
+from . import provenance
+
 Scores = dict[str, dict[str, float]]
 Comparison = tuple[str, str, str]  # (measure, better, worse)
 RECORDS = Path(__file__).parents[2] / "lectures" / "records"
@@ -47,7 +53,7 @@ class Claim:
 
 
 class Measured(NamedTuple):
-    """One seed: what came out, the CPU seconds it took, and ``provenance()`` of the process that measured it."""
+    """One seed: what came out, the CPU seconds it took, and what made it: ``provenance.of_this_process``."""
 
     scores: Scores
     cpu_s: float
@@ -104,8 +110,6 @@ def find(name: str) -> Claim:
 
 def effect(measure: str, better: str, worse: str, *, scores: Sequence[Scores]) -> dict[str, Any]:
     """``better`` minus ``worse``, paired over seeds, with its 95 % t interval: ``holds`` if that lies above zero."""
-    from scipy import stats
-
     differences = [s[measure][better] - s[measure][worse] for s in scores]
     count, mean, half = len(differences), math.fsum(differences) / len(differences), math.inf
     if count > 1:
@@ -121,12 +125,10 @@ def run(name: str, *, seeds: int = 6, jobs: int = 1, report: Callable[[str], Non
     It grows in ``NAME.partial.json`` and takes the record's place when all seeds are through, unless that has more of
     them. Raises ``ValueError`` where a phantom would stand in for data.
     """
-    from .provenance import refuse_own_folders
-
     claim = find(name)
     if seeds < 2:
         raise ValueError(f"expected at least 2 seeds, got {seeds}: one run has no error bar")
-    refuse_own_folders()
+    provenance.refuse_own_folders()
     done: list[Measured] = []
     record: dict[str, Any] = {}
     partial = path_of(name).with_suffix(".partial.json")
@@ -147,21 +149,15 @@ def run(name: str, *, seeds: int = 6, jobs: int = 1, report: Callable[[str], Non
 
 def _experiments(claim: Claim, seeds: int, jobs: int) -> Iterator[Measured]:
     """Every seed in order; jobs are processes of one thread each, in which no phantom stands in for data."""
-    from ..data import fetch
-
     with fetch.no_standins(), ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         yield from pool.map(_measured, [claim.experiment] * seeds, range(FRESH, FRESH + seeds))
 
 
 def _measured(experiment: Callable[[int], Scores], seed: int) -> Measured:
-    import torch
-
-    from .provenance import provenance
-
     torch.set_num_threads(1)
     start = time.process_time()
     scores = experiment(seed)
-    return Measured(scores, time.process_time() - start, provenance())
+    return Measured(scores, time.process_time() - start, provenance.of_this_process())
 
 
 def describe(claim: Claim, done: Sequence[Measured]) -> dict[str, Any]:
@@ -172,9 +168,8 @@ def describe(claim: Claim, done: Sequence[Measured]) -> dict[str, Any]:
         raise ValueError(f"expected the same code for every seed, got a change: {advice}")
     seconds = [round(measured.cpu_s, 1) for measured in done]
     took = {"cpu_s_per_seed": seconds, "cpu_s_total": round(math.fsum(seconds), 1), "made": time.strftime("%Y-%m-%d")}
-    return (
-        summary(claim, [measured.scores for measured in done]) | took | {"simulated": list(claim.simulated)} | made_by
-    )
+    scores = [measured.scores for measured in done]
+    return summary(claim, scores) | took | {"simulated": list(claim.simulated)} | made_by
 
 
 def summary(claim: Claim, scores: Sequence[Scores]) -> dict[str, Any]:

@@ -1,6 +1,4 @@
-"""What a record was made of and by: files and code by hash, versions, machine, threads, as the measuring process has
-them.
-"""
+"""What a record was made of and by: files and code by hash, versions, machine, threads of the measuring process."""
 
 import hashlib
 import os
@@ -11,7 +9,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .. import _check
+import torch
+
+from .. import _check, train
 from ..data import fetch, readers
 from ..data.registry import FILES
 
@@ -27,12 +27,8 @@ def refuse_own_folders() -> None:
         raise _check.refuse("a claim to be measured on the registry's files", f"{own[0]} set", advice)
 
 
-def provenance() -> dict[str, Any]:
-    """Of all that this process has read and imported so far; ``fetch.path`` has checked the hashes of files."""
-    import torch
-
-    from .. import train
-
+def of_this_process() -> dict[str, Any]:
+    """Of all that it has read and imported so far; ``fetch.path`` has checked the hashes of files."""
     machine = f"{platform.system()} {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
     versions = {"python": platform.python_version(), "torch": torch.__version__}
     return {

@@ -7,10 +7,9 @@ Each picture returns a :class:`Picture`, which a notebook shows when it is the v
 """
 
 from .drawing import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, YELLOW, Picture, interactive, show
-from .images import Areas, Boxes, Outlines, Panel, pictures
+from .images import Areas, Boxes, Outlines, Panel, pictures, planes
 from .motion import flow_field, strip
 from .plots import Curve, curves, effects, record_table
-from .volumes import planes
 
 __all__ = [
     "BLACK", "BLUE", "GREEN", "ORANGE", "PURPLE", "SKY", "VERMILLION", "YELLOW",

@@ -32,8 +32,6 @@ def curves(
     alt: str,
     title: str = "",
     x_log: bool = False,
-    y_limits: tuple[float, float] | None = None,
-    size: tuple[float, float] = (7.0, 3.8),
 ) -> Picture:
     """Curves by name in one plot, each with a colour, a line and a marker of its own, and its interval as a band.
 
@@ -42,7 +40,7 @@ def curves(
     """
     if not 0 < len(lines) <= len(ORDER):
         raise _check.refuse(f"1 to {len(ORDER)} curves", len(lines), "draw them in several plots")
-    figure, axes = plt.subplots(figsize=size, layout="constrained")
+    figure, axes = plt.subplots(figsize=(7.0, 3.8), layout="constrained")
     for colour, (name, curve) in zip(ORDER, lines.items()):
         along, values = np.asarray(curve.x, float), np.asarray(curve.y, float)
         marker = MARKERS[colour] if len(along) <= 30 else ""
@@ -53,8 +51,6 @@ def curves(
     axes.set(xlabel=x, ylabel=y, title=title)
     if x_log:
         axes.set_xscale("log")
-    if y_limits:
-        axes.set_ylim(*y_limits)
     axes.legend(frameon=False)
     return Picture(figure, alt=alt)
 

@@ -1,6 +1,5 @@
 """Dice and IoU: by sets, by known shifts, by laws, and where nothing is there."""
 
-
 import pytest
 import torch
 from hypothesis import given, settings
