@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.data import TensorDataset
 
 from coursekit.data import brain, clips, ct, echo, icu, nuclei
 from coursekit.data.ct import lidc
