@@ -54,7 +54,7 @@ def row(figure: SubFigure, found: ct.Candidates, label: int, what: str) -> None:
     grid = figure.subplots(3, COLUMNS)
     extent = (0, 24, 24, 0)
     for column, k in enumerate(chosen):
-        patch = found[k].patch[0].numpy()
+        patch = ct.window(found.patches[k, 0], **ct.LUNG).numpy()
         for axes, view in zip(grid[:, column], (patch[12], patch[:, 12], patch[:, :, 12])):
             axes.imshow(view, cmap="gray", vmin=0, vmax=1, extent=extent)
             axes.set_xticks([0, 24] if axes is grid[2, column] else [])
