@@ -35,7 +35,7 @@ class Study:
     fps: float
     frames: int
     traced: dict[int, np.ndarray]
-    ed_frame: int | None  # the traced frame with the largest outline; None without two tracings
+    ed_frame: int | None  # the traced frame with the largest area; None without two tracings
     es_frame: int | None  # and with the smallest
 
 
@@ -80,7 +80,12 @@ def _study(listed: Path, row: dict[str, str], segments: dict[int, list[list[floa
         if not 0 <= frame < frames:
             raise _check.refuse(f"frames 0 … {frames - 1} of {name} traced", f"one of frame {frame}", MEND_TRACINGS)
     traced = {frame: _tidy(np.array(rows), f"frame {frame} of {name}") for frame, rows in segments.items()}
-    by_area = sorted(traced, key=lambda frame: _area(traced[frame]))
+
+    def area(frame: int) -> float:
+        axis, *chords = np.linalg.norm(traced[frame][:, 2:] - traced[frame][:, :2], axis=1)
+        return float(axis * np.mean(chords))
+
+    by_area = sorted(traced, key=area)
     ends = (by_area[-1], by_area[0]) if len(by_area) > 1 else (None, None)
     path = entry(listed.parent / "Videos" / name, "the video")
     return Study(path, ef, esv, edv, height, width, fps, frames, traced, *ends)
@@ -104,8 +109,8 @@ def _tidy(segments: Float[np.ndarray, "N 4"], what: str) -> Float[np.ndarray, "M
         raise _check.refuse(f"an axis and at least two chords for {what}", f"{len(chords)} chords", MEND_TRACINGS)
     across = chords[:, 2:] - chords[:, :2]
     length = np.linalg.norm(across, axis=1)
-    if not length.all() or (np.abs(across @ along) > 0.5 * length * np.linalg.norm(along)).any():
-        got = "one without length" if not length.all() else "one along it, as of a second tracing"
+    if not (np.abs(across @ along) < 0.5 * length * np.linalg.norm(along)).all():
+        got = "one along it, as of a second tracing, or one without length"
         raise _check.refuse(f"chords across the long axis of {what}", got, MEND_TRACINGS)
     level = (chords[:, :2] + chords[:, 2:]) @ along
     order = np.argsort(level, kind="stable")
@@ -127,20 +132,11 @@ def video(study: Study) -> UInt8[Tensor, "T H W"]:
     return torch.from_numpy(np.stack(frames))
 
 
-def outline(segments: Float[np.ndarray, "N 4"]) -> Float[np.ndarray, "M 2"]:
-    """The closed line (x, y) around a traced ventricle: down one end of the chords, up the other."""
-    return np.concatenate([segments[1:, :2], segments[:0:-1, 2:]])
-
-
-def _area(segments: Float[np.ndarray, "N 4"]) -> float:
-    x, y = outline(segments).T
-    return abs(float((x * np.roll(y, 1) - y * np.roll(x, 1)).sum())) / 2
-
-
 def mask(study: Study, frame: int) -> Bool[Tensor, "H W"]:
-    """The pixels whose centres lie inside the outline of a traced frame, coordinates being pixel indices."""
+    """The pixels whose centres lie inside the outline of a traced frame: down one end of the chords, up the other."""
     if frame not in study.traced:
         expected = f"a traced frame of {study.path.name}, {sorted(study.traced)}"
         raise _check.refuse(expected, frame, "the others have not been traced")
-    corners = outline(study.traced[frame])[:, ::-1]  # (y, x)
-    return torch.from_numpy(polygon2mask((study.height, study.width), corners))
+    chords = study.traced[frame][1:]
+    corners = np.concatenate([chords[:, :2], chords[::-1, 2:]])  # (x, y), in pixel indices
+    return torch.from_numpy(polygon2mask((study.height, study.width), corners[:, ::-1]))

@@ -52,7 +52,9 @@ class Clips:
         path = self.paths[_check.index("a video", index, len(self))]
         length = length_of(path)
         wanted = [min(int((k + 0.5) * length / self.frames), length - 1) for k in range(self.frames)]
-        return square(as_clip(decode(path, wanted), gray=self.gray, size=self.size))
+        clip = as_clip(decode(path, wanted), gray=self.gray, size=self.size)
+        top, left = ((n - self.size) // 2 for n in clip.shape[2:])
+        return clip[:, :, top : top + self.size, left : left + self.size].contiguous()
 
 
 class Chosen(NamedTuple):
@@ -76,7 +78,14 @@ def read(
     if len(names) < 2:
         expected = f"at least two classes of videos in {root.name}"
         raise _check.refuse(expected, list(names), "put each class into a folder of its name")
-    of_class = [_videos(folder) for folder in folders]
+    of_class = [
+        sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+        for folder in folders
+    ]
+    for name, paths in zip(names, of_class):
+        if not paths:
+            expected = f"videos ({', '.join(SUFFIXES)}) in class {name}"
+            raise _check.refuse(expected, "none", "fill the folder or take it out")
     if split is not None:
         of_class = [[path for path in paths if seeds.part_of(subject_of(path)) == split] for paths in of_class]
     if not any(of_class):
@@ -90,14 +99,6 @@ def read(
         paths = [path for turn in zip_longest(*shuffled) for path in turn if path][:count]  # of each class in turn
     labels = [names.index(path.parent.name) for path in paths]
     return Chosen(Clips(tuple(paths), frames, size, gray), torch.tensor(labels), names)
-
-
-def _videos(folder: Path) -> list[Path]:
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-    if not paths:
-        expected = f"videos ({', '.join(SUFFIXES)}) in class {folder.name}"
-        raise _check.refuse(expected, "none", "fill the folder or take it out")
-    return paths
 
 
 def subject_of(path: Path) -> str:
@@ -159,8 +160,8 @@ def length_of(path: Path) -> int:
     return sum(1 for _ in shown(path))
 
 
-def decode(path: Path, wanted: Sequence[int] | None = None, *, as_stored: bool = False) -> list[Picture]:
-    """The frames numbered ``wanted``, in that order, or all of them: each (H, W, 3) RGB, 0–255, upright.
+def decode(path: Path, wanted: Sequence[int], *, as_stored: bool = False) -> list[Picture]:
+    """The frames numbered ``wanted``, in that order: each (H, W, 3) RGB, 0–255, upright.
 
     Pixels are made square, but ``as_stored`` leaves them. Raises ``ValueError`` as one sentence.
     """
@@ -168,15 +169,14 @@ def decode(path: Path, wanted: Sequence[int] | None = None, *, as_stored: bool =
         pixel_ratio = float(_film(container).sample_aspect_ratio or 1)  # width over height
     pictures: dict[int, Picture] = {}
     for k, frame in enumerate(shown(path)):
-        if wanted is None or k in wanted:
+        if k in wanted:
             pictures[k] = _upright(frame, 1.0 if as_stored else pixel_ratio, path)
-        if wanted is not None and k == max(wanted):
+        if k == max(wanted):
             break
-    order = range(len(pictures)) if wanted is None else wanted
-    if not set(order) <= set(pictures):
-        got = f"{len(pictures)} of the {len(order)} wanted"
-        raise _check.refuse(f"{max(order) + 1} frames in {path.name}", got, ADVICE)
-    return [pictures[k] for k in order]
+    if not set(wanted) <= set(pictures):
+        got = f"{len(pictures)} of the {len(wanted)} wanted"
+        raise _check.refuse(f"{max(wanted) + 1} frames in {path.name}", got, ADVICE)
+    return [pictures[k] for k in wanted]
 
 
 def _upright(frame: av.VideoFrame, pixel_ratio: float, path: Path) -> Picture:
@@ -214,11 +214,3 @@ def _image(frame: Picture, gray: bool, size: int | None) -> Tensor:
     height, width = image.shape[1:]
     shape = [max(size, round(n * size / min(height, width))) for n in (height, width)]
     return F.interpolate(image[None], shape, mode="bilinear", antialias=True, align_corners=False)[0].clamp(0, 1)
-
-
-def square(clip: Clip) -> Float[Tensor, "C T S S"]:
-    """The middle square of every frame."""
-    height, width = clip.shape[2:]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return clip[:, :, top : top + side, left : left + side].contiguous()

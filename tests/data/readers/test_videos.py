@@ -55,6 +55,10 @@ def read(root: Path, **knobs: Any) -> videos.Chosen:
     return videos.read(root, **(usual | knobs))
 
 
+def whole_of(path: Path) -> list[videos.Picture]:
+    return videos.decode(path, range(videos.length_of(path)))
+
+
 def names_of(chosen: videos.Chosen) -> list[str]:
     return [p.stem for p in chosen.clips.paths]
 
@@ -111,8 +115,8 @@ def test_frames_are_taken_from_the_whole_length(tmp_path: Path, suffix: str) -> 
     path = tmp_path / f"ramp{suffix}"
     write(path, grays, fps=12)
     assert videos.length_of(path) == 24
-    whole = videos.decode(path)
-    np.testing.assert_allclose([f.mean() for f in whole], grays, atol=4)
+    pictures = whole_of(path)
+    np.testing.assert_allclose([f.mean() for f in pictures], grays, atol=4)
     four = videos.Clips((path,), 4, 40, True)[0]
     np.testing.assert_allclose(
         255 * four.mean((0, 2, 3)), [grays[k] for k in (3, 9, 15, 21)], atol=4
@@ -124,15 +128,20 @@ def test_frames_are_taken_from_the_whole_length(tmp_path: Path, suffix: str) -> 
     assert videos.Clips((path,), 4, 40, False)[0].shape == (3, 4, 40, 40)
 
 
-def test_the_middle_square_is_kept() -> None:
-    picture = np.zeros((20, 60, 3), np.uint8)
-    picture[:, 20:40] = (255, 0, 0)
-    clip = videos.square(videos.as_clip([picture, picture], gray=False))
-    assert clip.shape == (3, 2, 20, 20)
+def test_the_middle_square_is_kept(tmp_path: Path) -> None:
+    picture = np.zeros((48, 144, 3), np.uint8)
+    picture[:, 48:96] = (255, 0, 0)
+    with av.open(str(tmp_path / "red.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 144, "bgr0"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="bgr0")))
+        container.mux(stream.encode())
+    clip = videos.Clips((tmp_path / "red.mkv",), 2, 48, False)[0]
+    assert clip.shape == (3, 2, 48, 48)
     assert clip.mean((1, 2, 3)).tolist() == [1, 0, 0]
     assert videos.as_clip([picture], gray=True).amax() == pytest.approx(0.299)
     assert videos.as_clip([picture], size=5).shape == (1, 1, 5, 15)
-    assert videos.as_clip([picture[:, :1]], size=7).shape == (1, 1, 140, 7)
+    assert videos.as_clip([picture[:, :1]], size=7).shape == (1, 1, 336, 7)
 
 
 def test_the_variable_turns_actions_to_the_folder(ucf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,14 +191,14 @@ def test_files_that_are_no_videos_are_refused_by_name(tmp_path: Path, refuses) -
         container.mux(stream.encode())
     for name in ("text.avi", "empty.mp4", "cut.mp4", "sound.mp4"):
         refuses(f"a video in {name}", videos.length_of, tmp_path / name)
-        refuses(f"a video in {name}", videos.decode, tmp_path / name)
+        refuses(f"a video in {name}", whole_of, tmp_path / name)
         refuses(f"a video in {name}", videos.Clips.__getitem__, videos.Clips((tmp_path / name,), 4, 16, True), 0)
 
 
 def test_a_video_without_or_with_too_few_frames_is_refused(tmp_path: Path, refuses) -> None:
     for name, what in (("none.avi", "frames"), ("none.mp4", "a video")):  # a header without a frame
         write(tmp_path / name, [])
-        for read in (videos.length_of, videos.decode):
+        for read in (videos.length_of, whole_of):
             refuses(f"expected {what} in {name}, got", read, tmp_path / name)
     write(tmp_path / "three.avi", [5, 6, 7])
     refuses("6 frames in three.avi, got 1 of the 2 wanted", videos.decode, tmp_path / "three.avi", [0, 5])
@@ -224,7 +233,7 @@ def test_frames_are_those_that_are_shown(tmp_path: Path) -> None:
     grays = [10 + 4 * k for k in range(48)]
     write(tmp_path / "whole.mp4", grays)
     cut = remuxed(tmp_path / "whole.mp4", tmp_path / "cut.mp4", lambda _, data: data, earlier=Fraction(30, 25))
-    assert videos.length_of(cut) == len(videos.decode(cut)) < 48
+    assert videos.length_of(cut) == len(whole_of(cut)) < 48
     assert (
         abs(float(videos.Clips((cut,), 1, 40, True)[0].mean()) * 255 - grays[30 + 9]) < 6
     )  # the middle of the last eighteen
@@ -241,7 +250,7 @@ def test_frames_are_those_that_are_shown(tmp_path: Path) -> None:
         tmp_path / "hidden.webm",
         lambda k, d: bytes([d[0] & ~0x10]) + d[1:] if k in (10, 47) else d,
     )
-    assert videos.length_of(hidden) == len(videos.decode(hidden)) == 46
+    assert videos.length_of(hidden) == len(whole_of(hidden)) == 46
 
 
 def test_pictures_are_upright_and_of_square_pixels(tmp_path: Path, refuses) -> None:
@@ -255,8 +264,8 @@ def test_pictures_are_upright_and_of_square_pixels(tmp_path: Path, refuses) -> N
             stream.codec_context.sample_aspect_ratio = shape
             container.mux(stream.encode(frame))
             container.mux(stream.encode())
-    assert videos.decode(tmp_path / "square.mp4")[0].shape == (48, 64, 3)
-    assert videos.decode(tmp_path / "wide.mp4")[0].shape == (48, 128, 3)
+    assert whole_of(tmp_path / "square.mp4")[0].shape == (48, 64, 3)
+    assert whole_of(tmp_path / "wide.mp4")[0].shape == (48, 128, 3)
     raw = (tmp_path / "square.mp4").read_bytes()
     plain, turned = (
         struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 2**30),
@@ -264,7 +273,7 @@ def test_pictures_are_upright_and_of_square_pixels(tmp_path: Path, refuses) -> N
     )
     at = raw.rindex(b"tkhd")
     (tmp_path / "turned.mp4").write_bytes(raw[:at] + raw[at:].replace(plain, turned, 1))
-    (seen,) = videos.decode(tmp_path / "turned.mp4")
+    (seen,) = whole_of(tmp_path / "turned.mp4")
     assert seen.shape == (64, 48, 3)
     assert (
         seen[:, 30:].mean() > 200 > 50 > seen[:, :18].mean()
@@ -277,7 +286,7 @@ def test_a_mirrored_film_is_refused(tmp_path: Path, refuses) -> None:
     plain, mirrored = (struct.pack(">9i", side * 65536, 0, 0, 0, 65536, 0, 0, 0, 2**30) for side in (1, -1))
     at = raw.rindex(b"tkhd")
     (tmp_path / "mirrored.mp4").write_bytes(raw[:at] + raw[at:].replace(plain, mirrored, 1))
-    refuses("frames that are not mirrored in mirrored.mp4", videos.decode, tmp_path / "mirrored.mp4")
+    refuses("frames that are not mirrored in mirrored.mp4", whole_of, tmp_path / "mirrored.mp4")
 
 
 def test_a_cover_is_no_film_and_sound_alone_is_none(tmp_path: Path, refuses) -> None:
@@ -293,7 +302,7 @@ def test_a_cover_is_no_film_and_sound_alone_is_none(tmp_path: Path, refuses) -> 
                 out.mux(packet)
         out.mux(cover.encode())
     assert videos.length_of(tmp_path / "two.mkv") == 8
-    assert videos.decode(tmp_path / "two.mkv")[0].shape == (48, 64, 3)
+    assert whole_of(tmp_path / "two.mkv")[0].shape == (48, 64, 3)
     with av.open(str(tmp_path / "sound.avi"), "w") as out:
         sound = out.add_stream("pcm_s16le", rate=8000, layout="mono")
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
@@ -328,7 +337,7 @@ def test_a_film_that_ends_early_or_changes_size_or_is_deep_is_refused(tmp_path: 
         stream.height, stream.width, stream.pix_fmt = 48, 64, "gray16le"
         container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64), 3007, np.uint16), format="gray16le")))
         container.mux(stream.encode())
-    refuses("a video in deep.mkv, got ValueError .pixels as gray16le", videos.decode, tmp_path / "deep.mkv")
+    refuses("a video in deep.mkv, got ValueError .pixels as gray16le", whole_of, tmp_path / "deep.mkv")
     (tmp_path / "folder.mp4").mkdir()
-    refuses("the video at folder.mp4 in .*, got a folder", videos.decode, tmp_path / "folder.mp4")
+    refuses("the video at folder.mp4 in .*, got a folder", whole_of, tmp_path / "folder.mp4")
     refuses("the video at gone.mp4 in .*, got nothing there", videos.length_of, tmp_path / "gone.mp4")
