@@ -25,7 +25,13 @@ from .contours import RATINGS, Contour, Reading, Readings
 NAMESPACE = {"nih": "http://www.nih.gov"}
 ROOT = "{http://www.nih.gov}LidcReadMessage"
 CHARACTERISTICS = [f"nih:characteristics/nih:{name}" for name in ("subtlety", "internalStructure", *RATINGS[2:])]
-HELD = {"Modality": "CT", "RescaleType": "HU"}  # what these hold where they hold anything
+HELD = {  # what these hold where they hold anything
+    "Modality": ("CT",),
+    "RescaleType": ("HU",),
+    "SamplesPerPixel": (1,),
+    "PhotometricInterpretation": ("MONOCHROME1", "MONOCHROME2"),
+    "NumberOfFrames": (1,),
+}
 NUMBERS = {  # how many of these a slice must hold
     "ImagePositionPatient": 3,
     "ImageOrientationPatient": 6,
@@ -33,6 +39,7 @@ NUMBERS = {  # how many of these a slice must hold
     "RescaleSlope": 1,
     "RescaleIntercept": 1,
 }
+STORED = ("BitsStored", "HighBit", "PixelPaddingValue", "PixelPaddingRangeLimit")
 AIR = -1024.0  # HU: the circle outside the field of view is stored as something lower
 OFF = 0.1  # voxels: how far a slice may lie from where all of them together put it
 LPS = -1, -1, 1  # DICOM's world to RAS
@@ -74,6 +81,8 @@ def _contour(roi: ElementTree.Element) -> Contour:
         [int(point.findtext(f"nih:{axis}", "", NAMESPACE)) for axis in ("xCoord", "yCoord")]
         for point in roi.iterfind("nih:edgeMap", NAMESPACE)
     ]
+    if np.min(points) < 0:
+        raise ValueError(f"a point at {min(points)}")
     included = roi.findtext("nih:inclusion", "TRUE", NAMESPACE).strip().upper() == "TRUE"
     return Contour(
         float(roi.findtext("nih:imageZposition", "", NAMESPACE)), np.stack(points).astype(np.int64), included
@@ -84,7 +93,7 @@ def _contour(roi: ElementTree.Element) -> Contour:
 
 
 def series(place: Path) -> Scan:
-    """The CT in one folder as a scan in HU, float32, axes SPL; what is below −1024 HU becomes that.
+    """The CT in one folder as a scan in HU, float32, axes SPL; padding and what is below −1024 HU become that.
 
     Whether a file asks for its low values to be shown bright (MONOCHROME1) changes no HU. Refused: slices of several
     series, sizes or directions, a slice missing or there twice, places that lie on no line, and a file that is no CT
@@ -127,15 +136,22 @@ def _headers(place: Path) -> list[Dataset]:
 def _header(path: Path) -> Dataset:
     """That of a CT slice in HU whose place is known."""
     with _check.reading("a DICOM file", path, AGAIN):
-        tags = ["SeriesInstanceUID", "PatientID", *HELD, *NUMBERS]
+        tags = ["SeriesInstanceUID", "PatientID", *HELD, *NUMBERS, *STORED]
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
         numbers = {tag: np.ravel(np.array(header.get(tag), float)) for tag in NUMBERS}
     for tag, count in NUMBERS.items():
         if len(numbers[tag]) != count or not np.isfinite(numbers[tag]).all():
             raise _check.refuse(f"{count} finite numbers as {tag} in {path.name}", header.get(tag), ALONE)
     for tag, wanted in HELD.items():
-        if (header.get(tag) or wanted) != wanted:
-            raise _check.refuse(f"{tag} {wanted} in {path.name}", header.get(tag), ALONE)
+        if (header.get(tag) or wanted[0]) not in wanted:
+            raise _check.refuse(f"{tag} {' or '.join(map(str, wanted))} in {path.name}", header.get(tag), ALONE)
+    across, down = numbers["ImageOrientationPatient"].reshape(2, 3)
+    if not np.allclose([across @ across, down @ down, across @ down], [1, 1, 0], atol=1e-3):
+        got = header.ImageOrientationPatient
+        raise _check.refuse(f"two directions at right angles in {path.name}", got, AGAIN)
+    _check.positive(f"PixelSpacing in {path.name}", numbers["PixelSpacing"].tolist())
+    if numbers["RescaleSlope"] == 0:
+        raise _check.refuse(f"a RescaleSlope other than 0 in {path.name}", 0, AGAIN)
     return header
 
 
@@ -149,5 +165,12 @@ def _alike(place: Path, what: str, values: Sequence[object]) -> None:
 def _hu(header: Dataset) -> np.ndarray:
     path = Path(header.filename)
     with _check.reading("a CT slice in HU", path, f"install a decoder, decompress it elsewhere, or {AGAIN}"):
-        stored = pixel_array(path).astype(np.float32)
-    return np.asarray(stored * np.float32(header.RescaleSlope) + np.float32(header.RescaleIntercept))
+        if header.HighBit != header.BitsStored - 1:  # pydicom takes the lowest bits
+            raise ValueError(f"{header.BitsStored} bits up to bit {header.HighBit}")
+        stored = pixel_array(path)
+    hu = stored.astype(np.float32) * np.float32(header.RescaleSlope) + np.float32(header.RescaleIntercept)
+    padding = header.get("PixelPaddingValue")
+    if padding is not None:  # all from it to the limit is padding too
+        low, high = sorted((int(padding), int(header.get("PixelPaddingRangeLimit") or padding)))
+        hu[(stored >= low) & (stored <= high)] = AIR
+    return np.asarray(hu)

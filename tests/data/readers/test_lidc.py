@@ -268,6 +268,15 @@ def small(folder: Path) -> Path:
         ("RescaleSlope", None, "1 finite numbers as RescaleSlope in 1.dcm, got None"),
         ("RescaleIntercept", None, "1 finite numbers as RescaleIntercept in 1.dcm, got None"),
         ("RescaleIntercept", float("nan"), "1 finite numbers as RescaleIntercept in 1.dcm"),
+        ("RescaleSlope", 0, "a RescaleSlope other than 0 in 1.dcm"),
+        ("RescaleSlope", [1, 2], "1 finite numbers as RescaleSlope in 1.dcm"),
+        ("PhotometricInterpretation", "PALETTE COLOR", "PhotometricInterpretation MONOCHROME1 or MONOCHROME2 in 1.dcm"),
+        ("SamplesPerPixel", 3, "SamplesPerPixel 1 in 1.dcm, got 3"),
+        ("NumberOfFrames", 2, "NumberOfFrames 1 in 1.dcm, got 2"),
+        ("PixelSpacing", [0.7, 0.0], "PixelSpacing in 1.dcm"),
+        ("ImageOrientationPatient", [1, 0, 0, 1, 0, 0], "two directions at right angles in 1.dcm"),
+        ("ImageOrientationPatient", [0, 0, 0, 0, 0, 0], "two directions at right angles in 1.dcm"),
+        ("HighBit", 16, "a CT slice in HU in 1.dcm, got ValueError .16 bits up to bit 16"),
         ("RescaleType", "US", "RescaleType HU in 1.dcm, got US"),
         ("Modality", "MR", "Modality CT in 1.dcm, got MR"),
         ("PixelSpacing", [0.7], "2 finite numbers as PixelSpacing in 1.dcm"),
@@ -308,6 +317,24 @@ def test_the_bits_that_belong_to_a_value_are_read(tmp_path: Path, signed: int, s
         }
         write_slice(tmp_path / f"{k}.dcm", stored, 0, "1.2", "p", **bits, **place)
     assert torch.equal(reader.series(tmp_path).values[0], torch.from_numpy(values - (0 if signed else 1000)).float())
+
+
+def test_padding_is_air(tmp_path: Path) -> None:
+    for k in range(2):
+        tags = {
+            "ImagePositionPatient": [0.0, 0.0, 2.0 * k],
+            "RescaleSlope": 1,
+            "RescaleIntercept": 0,
+            "PixelPaddingValue": 16,
+        }
+        write_slice(tmp_path / f"{k}.dcm", SLICE, 0, "1.2", "p", **tags)
+    assert reader.series(tmp_path).values[0].flatten()[-2:].tolist() == [15, -1024]
+    for k in range(2):
+        one = pydicom.dcmread(tmp_path / f"{k}.dcm")
+        one.PixelPaddingValue = 15
+        one.add_new("PixelPaddingRangeLimit", "SS", 13)
+        one.save_as(tmp_path / f"{k}.dcm")
+    assert reader.series(tmp_path).values[0].flatten()[-5:].tolist() == [12, -1024, -1024, -1024, 16]
 
 
 def test_no_slice_is_lost_for_the_letters_of_its_name(tmp_path: Path) -> None:
@@ -360,6 +387,7 @@ def test_xml_that_is_none_or_cut_short_is_refused_by_name(place: Path, refuses) 
         '<?xml version="1.0" encoding="no-such"?><a/>',
         whole[: len(whole) // 2],
         whole.replace("<xCoord>", "<xCoord>a", 1),
+        whole.replace("<xCoord>", "<xCoord>-", 1),
         whole.replace("<xCoord>", "<xCoord>" + "9" * 30, 1),
         whole.replace("<malignancy>", "<malignancy>high", 1),
         whole.replace("<imageZposition>", "<imageZposition>z", 1),
