@@ -4,7 +4,6 @@ a result.
 It imports once what checks need and forks for each job, so that no submission finds what checks of another left behind.
 """
 
-import ast
 import contextlib
 import importlib
 import json
@@ -17,8 +16,8 @@ from functools import partial
 
 from ..records import CellResult, Job, Result, job_from
 from . import checks, sandbox
-from .remote import Box
-from .suspicion import tree
+from .box import Box
+from .suspicion import imported, tree
 
 GRACE_S = 60.0  # beyond what a submission may take, for the checks' own work
 MOST_MEMORY = 4 << 30  # of the checks of one submission: a student's answers are bounded one by one
@@ -52,17 +51,10 @@ def load(job: Job) -> None:
     import torch
 
     torch.set_num_threads(1)
-    for node in (node for step in job.steps if step.kind in ("given", "test") for node in ast.walk(tree(step.source))):
-        names = (
-            [a.name for a in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module]
-            if isinstance(node, ast.ImportFrom)
-            else []
-        )
-        for name in filter(None, names):
-            with contextlib.suppress(ImportError):
-                importlib.import_module(name)
+    ours = [tree(step.source) for step in job.steps if step.kind in ("given", "test")]
+    for name in dict.fromkeys(name for cell in ours for name in imported(cell)):
+        with contextlib.suppress(ImportError):  # what is no module, its module is imported all the same
+            importlib.import_module(name)
 
 
 def renewed(box: Box | None, kind: str, job: Job) -> Box:
@@ -97,9 +89,8 @@ def forked(work: Callable[[], str], seconds: float) -> str:
 
 def lost(job: Job) -> Result:
     """When the checks themselves did not end: an error of ours, and no marks until it is looked at."""
-    cell = CellResult(
-        False, "The checks did not come to an end on this submission: your instructor has been told.", fatal="crashed"
-    )
+    message = "The checks did not come to an end on this submission: your instructor has been told."
+    cell = CellResult(False, message, fatal="crashed")
     flag = "The checks did not come to an end: look at this submission by hand."
     return Result(tuple(cell if step.kind == "test" else CellResult() for step in job.steps), (flag,))
 

@@ -16,7 +16,9 @@ from typing import Any
 
 from ..records import CellResult, Job, Result, Step, parts
 from . import suspicion
-from .remote import Box, Ended, Remote, names_of
+from .box import Box
+from .endings import Ended
+from .remote import Remote, names_of
 from .student import seed
 
 LONGEST = 4000  # of a message
@@ -77,9 +79,8 @@ class Grading:
 
     def _gone(self) -> str:
         """Why no process comes up."""
-        return (
-            self.remote.used_up() if self.remote.is_over() else "the cells before it end the Python process each time"
-        )
+        broken = "the cells before it end the Python process each time"
+        return self.remote.used_up() if self.remote.is_over() else broken
 
     # --- the notebook, the first time ---
 
@@ -245,5 +246,5 @@ def grade(job: Job, box: Box) -> Result:
         remote.end()
     cpu = remote.used["cpu_s"] + time.process_time() - own
     wall, peak = round(time.monotonic() - start, 3), round(max(remote.used["peak_mb"], 0.0), 1)
-    flags = tuple(dict.fromkeys([*remote.flags, *suspicion.look(job)]))
+    flags = tuple(dict.fromkeys([*remote.flags, *suspicion.suspicions(job)]))
     return Result(tuple(grading.results), flags, round(cpu, 3), wall, peak)

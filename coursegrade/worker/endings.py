@@ -57,10 +57,10 @@ def raised(name: str, text: str, line: Any, *, may_stop: bool = False) -> Except
     ):
         kind = RuntimeError
     text = text[:LONGEST_WORDS]
-    said = text if kind.__name__ == name else f"{name[:60]}: {text}"
+    words = text if kind.__name__ == name else f"{name[:60]}: {text}"
     stub = kind is NotImplementedError and not text  # as released: where it stands says nothing
     where = f" (line {line} of the cell)" if type(line) is int and 0 < line < 1e6 and not stub else ""
     try:
-        return kind(said + where)  # type: ignore[no-any-return]
+        return kind(words + where)  # type: ignore[no-any-return]
     except TypeError:  # UnicodeDecodeError and the like want more
         return RuntimeError(f"{name[:60]}: {text}")

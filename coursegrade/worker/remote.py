@@ -1,7 +1,5 @@
-"""Outside the box: a student's process, and stand-ins for what lives in it.
-
-Whatever comes over the wire is checked to be plain data; what is called is called there. A call that crashes, hangs
-or floods ends the process; the next one begins anew.
+"""Outside the box: a student's process. Whatever comes over the wire is checked to be plain data; what is called is
+called there. A call that crashes, hangs or floods ends the process; the next one begins anew.
 """
 
 import contextlib
@@ -22,7 +20,9 @@ FLOOD = 32 << 20  # bytes of output in one call
 MOST_BYTES = 1 << 30  # of all answers of a submission
 HUNG_SHARE = 2  # hanging calls may take one in so many seconds of a submission at full length each; after that
 HUNG_CALL = 4  # a function that has hung before gets one in so many seconds of a call
-__all__ = ["Box", "Ended", "Remote", "names_of"]
+CRASHED = "ended the Python process (a crash, os._exit, or too little memory)"
+LOOP = "look for a loop that does not end"
+PRINTING = "look for a print in a loop that does not end"
 
 
 class Printed:
@@ -44,7 +44,7 @@ class Printed:
 
 
 class Remote:
-    """One submission's process, started anew after each end, by ``replay``."""
+    """One submission's process; after it has ended, whoever starts another repeats what it had run."""
 
     def __init__(self, box: Box, limits: Limits) -> None:
         self.box, self.limits = box, limits
@@ -99,40 +99,33 @@ class Remote:
         name, start = _called(message), time.monotonic()
         seconds, self.takes = self._allowance(name), message[0] == "take"
         while True:
+            frame = wire.encode(sent, handle=self._handle)
             try:
-                answer = self._exchange(
-                    wire.encode(sent, handle=self._handle), seconds, min(start + seconds, self.deadline)
-                )
+                answer = self._exchange(frame, seconds, min(start + seconds, self.deadline))
             except TimedOut:
                 self.hung.add(name)
                 self.hung_s += time.monotonic() - start
                 raise
-            if isinstance(answer, tuple) and len(answer) == 3 and answer[0] == "back":
-                sent = self._call_back(*answer[1:])
-                continue
-            if isinstance(answer, tuple) and len(answer) == 2 and answer[0] == "value":
-                return answer[1]
-            if (
-                isinstance(answer, tuple)
-                and len(answer) == 4
-                and answer[0] == "raised"
-                and all(type(x) is str for x in answer[1:3])
-            ):
-                raise self._raised(*answer[1:], message)
-            self._forged("what is no answer")
+            if not (isinstance(answer, tuple) and answer and type(answer[0]) is str):
+                self._forged("what is no answer")
+            kind, *rest = answer
+            if kind == "value" and len(rest) == 1:
+                return rest[0]
+            if kind == "raised" and len(rest) == 3 and type(rest[0]) is type(rest[1]) is str:
+                raise self._raised(message, *rest)
+            if kind != "back" or len(rest) != 2:
+                self._forged("what is no answer")
+            sent = self._call_back(*rest)
 
     def _allowance(self, name: str) -> float:
         """Seconds for one call: who hangs again and again leaves the other functions their time."""
         spent = name in self.hung and self.hung_s > self.limits.total_s / HUNG_SHARE
         return self.limits.call_s / HUNG_CALL if spent else self.limits.call_s
 
-    def _raised(self, name: str, text: str, line: Any, asked: tuple[Any, ...]) -> Exception:
+    def _raised(self, asked: tuple[Any, ...], name: str, text: str, line: Any) -> Exception:
         """What a student's code raised, marked as such: none of its words are the instructor's."""
-        under = (
-            max(filter(text.startswith, self.box.closed), key=len, default="")
-            if name == "Closed" and is_dotted(text)
-            else ""
-        )
+        closed = filter(text.startswith, self.box.closed) if name == "Closed" and is_dotted(text) else ()
+        under = max(closed, key=len, default="")
         error = Closed(text) if under else raised(name, text, line, may_stop=asked[:2] == ("do", "next"))
         error.by_student = True  # type: ignore[attr-defined]
         if under:
@@ -178,19 +171,15 @@ class Remote:
     def _exchange(self, frame: bytes, seconds: float, until: float) -> Any:
         """Send one frame and wait for one, within limits: ``until`` is when the ``seconds`` of the whole call end."""
         assert self.connection is not None
-        to_send, got = memoryview(frame), bytearray()
+        to_send, received = memoryview(frame), bytearray()
         with selectors.DefaultSelector() as selector:
             selector.register(self.connection, selectors.EVENT_READ | selectors.EVENT_WRITE)
             selector.register(self.output, selectors.EVENT_READ)
             while True:
                 left = until - time.monotonic()
                 if left <= 0:
-                    self._fail(
-                        TimedOut,
-                        f"was stopped: {self.used_up()}"
-                        if self.is_over()
-                        else f"took longer than {seconds:g} s: {LOOP}",
-                    )
+                    too_slow = f"took longer than {seconds:g} s: {LOOP}"
+                    self._fail(TimedOut, f"was stopped: {self.used_up()}" if self.is_over() else too_slow)
                 for key, events in selector.select(left):
                     if key.fd == self.output:
                         self._listen(selector)
@@ -199,9 +188,9 @@ class Remote:
                         to_send = to_send[self._send(to_send) :]
                         if not to_send:
                             selector.modify(self.connection, selectors.EVENT_READ)
-                    if events & selectors.EVENT_READ and self._receive(got):
+                    if events & selectors.EVENT_READ and self._receive(received):
                         self._listen(selector)
-                        return self._decode(got)
+                        return self._decode(received)
 
     def _send(self, data: memoryview) -> int:
         assert self.connection is not None
@@ -210,7 +199,7 @@ class Remote:
         except OSError:
             self._fail(Ended, CRASHED)
 
-    def _receive(self, got: bytearray) -> bool:
+    def _receive(self, frame: bytearray) -> bool:
         """Take what has come; whether the frame is whole."""
         assert self.connection is not None
         with contextlib.suppress(BlockingIOError):
@@ -220,14 +209,14 @@ class Remote:
                 chunk = b""
             if not chunk:
                 self._fail(Ended, CRASHED)
-            got += chunk
+            frame += chunk
             self.received += len(chunk)
             if self.received > MOST_BYTES:
                 self._fail(OutOfMemory, f"answered with more than {MOST_BYTES >> 20} MB in all")
-        if len(got) < wire.HEADER.size:
+        if len(frame) < wire.HEADER.size:
             return False
         try:
-            missing = wire.HEADER.size + wire.length(bytes(got[: wire.HEADER.size])) - len(got)
+            missing = wire.HEADER.size + wire.length(bytes(frame[: wire.HEADER.size])) - len(frame)
         except wire.Malformed as error:
             self._forged(str(error))
         if missing < 0:
@@ -246,9 +235,7 @@ class Remote:
             while chunk := os.read(self.output, 1 << 16):
                 self.printed.add(chunk)
                 if self.printed.total > FLOOD:
-                    self._fail(
-                        Flooded, f"printed more than {FLOOD >> 20} MB: look for a print in a loop that does not end"
-                    )
+                    self._fail(Flooded, f"printed more than {FLOOD >> 20} MB: {PRINTING}")
             if self.output in selector.get_map():
                 selector.unregister(self.output)
 
@@ -257,10 +244,8 @@ class Remote:
         self.end()
         if self.over:
             kind = OutOfMemory
-            most = {
-                "out of memory": f"{self.limits.memory_mb} MB of memory",
-                "too many processes": f"{self.limits.processes} processes",
-            }
+            most = {"out of memory": f"{self.limits.memory_mb} MB of memory"}
+            most["too many processes"] = f"{self.limits.processes} processes"
             did = f"took more than {most.get(self.over, 'its share of the disk')}"
         self.fatal = kind.fatal
         raise kind(did)
@@ -271,20 +256,12 @@ class Remote:
         return text
 
 
-CRASHED = "ended the Python process (a crash, os._exit, or too little memory)"
-LOOP = "look for a loop that does not end"
-
-
 def _called(message: tuple[Any, ...]) -> str:
     """Which function a request calls, by its name or what it belongs to; ``cell`` for all cells."""
     target = message[2] if message[0] == "do" else message[0]
-    return str(
-        target[1]
-        if isinstance(target, tuple)
-        else vars(target)["_what"]
-        if isinstance(target, RemoteObject)
-        else target
-    )
+    if isinstance(target, RemoteObject):
+        return str(target._what)
+    return str(target[1] if isinstance(target, tuple) else target)
 
 
 def names_of(remote: Remote, check: int, names: Sequence[str], why: Mapping[str, str]) -> dict[str, Any]:
@@ -292,9 +269,5 @@ def names_of(remote: Remote, check: int, names: Sequence[str], why: Mapping[str,
     taken = remote.request("take", check, list(names))
     if not isinstance(taken, dict):
         taken = {}
-    return {
-        name: stand_in(remote, check, name, taken[name])
-        if name in taken
-        else Absent(name, why.get(name, "its cell does not define it"))
-        for name in names
-    }
+    absent = {name: Absent(name, why.get(name, "its cell does not define it")) for name in names}
+    return absent | {name: stand_in(remote, check, name, taken[name]) for name in names if name in taken}

@@ -95,14 +95,12 @@ def works(kind: str, private: Sequence[str] = ()) -> str:
         closed_off(private)
     except ValueError as error:
         return str(error)
-    what = (kind, list(map(str, private)), probes(private))
-    command = [sys.executable, "-c", f"from coursegrade.worker.sandbox import tried; tried(*{what!r})"]
+    arguments = (kind, list(map(str, private)), probes(private))
+    command = [sys.executable, "-c", f"from coursegrade.worker.sandbox import try_out; try_out{arguments!r}"]
     if kind == "landlock":
-        version = (
-            libc.syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), LANDLOCK_VERSION)
-            if sys.platform == "linux"
-            else -1
-        )
+        version = -1
+        if sys.platform == "linux":
+            version = libc.syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), LANDLOCK_VERSION)
         if version < LANDLOCK_FROM:
             return f"the kernel's Landlock is {'missing' if version < 0 else f'version {version}'}"
     elif shutil.which("bwrap") is None:
@@ -115,7 +113,7 @@ def works(kind: str, private: Sequence[str] = ()) -> str:
     return f"{kind} fails: {(ended.stderr.strip().splitlines() or ['no reason given'])[-1][:200]}"
 
 
-def tried(kind: str, private: Sequence[str], unseen: Sequence[str]) -> NoReturn:
+def try_out(kind: str, private: Sequence[str], unseen: Sequence[str]) -> NoReturn:
     """Close a box around nothing, and look whether it shows what must stay unseen."""
     with tempfile.TemporaryDirectory() if kind == "landlock" else contextlib.nullcontext("/tmp") as scratch:
         if (child := os.fork()) == 0:
@@ -179,10 +177,10 @@ def limit(memory_mb: int, processes: int) -> None:
     limits = {resource.RLIMIT_FSIZE: SHARED_MB << 20, resource.RLIMIT_NOFILE: 512, resource.RLIMIT_CORE: 0}
     limits[resource.RLIMIT_NPROC] = processes * 8  # of all that this user runs; root is not held to it
     limits[resource.RLIMIT_MEMLOCK] = 0
-    for what, most in limits.items():
-        ceiling = resource.getrlimit(what)[1]
+    for kind, most in limits.items():
+        ceiling = resource.getrlimit(kind)[1]
         value = most if ceiling == resource.RLIM_INFINITY else min(most, ceiling)
-        resource.setrlimit(what, (value, value))
+        resource.setrlimit(kind, (value, value))
 
 
 def _namespaces() -> None:

@@ -18,9 +18,7 @@ from typing import Any
 from ..notebook import pieces
 from . import wire
 
-QUIET = re.compile(
-    r"\A\s*%%(?:time|capture)\b.*\n"
-)  # magics that would keep what is under them from going on after an error
+QUIET = re.compile(r"\A\s*%%(?:time|capture)\b.*\n")  # magics under which nothing goes on after an error
 MOST_ERRORS = 20  # of a cell, after which it is left
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -111,12 +109,12 @@ def shell() -> Any:
     from traitlets.config import Config
 
     config = Config({"HistoryManager": {"enabled": False}, "InteractiveShell": {"colors": "NoColor", "xmode": "Plain"}})
-    made = InteractiveShell.instance(config=config)
-    made.showtraceback = made.showsyntaxerror = lambda *_, **__: None
-    made.system = lambda command: print(f"Not run while grading: !{command}")
-    made.getoutput = lambda command, **_: made.system(command) or SList()
-    made.ask_exit = made.enable_gui = lambda *_: None
-    return made
+    ipython = InteractiveShell.instance(config=config)
+    ipython.showtraceback = ipython.showsyntaxerror = lambda *_, **__: None
+    ipython.system = lambda command: print(f"Not run while grading: !{command}")
+    ipython.getoutput = lambda command, **_: ipython.system(command) or SList()
+    ipython.ask_exit = ipython.enable_gui = lambda *_: None
+    return ipython
 
 
 def _is_python(source: str) -> bool:
@@ -137,14 +135,14 @@ def serve(connection: socket.socket) -> None:
         try:
             answer: tuple[Any, ...] = ("value", student.answer(*request))
         except BaseException as error:  # also SystemExit: it ends a call, not the submission
-            answer = told(error)
+            answer = in_words(error)
         _flush()
         if os.getpid() != alone:  # a copy that a cell forked and let run on to its end: one process answers
             os._exit(0)
         try:
             send(connection, answer, student.hold)
         except Exception as error:
-            send(connection, told(error), student.hold)
+            send(connection, in_words(error), student.hold)
 
 
 def seed() -> None:
@@ -157,7 +155,7 @@ def seed() -> None:
     torch.manual_seed(0)
 
 
-def told(error: BaseException) -> tuple[Any, ...]:
+def in_words(error: BaseException) -> tuple[Any, ...]:
     """An error for the wire; its own ``__str__`` may be broken too."""
     try:
         return "raised", str(type(error).__name__), _text(error), _line(error)
@@ -167,11 +165,10 @@ def told(error: BaseException) -> tuple[Any, ...]:
 
 def _text(error: BaseException) -> str:
     """An error's own words; a syntax error's with its line."""
-    words = (
-        f"{error.msg} (line {error.lineno}: {(error.text or '').strip()})"
-        if isinstance(error, SyntaxError)
-        else str(error)
-    )
+    if isinstance(error, SyntaxError):
+        words = f"{error.msg} (line {error.lineno}: {(error.text or '').strip()})"
+    else:
+        words = str(error)
     return ". ".join([words[:2000], *getattr(error, "__notes__", [])])
 
 
@@ -201,11 +198,10 @@ def receive(connection: socket.socket, lookup: wire.Lookup) -> Any:
 
 
 def _exactly(connection: socket.socket, count: int) -> bytes:
-    parts = []
-    while count:
-        part = connection.recv(min(count, 1 << 20))
-        if not part:
+    received = bytearray()
+    while len(received) < count:
+        chunk = connection.recv(min(count - len(received), 1 << 20))
+        if not chunk:
             os._exit(0)
-        parts.append(part)
-        count -= len(part)
-    return b"".join(parts)
+        received += chunk
+    return bytes(received)

@@ -27,7 +27,6 @@ NEEDLESS = (
 )
 INSIDES = ("__subclasses__", "__globals__", "__code__", "__closure__", "__builtins__", "gi_frame", "tb_frame", "f_back")
 PLACES = ("/proc/", "/dev/shm", ".pyc", "gradebook.db", "solutions/", "sitecustomize")
-BUILT = ("eval", "exec", "compile")
 MOST = 20
 CLOSES = ", which the assignment closes."
 
@@ -46,15 +45,15 @@ def tree(source: str) -> ast.Module:
     return ast.parse("\n".join(lines))
 
 
-def look(job: Job) -> list[str]:
+def suspicions(job: Job) -> list[str]:
     """A sentence for each thing to look at."""
     sentences = list[str]()
     for k, step in enumerate(job.steps):
         remarks = list(dict.fromkeys(_in_cell(step, job.closed))) if step.kind in ("answer", "own") else []
         if step.kind == "own":
-            sentences += [f"A cell the student added (cell {k + 1}) {what}" for what in _kindly(remarks)]
+            sentences += [f"A cell the student added (cell {k + 1}) {remark}" for remark in _kindly(remarks)]
         else:
-            sentences += [f"The answer {step.grade_id} {what}" for what in remarks]
+            sentences += [f"The answer {step.grade_id} {remark}" for remark in remarks]
     return sentences[:MOST]
 
 
@@ -72,7 +71,7 @@ def _in_cell(step: Step, closed: tuple[str, ...]) -> Iterator[str]:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     known = dict(_imports(parsed))
-    names = dict.fromkeys([*_imported(parsed), *(name for node in ast.walk(parsed) for name in _named(node, known))])
+    names = dict.fromkeys([*imported(parsed), *(name for node in ast.walk(parsed) for name in _named(node, known))])
     for name in names:
         if needless := _under(name, NEEDLESS):
             yield f"uses {needless}: no exercise needs it."
@@ -86,7 +85,7 @@ def _under(name: str, names: tuple[str, ...]) -> str:
     return next((n for n in names if name == n or name.startswith(f"{n}.")), "")
 
 
-def _imported(parsed: ast.AST) -> Iterator[str]:
+def imported(parsed: ast.AST) -> Iterator[str]:
     """Modules and names that are imported, as dotted names."""
     for node in ast.walk(parsed):
         if isinstance(node, ast.Import):
@@ -124,7 +123,6 @@ def _odd(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 300:
         yield from (f"mentions {place}: no exercise needs it." for place in PLACES if place in node.value)
     match node:
-        case ast.Call(func=ast.Name(id=name), args=[first, *_]) if name in BUILT and not isinstance(
-            first, ast.Constant
-        ):
-            yield f"runs code that it puts together ({name})."
+        case ast.Call(func=ast.Name(id="eval" | "exec" | "compile" as name), args=[first, *_]):
+            if not isinstance(first, ast.Constant):
+                yield f"runs code that it puts together ({name})."

@@ -26,7 +26,7 @@ from typing import Any
 
 from . import closing, sandbox, student
 
-LOOK_EVERY_S = 0.2
+WATCH_EVERY_S = 0.2
 
 
 def main(descriptor: int) -> None:
@@ -39,8 +39,8 @@ def main(descriptor: int) -> None:
     running: Running | None = None
     alone = memory_mb(os.getpid())
     while True:
-        while running and not select.select([control], [], [], LOOK_EVERY_S)[0]:
-            running.look()
+        while running and not select.select([control], [], [], WATCH_EVERY_S)[0]:
+            running.watch()
         message, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 2)
         if running:
             control.send(json.dumps(running.stop()).encode())
@@ -95,7 +95,7 @@ class Running:
             control.close()
             _become_student(settings, limits, descriptors, self.scratch or Path("/tmp"))
 
-    def look(self) -> None:
+    def watch(self) -> None:
         """End what has grown too large or too many."""
         processes = list(islice(descendants(os.getpid()), self.limits["processes"] + 1))
         if len(processes) > self.limits["processes"]:

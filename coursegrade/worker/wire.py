@@ -28,11 +28,8 @@ HEADER = struct.Struct("!4sIQ")
 MAGIC = b"CK\x00\x01"
 LONGEST_TEXT, LONGEST_BUFFERS, DEEPEST = 4 << 20, 256 << 20, 40
 MOST_VALUES = 100_000  # that stand in lists one by one, of a frame: each costs the checks a while
-MOST_KEYS, MOST_RECORDS, MOST_BITS = (
-    10_000,
-    64,
-    4096,
-)  # of a frame: keys whose hashes collide, classes, and huge numbers cost time
+# Of a frame: keys whose hashes collide, classes, and huge numbers cost time.
+MOST_KEYS, MOST_RECORDS, MOST_BITS = 10_000, 64, 4096
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 NUMBERS = ("bool", *INTEGERS, "float16", "float32", "float64", "complex64", "complex128")
 TENSORS = (*NUMBERS, "bfloat16")
@@ -93,10 +90,7 @@ class _Writer:
         if isinstance(x, set | frozenset):
             return ["set", *inner(self.checked(x))]
         if isinstance(x, dict):
-            return [
-                "dict",
-                *([self.node(k, depth + 1), self.node(v, depth + 1)] for k, v in zip(self.checked(x), x.values())),
-            ]
+            return ["dict", *(inner(pair) for pair in zip(self.checked(x), x.values()))]
         return self.numbers(x) or self.other(x)
 
     @staticmethod
@@ -107,16 +101,13 @@ class _Writer:
 
     def checked(self, keys: Any) -> list[Any]:
         """Keys, if they are plain and not too many."""
-        found = list(keys)
-        self.keys += len(found)
-        strange = next((key for key in found if not _plain_key(key)), None)
-        if strange is not None:
-            raise TypeError(
-                f"expected numbers, strings or tuples as keys of a dict and in a set, got {type(strange).__name__}"
-            )
+        listed = list(keys)
+        self.keys += len(listed)
+        if strange := next((type(key).__name__ for key in listed if not _plain_key(key)), ""):
+            raise TypeError(f"expected numbers, strings or tuples as keys of a dict and in a set, got {strange}")
         if self.keys > MOST_KEYS:
             raise ValueError(f"expected at most {MOST_KEYS} keys of dicts and members of sets in one answer, got more")
-        return found
+        return listed
 
     def numbers(self, x: Any) -> list[Any]:
         """A node with a buffer, or nothing."""
@@ -159,6 +150,10 @@ def _plain_key(key: Any) -> bool:
 # --- reading ---
 
 
+def _is_sizes(x: Any) -> bool:
+    return isinstance(x, list) and all(type(n) is int and n >= 0 for n in x)
+
+
 def length(header: bytes) -> int:
     """How many bytes follow a header of ``HEADER.size`` bytes."""
     magic, text, buffers = HEADER.unpack(header)
@@ -179,16 +174,7 @@ def decode(frame: bytes | bytearray, *, lookup: Lookup | None = None) -> Any:
         value = reader.value(tree, 0)
     except Malformed:
         raise
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        OverflowError,
-        RuntimeError,
-        MemoryError,
-        struct.error,
-    ) as error:
+    except (ValueError, TypeError, LookupError, OverflowError, RuntimeError, MemoryError, struct.error) as error:
         raise Malformed(f"a frame that says nothing ({type(error).__name__})") from error
     if reader.used != len(lengths):
         raise Malformed("a buffer that nothing uses")
@@ -197,11 +183,7 @@ def decode(frame: bytes | bytearray, *, lookup: Lookup | None = None) -> Any:
 
 class _Reader:
     def __init__(self, body: memoryview, lengths: Any, lookup: Lookup | None) -> None:
-        if (
-            not isinstance(lengths, list)
-            or not all(type(n) is int and n >= 0 for n in lengths)
-            or sum(lengths) != len(body)
-        ):
+        if not _is_sizes(lengths) or sum(lengths) != len(body):
             raise Malformed("lengths that do not add up")
         self.body, self.lengths, self.lookup = body, lengths, lookup
         self.used, self.start, self.keys, self.values = 0, 0, 0, 0
@@ -211,10 +193,8 @@ class _Reader:
         self.values += 1
         if depth > DEEPEST or self.values > MOST_VALUES:
             raise Malformed("data nested too deep, or too many values")
-        if isinstance(node, str):
-            return node.encode("utf-8", "replace").decode(
-                "utf-8"
-            )  # half a surrogate pair would break whoever prints it
+        if isinstance(node, str):  # half a surrogate pair would break whoever prints it
+            return node.encode("utf-8", "replace").decode("utf-8")
         if isinstance(node, list):
             return self.tagged(*node, depth=depth + 1)
         if isinstance(node, dict) or (type(node) is int and node.bit_length() > 63):
@@ -229,9 +209,9 @@ class _Reader:
         if tag == "dict":
             if not all(isinstance(pair, list) for pair in rest):
                 raise Malformed("a dict of no pairs")
-            found = [(self.value(key, depth), self.value(item, depth)) for key, item in rest]
-            self.checked([key for key, _ in found])
-            return dict(found)
+            pairs = [(self.value(key, depth), self.value(item, depth)) for key, item in rest]
+            self.checked([key for key, _ in pairs])
+            return dict(pairs)
         if tag == "record":
             return self.record(*rest, depth=depth)
         if tag not in self.TAGS:
@@ -247,25 +227,19 @@ class _Reader:
 
     def record(self, name: Any, fields: Any, values: Any, *, depth: int) -> Any:
         """A named tuple none of whose names means something to Python or to a tuple."""
-        if (
-            not isinstance(fields, list)
-            or not isinstance(values, list)
-            or len(fields) != len(values)
-            or len(fields) > MOST_RECORDS
-        ):
+        lists = isinstance(fields, list) and isinstance(values, list)
+        if not lists or len(fields) != len(values) or len(fields) > MOST_RECORDS:
             raise Malformed("a record whose fields and values do not fit")
-        if not all(
-            type(n) is str and len(n) < 100 and n.isidentifier() and not keyword.iskeyword(n) for n in (name, *fields)
-        ):
+        names = (name, *fields)
+        if not all(type(n) is str and len(n) < 100 and n.isidentifier() and not keyword.iskeyword(n) for n in names):
             raise Malformed("a record with names that are none")
         if name.startswith("__") or any(n.startswith("_") or hasattr(tuple, n) for n in fields):
             raise Malformed("a record with names that have a meaning")
         if len(self.kinds) > MOST_RECORDS:
             raise Malformed("too many kinds of records")
-        key = (name, *fields)
-        if key not in self.kinds:
-            self.kinds[key] = namedtuple(name, fields)  # type: ignore[misc]
-        return self.kinds[key](*(self.value(item, depth) for item in values))
+        if names not in self.kinds:
+            self.kinds[names] = namedtuple(name, fields)  # type: ignore[misc]
+        return self.kinds[names](*(self.value(item, depth) for item in values))
 
     def raw(self, at: Any) -> memoryview:
         if type(at) is not int or at != self.used:
@@ -275,12 +249,7 @@ class _Reader:
 
     def numbers(self, name: Any, shape: Any, at: Any, allowed: Sequence[str], size: int) -> memoryview:
         raw = self.raw(at)
-        if (
-            name not in allowed
-            or not isinstance(shape, list)
-            or len(shape) > 16
-            or not all(type(n) is int and n >= 0 for n in shape)
-        ):
+        if name not in allowed or not _is_sizes(shape) or len(shape) > 16:
             raise Malformed("a type or shape that is unknown")
         if math.prod(n for n in shape if n) >= 2**40 or math.prod(shape) * size != len(raw):
             raise Malformed("a shape that does not fit its numbers")
@@ -291,23 +260,23 @@ class _Reader:
     def array(self, name: str, shape: list[int], at: int) -> Any:
         kind = np.dtype(name if name in NUMBERS else "bool")
         raw = self.numbers(name, shape, at, NUMBERS, kind.itemsize)
-        found = np.frombuffer(bytearray(raw), kind).reshape(shape)
-        return found if shape else found[()]
+        values = np.frombuffer(bytearray(raw), kind).reshape(shape)
+        return values if shape else values[()]
 
     def tensor(self, name: str, shape: list[int], at: int) -> torch.Tensor:
         kind = getattr(torch, name if name in TENSORS else "bool")
         raw = self.numbers(name, shape, at, TENSORS, kind.itemsize)
-        return (
-            torch.frombuffer(bytearray(raw), dtype=kind).reshape(shape) if len(raw) else torch.empty(shape, dtype=kind)
-        )
+        if not raw:
+            return torch.empty(shape, dtype=kind)
+        return torch.frombuffer(bytearray(raw), dtype=kind).reshape(shape)
 
     def generator(self, at: int) -> torch.Generator:
-        found, raw = torch.Generator(), self.raw(at)
+        generator, raw = torch.Generator(), self.raw(at)
         left, _, after = struct.unpack_from("=iiQ", raw, 8)
         if (left, after) != (1, 0) and not (1 <= left <= 624 and left + after == 625):
             raise Malformed("a generator that would read beyond its state")  # torch looks at the two one by one
-        found.set_state(torch.frombuffer(bytearray(raw), dtype=torch.uint8))
-        return found
+        generator.set_state(torch.frombuffer(bytearray(raw), dtype=torch.uint8))
+        return generator
 
     def dtype(self, name: str) -> torch.dtype:
         if name not in TENSORS:
@@ -321,10 +290,10 @@ class _Reader:
         return self.lookup(number, self.value(what, 0)[:200])
 
     def integer(self, text: str) -> int:
-        found = int(text, 16) if HEX.fullmatch(text) else 0
-        if found.bit_length() < 64:
+        number = int(text, 16) if HEX.fullmatch(text) else 0
+        if number.bit_length() < 64:
             raise Malformed("a large number that is none")
-        return found
+        return number
 
     def complex(self, re: float, im: float) -> complex:
         if type(re) is not float or type(im) is not float:

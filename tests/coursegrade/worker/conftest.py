@@ -9,7 +9,7 @@ from small_assignment import CLOSED, HONEST, SECRETS, Grade, Graded, job, proces
 
 from coursegrade.records import Limits
 from coursegrade.worker import checks, sandbox
-from coursegrade.worker.remote import Box
+from coursegrade.worker.box import Box
 
 
 @pytest.fixture(scope="session", params=["bubblewrap", "landlock"])

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from coursegrade.records import CellResult, Job, Limits, Result, Step, to_json
 from coursegrade.worker import warm
-from coursegrade.worker.remote import Box
+from coursegrade.worker.box import Box
 
 CLOSED = (
     *("coursekit.ops.roi", "torchvision.ops", "torch.ops.torchvision", "torch.nn.functional.grid_sample"),

@@ -14,7 +14,7 @@ from small_assignment import HONEST, Grade, Graded, job, untimed
 
 from coursegrade.records import CellResult, Job, Limits, Result, Step, result_from
 from coursegrade.worker import checks, suspicion
-from coursegrade.worker.remote import Box
+from coursegrade.worker.box import Box
 from coursekit.testing import generator
 
 RIGHT = {"double", "shout"}
@@ -240,7 +240,7 @@ x.exec = 3
 
 @pytest.mark.parametrize("code", SUSPECT)
 def test_what_no_exercise_needs_is_flagged(code: str) -> None:
-    flags = suspicion.look(job({"double": code}))
+    flags = suspicion.suspicions(job({"double": code}))
     assert [flag for flag in flags if flag.startswith(f"The answer double {SUSPECT[code]}")], flags
     assert all(flag.endswith(".") for flag in flags)
 
@@ -262,24 +262,26 @@ def test_a_cell_with_magics_is_read_without_them_alone(case: str) -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]
     assert texts == (["\n% of it\n! careful\n"] if case == "a string's lines" else [])
-    assert suspicion.look(job(own=code)) == ["A cell the student added (cell 2) uses ctypes: no exercise needs it."]
+    assert suspicion.suspicions(job(own=code)) == [
+        "A cell the student added (cell 2) uses ctypes: no exercise needs it."
+    ]
 
 
 def test_many_magics_take_no_time() -> None:
     start = time.process_time()
-    assert suspicion.look(job(own="!ls\n" * 12_000)) == []
+    assert suspicion.suspicions(job(own="!ls\n" * 12_000)) == []
     assert time.process_time() - start < 5
 
 
 def test_what_is_closed_is_named_once() -> None:
-    flags = suspicion.look(job({"double": "import torch\ntorch.ops.torchvision.roi_align.default(x)"}))
+    flags = suspicion.suspicions(job({"double": "import torch\ntorch.ops.torchvision.roi_align.default(x)"}))
     assert flags == ["The answer double names torch.ops.torchvision.roi_align.default, which the assignment closes."]
 
 
 def test_honest_code_is_not_flagged() -> None:
-    assert suspicion.look(job({"double": HARMLESS}, own=HARMLESS)) == []
-    assert suspicion.look(job({"double": "def f(:"})) == []
-    assert suspicion.look(job(own="import ctypes")) == [
+    assert suspicion.suspicions(job({"double": HARMLESS}, own=HARMLESS)) == []
+    assert suspicion.suspicions(job({"double": "def f(:"})) == []
+    assert suspicion.suspicions(job(own="import ctypes")) == [
         "A cell the student added (cell 2) uses ctypes: no exercise needs it."
     ]
     assert Result(()).flags == ()
@@ -287,7 +289,7 @@ def test_honest_code_is_not_flagged() -> None:
 
 def test_comparing_in_a_cell_of_one_s_own_is_one_kind_remark() -> None:
     code = "import torchvision.ops as ops\nfrom torchvision.ops import nms\nops.roi_align(1)\nops.nms(2)"
-    (flag,) = suspicion.look(job({"double": "def double(x): return 2 * x"}, own=code))
+    (flag,) = suspicion.suspicions(job({"double": "def double(x): return 2 * x"}, own=code))
     assert flag.startswith(
         "A cell the student added (cell 2) compares with what the assignment closes, which is no "
         "offence unless an answer"

@@ -9,7 +9,8 @@ from small_assignment import Grade, Graded, job, untimed
 
 from coursegrade.records import Job, Limits, Step
 from coursegrade.worker import checks, layout
-from coursegrade.worker.remote import Box, Remote
+from coursegrade.worker.box import Box
+from coursegrade.worker.remote import Remote
 from coursekit import testing
 
 RIGHT = {"double", "shout"}

@@ -9,7 +9,7 @@ from small_assignment import CLOSED, Grade
 
 from coursegrade.records import Job, Step
 from coursegrade.worker import checks
-from coursegrade.worker.remote import Box
+from coursegrade.worker.box import Box
 
 RIGHT = {"double", "shout"}
 

@@ -11,7 +11,7 @@ import pytest
 from small_assignment import Grade, processes
 
 from coursegrade.worker import layout, sandbox
-from coursegrade.worker.remote import Box
+from coursegrade.worker.box import Box
 
 TRY = """
 import os, pathlib, tempfile
