@@ -47,18 +47,20 @@ def align(cells: Sequence[Cell], source: Sequence[SourceCell], gone: Sequence[Ce
             places.setdefault(cell.grade_id, []).append(position)
     named = {name: positions[-1] for name, positions in places.items()}
     recognised = _recognise(cells, source, named)
-    there = {name: cells[position] for name, position in (named | recognised).items()}
+    theirs = {name: cells[position] for name, position in (named | recognised).items()}
     once = {(cell.grade_id, plain(cell.source)) for cell in gone if cell.grade_id}
     removed = {p for p, cell in enumerate(cells) if (cell.grade_id, plain(cell.source)) in once}
     texts = {text for c in source for text in c.given if not c.step.grade_id} | {
         plain(cell.source) for cell in gone if not cell.grade_id
     }
-    aligned = Aligned(tuple(_steps(cells, known, named | recognised, removed, texts)), len(there))
+    aligned = Aligned(tuple(_steps(cells, known, named | recognised, removed, texts)), len(theirs))
     renamed = {cell.grade_id for cell in gone if cell.grade_id}
-    _say_missing(aligned, known, there, [name for name, p in recognised.items() if cells[p].grade_id not in renamed])
+    lost = [name for name, p in recognised.items() if cells[p].grade_id not in renamed]
+    aligned.say("Cells that had lost their mark as part of the assignment and were recognised by their content", lost)
+    _say_missing(aligned, known, theirs)
     _say_order(aligned, cells, places, [named[name] for name in known if name in named])
-    _say_changes(aligned, known, there)
-    _say_settings(aligned, known, {name: there[name] for name in known if name in named})
+    _say_changes(aligned, known, theirs)
+    _say_settings(aligned, known, {name: theirs[name] for name in known if name in named})
     return aligned
 
 
@@ -161,13 +163,8 @@ def _recognise(cells: Sequence[Cell], source: Sequence[SourceCell], named: Mappi
     return recognised
 
 
-def _say_missing(
-    aligned: Aligned, known: Mapping[str, SourceCell], there: Mapping[str, Cell], recognised: Collection[str]
-) -> None:
-    aligned.say(
-        "Cells that had lost their mark as part of the assignment and were recognised by their content", recognised
-    )
-    missing = {name: c for name, c in known.items() if name not in there}
+def _say_missing(aligned: Aligned, known: Mapping[str, SourceCell], theirs: Mapping[str, Cell]) -> None:
+    missing = {name: c for name, c in known.items() if name not in theirs}
     defined = {name for step in aligned.steps if step.kind in ("own", "answer") for name in _names(step.source)}
     answers = [name for name, c in missing.items() if c.is_answer]
     elsewhere = [name for name in answers if known[name].step.defines and set(known[name].step.defines) <= defined]
@@ -193,23 +190,17 @@ def _say_order(aligned: Aligned, cells: Sequence[Cell], places: Mapping[str, lis
         differ,
         flag="Cells that were there more than once with different content, of which the last one counted",
     )
-    aligned.say(
-        "Cells that are there more than once, of which the last one counted",
-        [name for name in copied if name not in differ],
-    )
+    same = [name for name in copied if name not in differ]
+    aligned.say("Cells that are there more than once, of which the last one counted", same)
     if order != sorted(order) and not copied:
-        aligned.remarks.append(
-            "The cells were in another order than in the released notebook; they were run in the released order."
-        )
+        remark = "The cells were in another order than in the released notebook; they were run in the released order."
+        aligned.remarks.append(remark)
 
 
-def _say_changes(aligned: Aligned, known: Mapping[str, SourceCell], there: Mapping[str, Cell]) -> None:
-    pairs = [(name, c, there[name]) for name, c in known.items() if name in there]
-    locked = [
-        (n, *_added(cell, c))
-        for n, c, cell in pairs
-        if c.step.kind in ("given", "test") and plain(cell.source) not in c.given
-    ]
+def _say_changes(aligned: Aligned, known: Mapping[str, SourceCell], theirs: Mapping[str, Cell]) -> None:
+    pairs = [(name, c, theirs[name]) for name, c in known.items() if name in theirs]
+    changed = [pair for pair in pairs if plain(pair[2].source) not in pair[1].given]
+    locked = [(name, *_added(cell, c)) for name, c, cell in changed if c.step.kind in ("given", "test")]
     aligned.say(
         "What you added to these cells of the assignment was run beside the original",
         [n for n, run, whole in locked if run and whole],
@@ -220,15 +211,10 @@ def _say_changes(aligned: Aligned, known: Mapping[str, SourceCell], there: Mappi
         [n for n, run, whole in locked if not (run and whole)],
         flag="Cells of the assignment that were changed, for which the original was used",
     )
-    retyped = [(n, c) for n, c, cell in pairs if c.is_answer and c.cell.cell_type != cell.cell_type]
-    aligned.say(
-        "Answers in code that had become text cells and were read as code",
-        [n for n, c in retyped if c.step.kind == "answer"],
-    )
-    aligned.say(
-        "Answers in words that had become code cells and were read as text",
-        [n for n, c in retyped if c.step.kind == "text"],
-    )
+    retyped = [c.step for _, c, cell in pairs if c.is_answer and c.cell.cell_type != cell.cell_type]
+    code, words = ([step.grade_id for step in retyped if step.kind == kind] for kind in ("answer", "text"))
+    aligned.say("Answers in code that had become text cells and were read as code", code)
+    aligned.say("Answers in words that had become code cells and were read as text", words)
     conflict = [n for n, c, cell in pairs if c.is_answer and CONFLICT.search(cell.source)]
     aligned.say("Answers that still have the marks of a merge conflict in them; decide for one version", conflict)
 
@@ -238,18 +224,13 @@ def _say_settings(aligned: Aligned, known: Mapping[str, SourceCell], named: Mapp
         def differs(ours: Cell, theirs: Cell) -> bool:
             return any(k in ours.marks and k in theirs.marks and ours.marks[k] != theirs.marks[k] for k in keys)
 
-        return [
-            n for n, cell in named.items() if all(differs(ours, cell) for ours in (known[n].cell, *known[n].released))
-        ]
+        ours = {name: (known[name].cell, *known[name].released) for name in named}
+        return [name for name, cell in named.items() if all(differs(version, cell) for version in ours[name])]
 
-    aligned.say(
-        "Cells whose points or role were changed, which has no effect",
-        changed("points", "grade", "solution", "task"),
-        flag="Cells whose points or role were changed, which has no effect",
-    )
-    aligned.say(
-        "Cells whose lock or format version was changed, which has no effect", changed("locked", "schema_version")
-    )
+    role = "Cells whose points or role were changed, which has no effect"
+    aligned.say(role, changed("points", "grade", "solution", "task"), flag=role)
+    lock = "Cells whose lock or format version was changed, which has no effect"
+    aligned.say(lock, changed("locked", "schema_version"))
 
 
 def _names(source: str) -> set[str]:

@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,48 +43,42 @@ def record_grades(
     jobs: Sequence[Job],
     results: Sequence[Result],
     begun: Record,
+    book: Gradebook,
     *,
     run: str = "",
-    book: Gradebook | None = None,
 ) -> Record:
-    """Write what came of one submission everywhere it belongs; it can be repeated after a crash at any point.
+    """Write what came of the notebooks of a submission everywhere it belongs; a crash at any point costs nothing.
 
     ``begun`` says what is known from reading it: student, remarks, flags, both SHA-256, and the state where that is
     settled. In this order: the history says what is about to change, the marks are set in one transaction, the
     autograded notebooks are written, and the whole record last. Marks, extra credit and comments given by hand stay.
-    ``book``: an open gradebook, where many are recorded one after the other.
     """
-    if not jobs:
-        raise ValueError(
-            f"expected at least one notebook of {begun.student}, got none: call void() for an unreadable one"
-        )
     assignment, student = jobs[0].assignment, begun.student
     ran = {job.notebook: (job, result) for job, result in zip(jobs, results, strict=True)}
     handed_in = folder(api, "submitted", assignment, student)
-    with _opened(api, book) as book:
-        entry = _entry(book, assignment, student, _when(handed_in))
-        before = _points(entry)
-        paths = {name: notebook_path(api, assignment, student, name) for name in ran}
-        look_again = list[str]()
-        for notebook in entry.notebooks:
-            seen = autograded.answers(notebook_path(api, assignment, student, notebook.name))
-            look_again += _set_marks(notebook, ran.get(notebook.name), seen)
-        late = _late(handed_in, entry.total_seconds_late)
-        record = _completed(replace(begun, graded=_now(), late=late), entry, ran, look_again)
-        _intend(api, assignment, record, run, before, _points(entry))
-        book.db.commit()
-        for notebook in entry.notebooks:
-            if notebook.name in ran:
-                autograded.write(paths[notebook.name], notebook.notebook, *ran[notebook.name])
+    entry = _entry(book, assignment, student, _when(handed_in))
+    before = _points(entry)
+    paths = {notebook.name: notebook_path(api, assignment, student, notebook.name) for notebook in entry.notebooks}
+    look_again = list[str]()
+    for notebook in entry.notebooks:
+        look_again += _set_marks(notebook, ran.get(notebook.name), autograded.answers(paths[notebook.name]))
+    late = _late(handed_in, entry.total_seconds_late)
+    record = _completed(replace(begun, graded=_now(), late=late), entry, ran, look_again)
+    _intend(api, assignment, record, run, before, _points(entry))
+    book.db.commit()
+    for notebook in entry.notebooks:
+        if notebook.name in ran:
+            autograded.write(paths[notebook.name], notebook.notebook, *ran[notebook.name])
+    book.db.rollback()  # what reading began, so that nobody waits for it
     save_record(api.coursedir.root, assignment, record)
     return record
 
 
-def void(api: NbGraderAPI, assignment: str, begun: Record, *, run: str = "", book: Gradebook | None = None) -> Record:
+def void(api: NbGraderAPI, assignment: str, begun: Record, *, run: str = "") -> Record:
     """Record an unreadable or missing submission and take back its automatic marks; what was given by hand stays."""
     student = begun.student
     handed_in = folder(api, "submitted", assignment, student)
-    with _opened(api, book) as book:
+    with gradebook(api) as book:
         due, when = book.find_assignment(assignment).duedate, _when(handed_in)
         late = _late(handed_in, (when - due).total_seconds() if when and due else 0)
         record = replace(begun, graded=_now(), late=late)
@@ -119,7 +112,7 @@ def _completed(begun: Record, entry: Any, ran: Mapping[str, tuple[Job, Result]],
         begun,
         state=begun.state or (PARTLY if broke_off else GRADED),
         note=note_of(marks),
-        open=sum(mark.waits for mark in marks.values()),
+        open=waiting_of(marks),
         points={name: mark.auto for name, mark in marks.items()},
         remarks=(*begun.remarks, *look_again),
         flags=(*begun.flags, *(flag for result in results.values() for flag in result.flags)),
@@ -138,12 +131,21 @@ def marks_of_notebook(notebook: Any) -> dict[str, Mark]:
     return {grade.name: _mark(grade) for grade in notebook.grades}
 
 
+def waiting_of(marks: Mapping[str, Mark]) -> int:
+    """How many wait for a grader."""
+    return sum(mark.waits for mark in marks.values())
+
+
+def so_far(marks: Mapping[str, Mark]) -> str:
+    """The points, and whether there may come more."""
+    points, most = total(mark.points for mark in marks.values()), sum(mark.maximum for mark in marks.values())
+    return f"{points:g} of {most:g} points{' so far' if waiting_of(marks) else ''}"
+
+
 def note_of(marks: Mapping[str, Mark]) -> str:
     """The points in a sentence, and what waits for a grader."""
-    waiting = sum(mark.waits for mark in marks.values())
-    points, most = total(mark.points for mark in marks.values()), sum(mark.maximum for mark in marks.values())
-    so_far = f"{points:g} of {most:g} points"
-    return f"{so_far} so far; {waiting} to be graded by hand." if waiting else f"{so_far}."
+    waiting = waiting_of(marks)
+    return f"{so_far(marks)}; {waiting} to be graded by hand." if waiting else f"{so_far(marks)}."
 
 
 def notebook_path(api: NbGraderAPI, assignment: str, student: str, notebook: str) -> Path:
@@ -157,23 +159,11 @@ def folder(api: NbGraderAPI, step: str, assignment: str, student: str = ".") -> 
     return Path(os.path.normpath(api.coursedir.format_path(directory, student, assignment)))
 
 
-@contextmanager
-def _opened(api: NbGraderAPI, book: Gradebook | None) -> Iterator[Gradebook]:
-    """This gradebook, or one opened for the while; what was not committed is taken back."""
-    opened = book or gradebook(api)
-    try:
-        yield opened
-    finally:
-        opened.db.rollback()
-        if book is None:
-            opened.close()
-
-
 def _mark(grade: Any) -> Mark:
-    given = grade.auto_score if grade.manual_score is None else grade.manual_score
-    points = None if given is None else given + (grade.extra_credit or 0.0)
-    by_machine, by_hand, extra = grade.auto_score, grade.manual_score, grade.extra_credit
-    return Mark(points, grade.cell.max_score, by_machine, by_hand, extra, bool(grade.needs_manual_grade))
+    auto, manual, extra = grade.auto_score, grade.manual_score, grade.extra_credit
+    score = auto if manual is None else manual
+    points = None if score is None else score + (extra or 0.0)
+    return Mark(points, grade.cell.max_score, auto, manual, extra, bool(grade.needs_manual_grade))
 
 
 def _points(entry: Any) -> dict[str, float | None]:
@@ -182,18 +172,10 @@ def _points(entry: Any) -> dict[str, float | None]:
 
 def _intend(api: NbGraderAPI, assignment: str, record: Record, run: str, before: Any, after: Any) -> None:
     """Put into the history what is about to be committed."""
-    entry = {
-        "run": run,
-        "when": record.graded,
-        "student": record.student,
-        "state": record.state,
-        "source": record.source,
-        "submission": record.submission,
-        "before": before,
-        "after": after,
-        "why": _why(record_of(api.coursedir.root, assignment, record.student), record),
-    }
-    append_history(api.coursedir.root, assignment, entry)
+    why = _why(record_of(api.coursedir.root, assignment, record.student), record)
+    names = ("student", "state", "source", "submission")
+    entry = {"run": run, "when": record.graded} | {name: getattr(record, name) for name in names}
+    append_history(api.coursedir.root, assignment, entry | {"before": before, "after": after, "why": why})
 
 
 def _why(last: Record | None, record: Record) -> str:
@@ -228,11 +210,8 @@ def _set_marks(notebook: Any, outcome: tuple[Job, Result] | None, seen: Mapping[
 
     ``seen``: the answers as a grader may have seen them. A graded cell that did not run scores 0.
     """
-    ran = (
-        {step.grade_id: (step, cell) for step, cell in zip(outcome[0].steps, outcome[1].cells, strict=True)}
-        if outcome
-        else {}
-    )
+    pairs = zip(outcome[0].steps, outcome[1].cells, strict=True) if outcome else ()
+    ran = {step.grade_id: (step, cell) for step, cell in pairs}
     released = {cell.name: cell for cell in notebook.notebook.source_cells}
     stubs = {cell.name: released[cell.name].source.strip() for cell in notebook.notebook.solution_cells}
     blank = {

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from nbgrader.utils import parse_utc
 
-from coursegrade.intake import look
+from coursegrade.intake import contents_of
 from coursegrade.notebook import Unreadable, read_bytes, shown
-from coursegrade.people import Origin, homes, keep_origin, read_origin
+from coursegrade.people import Origin, homes, keep_origin, numbered, read_origin
 from coursegrade.unpack import Refusal, unpack, unpack_beside
 
 CANVAS = re.compile(r"(?P<who>.+?)(?P<late>_LATE)?_(?P<id>\d+)_\d+_(?P<name>.+)")
@@ -213,11 +213,11 @@ def _stage(parts: list[_Part], stage: Path, refused: Mapping[Path, str], wanted:
     stage.mkdir(parents=True)
     left_out, room = list[str](), MOST_BYTES
     for part in parts:
-        inside = look(part.path) if part.path.is_dir() else None
-        others = inside.others if inside else ()
+        folder = contents_of(part.path) if part.path.is_dir() else None
+        others = folder.others if folder else ()
         left_out += [f"{shown(name)} is a link or no file, and was left out." for name in others]
-        for name in inside.files if inside else [part.name if part.name.strip(".") else part.path.name]:
-            path = part.path / name if inside else part.path
+        for name in folder.files if folder else [part.name if part.name.strip(".") else part.path.name]:
+            path = part.path / name if folder else part.path
             if path in refused:
                 left_out.append(f"{shown(name)} was not unpacked: {refused[path]}.")
                 continue
@@ -247,22 +247,23 @@ def _own_name(name: str, part: _Part, parts: list[_Part], wanted: Collection[str
 
 def _store(stage: Path, target: Path, origin: Origin, notes: list[str]) -> Collected:
     """Put what is staged into its place; an earlier submission that differs is moved aside first."""
-    files, there = look(stage).files, os.path.lexists(target)
+    files, exists = contents_of(stage).files, os.path.lexists(target)
     if not files and not origin.left_out:
         notes.append("There was no file in it.")
-    if there and _content(target) == _content(stage):
+    same = exists and _content(target) == _content(stage)
+    takes_its_place = not same and bool(files or origin.left_out or not exists)
+    if same:
         notes.append("It is the same as before.")
         before = read_origin(target)
         if before.platform == origin.platform:
             origin = replace(origin, late=before.late, handed_in=before.handed_in)
-    elif files or origin.left_out or not there:
+    elif takes_its_place:
         target.parent.mkdir(exist_ok=True)
-        if there:
+        if exists:
             notes.append(f"The earlier one is kept in {_put_aside(target).relative_to(target.parents[2])}.")
         stage.replace(target)
-    else:
-        return Collected(target.parent.name, files, " ".join(dict.fromkeys(filter(None, notes))))
-    keep_origin(target, origin)
+    if same or takes_its_place:
+        keep_origin(target, origin)
     return Collected(target.parent.name, files, " ".join(dict.fromkeys(filter(None, notes))))
 
 
@@ -270,13 +271,10 @@ def _put_aside(target: Path) -> Path:
     """Move an earlier submission to ``.earlier/ASSIGNMENT-WHEN_IT_CAME``, into which nbgrader does not look."""
     times = [path.lstat().st_mtime for path in (target, *target.rglob("*")) if not path.is_dir()]
     stamp = datetime.fromtimestamp(max(times or [target.lstat().st_mtime]), UTC).strftime("%Y%m%dT%H%M%SZ")
-    aside = target.parent / ".earlier" / f"{target.name}-{stamp}"
-    number = 1
-    while os.path.lexists(aside):
-        number += 1
-        aside = aside.with_name(f"{target.name}-{stamp}-{number}")
-    aside.parent.mkdir(exist_ok=True)
-    return target.rename(aside)
+    earlier = target.parent / ".earlier"
+    earlier.mkdir(exist_ok=True)
+    names = numbered(f"{target.name}-{stamp}")
+    return target.rename(next(earlier / name for name in names if not os.path.lexists(earlier / name)))
 
 
 def _content(folder: Path) -> list[tuple[str, str]]:

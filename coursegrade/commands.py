@@ -60,8 +60,8 @@ def one_step(options: argparse.Namespace) -> None:
 
 def collect(options: argparse.Namespace) -> None:
     """Bring submissions in; a line for each."""
-    for one in coursegrade.collect(options.where, options.name, "."):
-        print(f"{one.student or 'not taken'}: {one.note or ', '.join(map(str, one.files))}")
+    for submission in coursegrade.collect(options.where, options.name, "."):
+        print(f"{submission.student or 'not taken'}: {submission.note or ', '.join(submission.files)}")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -81,17 +81,17 @@ def selftest(options: argparse.Namespace) -> int:
     """Try the graders; 1 if an assignment is not fit to be graded."""
     tried = coursegrade.selftest(options.names)
     counts = ("planted", "caught", "right", "accepted")
-    rows = {one.assignment: {count: getattr(one, count) for count in counts} for one in tried}
+    rows = {fitness.assignment: {count: getattr(fitness, count) for count in counts} for fitness in tried}
     if options.json is not None:
         options.json.write_text(json.dumps({"assignments": rows}, indent=1) + "\n", encoding="utf-8")
     width = max(map(len, ("assignment", *rows)))
     print("  ".join(["assignment".ljust(width), *counts, "fit"]))
-    for one in tried:
-        figures = [str(value).ljust(len(count)) for count, value in rows[one.assignment].items()]
-        print("  ".join([one.assignment.ljust(width), *figures, "yes" if one.fit else "NO"]))
-    for sentence in (sentence for one in tried for sentence in one.sentences):
+    for fitness in tried:
+        figures = [str(value).ljust(len(count)) for count, value in rows[fitness.assignment].items()]
+        print("  ".join([fitness.assignment.ljust(width), *figures, "yes" if fitness.fit else "NO"]))
+    for sentence in (sentence for fitness in tried for sentence in fitness.sentences):
         print(sentence)
-    return int(not all(one.fit for one in tried))
+    return int(not all(fitness.fit for fitness in tried))
 
 
 def doctor(_: argparse.Namespace) -> int:

@@ -143,8 +143,7 @@ def _whole(line: Line, maxima: Mapping[str, float]) -> dict[str, Any]:
     record = asdict(line.record)
     names = ("student", "state", "remarks", "flags", "submission", "source", "graded", "late")
     cells = {name: asdict(line.marks[name]) for name in maxima if name in line.marks}
-    waiting = sum(mark.waits for mark in line.marks.values())
-    points = {"open": waiting, "total": line.points, "max": sum(maxima.values()), "cells": cells}
+    points = {"open": book.waiting_of(line.marks), "total": line.points, "max": sum(maxima.values()), "cells": cells}
     words = {"note": line.note, "comments": line.comments or {}}
     return {name: record[name] for name in names} | {"platform": asdict(line.origin)} | points | words
 

@@ -47,42 +47,35 @@ def assignments(course_dir: str | Path = ".") -> list[str]:
     return sorted(path.name for path in Path(course_dir, "solutions").iterdir() if any(path.glob("*.ipynb")))
 
 
-def selftest(
-    names: Iterable[str] = (), course_dir: str | Path = ".", *, unsafe: bool = False, progress: bool = True
-) -> list[Fitness]:
+def selftest(names: Iterable[str] = (), course_dir: str | Path = ".") -> list[Fitness]:
     """Grade the solution, the stub and every case of each assignment, and compare; nothing is recorded."""
-    chosen = list(names) or assignments(course_dir)
-    return [_try(name, Path(course_dir), unsafe=unsafe, progress=progress) for name in chosen]
+    return [_try(name, Path(course_dir)) for name in list(names) or assignments(course_dir)]
 
 
-def _try(name: str, course_dir: Path, *, unsafe: bool, progress: bool) -> Fitness:
+def _try(name: str, course_dir: Path) -> Fitness:
     source = read_source(course_dir, name)
     cases = read_cases(course_dir, name)
     handed_in = [{}, _stub(course_dir, name), *(case.answers for case in cases)]
-    private = places(course(course_dir))
-    kind = "none" if unsafe else sandbox_kind(private)
-    solution, stub, *told = _told(source, handed_in, private, kind=kind, progress=progress)
+    solution, stub, *messages = _messages(source, handed_in, places(course(course_dir)))
     steps = [cell.step for cells in source.notebooks.values() for cell in cells]
     points = {step.grade_id: step.points for step in steps if step.kind == "test"}
     score, stub_score = (sum(worth for test, worth in points.items() if test not in lost) for lost in (solution, stub))
-    missed = [_missed(case, messages) for case, messages in zip(cases, told)]
+    missed = [_missed(case, by_test) for case, by_test in zip(cases, messages)]
     planted, right = ([not m for case, m in zip(cases, missed) if bool(case.test) is wrong] for wrong in (True, False))
     counts = len(planted), sum(planted), len(right), sum(right)
     return Fitness(name, sum(points.values()), score, stub_score, *counts, (*lint(source), *filter(None, missed)))
 
 
-def _told(
-    source: Source, handed_in: Sequence[Mapping[str, str]], private: tuple[str, ...], *, kind: str, progress: bool
-) -> list[dict[str, str]]:
+def _messages(source: Source, handed_in: Sequence[Mapping[str, str]], private: tuple[str, ...]) -> list[dict[str, str]]:
     """Grade these answers; what each is told, by the test it loses."""
     everyone = enumerate(handed_in)
     jobs = [replace(job, private=private) for k, answers in everyone for job in _jobs(source, str(k), answers)]
-    told: list[dict[str, str]] = [{} for _ in handed_in]
-    running = pool.local(jobs, kind=kind, count=min(pool.processors(), len(jobs)))
-    for job, result in tqdm(running, total=len(jobs), desc=source.assignment, disable=not progress, leave=False):
+    messages: list[dict[str, str]] = [{} for _ in handed_in]
+    running = pool.local(jobs, kind=sandbox_kind(private), count=min(pool.processors(), len(jobs)))
+    for job, result in tqdm(running, total=len(jobs), desc=source.assignment, leave=False):
         tests = ((step.grade_id, cell) for step, cell in zip(job.steps, result.cells) if step.kind == "test")
-        told[int(job.student)] |= {test: cell.message for test, cell in tests if not cell.ok}
-    return told
+        messages[int(job.student)] |= {test: cell.message for test, cell in tests if not cell.ok}
+    return messages
 
 
 def _stub(course_dir: Path, name: str) -> dict[str, str]:
@@ -103,12 +96,13 @@ def _jobs(source: Source, student: str, answers: Mapping[str, str]) -> Iterator[
         yield Job(source.assignment, notebook, student, steps, source.closed)
 
 
-def _missed(case: Case, told: Mapping[str, str]) -> str:
+def _missed(case: Case, messages: Mapping[str, str]) -> str:
     """How what a case was told differs from what it should be; empty if it does not."""
     if not case.test:
-        return f"{case.name}: a right answer loses {', '.join(told)}: {next(iter(told.values()))}" if told else ""
-    if case.test not in told:
+        lost = f"{case.name}: a right answer loses {', '.join(messages)}: {next(iter(messages.values()), '')}"
+        return lost if messages else ""
+    if case.test not in messages:
         return f"{case.name}: keeps {case.test}, which is about it."
-    if case.says not in told[case.test]:
-        return f"{case.name}: loses {case.test} without {case.says!r}: {told[case.test]}"
+    if case.says not in messages[case.test]:
+        return f"{case.name}: loses {case.test} without {case.says!r}: {messages[case.test]}"
     return ""

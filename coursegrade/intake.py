@@ -48,7 +48,7 @@ def read(folder: str | Path, source: Source, *, student: str) -> Reading:
     root = Path(folder)
     if problem := _closed(root):
         return Reading(problem=f"Nothing of {source.assignment} could be read, as {problem}.")
-    contents, origin = look(root), read_origin(root)
+    contents, origin = contents_of(root), read_origin(root)
     jobs, remarks, problems, taken = [], list(origin.left_out), [], []
     links = [name for name in contents.others if os.path.islink(root / name)]
     flags = [f"There is a link among the files, which was not followed: {shown(name)}." for name in links]
@@ -74,7 +74,7 @@ def read(folder: str | Path, source: Source, *, student: str) -> Reading:
 
 
 def _beside(folder: Folder, source: Source, taken: list[str]) -> str:
-    """Files that may be meant, in groups, the likelier first; beside other notebooks they begin like the right name."""
+    """What else was handed in and is no notebook."""
     known = {*source.files, *taken, STAMP}
     files = [file for file in folder.files if file not in known and not file.endswith(".ipynb")]
     return ", ".join(map(shown, files[:5])) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
@@ -99,7 +99,7 @@ def _read_one(path: Path, file: str, source: Source, name: str, student: str) ->
     return Job(source.assignment, name, student, aligned.steps, source.closed), remarks + aligned.remarks, aligned.flags
 
 
-def look(root: Path) -> Folder:
+def contents_of(root: Path) -> Folder:
     """What there is, to a depth of 5 and a number of 1,000; links are listed and not followed."""
     files: list[str] = []
     others: list[str] = []
@@ -149,9 +149,7 @@ def _pick(folder: Folder, name: str, wanted: list[str]) -> tuple[str, list[str]]
 
 
 def _candidates(free: list[str], name: str, *, alone: bool) -> Iterator[list[str]]:
-    """Files that may be meant, in groups, the likelier first; beside other notebooks they have to begin like the right
-    name.
-    """
+    """Files that may be meant, in groups, the likelier first; beside other notebooks they begin like the right name."""
     fits = [file for file in free if alone or os.path.basename(file).lower().startswith(name.lower())]
     top = [file for file in fits if os.sep not in file]
     yield [file for file in top if file.lower().endswith(".ipynb")]

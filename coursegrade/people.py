@@ -1,5 +1,6 @@
 """Who handed something in, as the learning platform says it: kept in ``submitted/STUDENT/.ASSIGNMENT.json``."""
 
+import itertools
 import json
 import unicodedata
 from collections import Counter
@@ -73,7 +74,7 @@ def homes(people: Iterable[Origin], submitted: Path, assignment: str) -> dict[Or
     """The folder of each, theirs already or new and nobody's, and what there is to say of its name."""
     people = sorted(people, key=lambda person: (person.name, person.id))
     known = origins(submitted)
-    there = {path.name for path in submitted.glob("[!.]*") if path.is_dir()}
+    existing = {path.name for path in submitted.glob("[!.]*") if path.is_dir()}
     namesakes = Counter((person.platform, person.name) for person in people)
     given: dict[Origin, tuple[str, str]] = {}
     for person in people:
@@ -85,7 +86,7 @@ def homes(people: Iterable[Origin], submitted: Path, assignment: str) -> dict[Or
             others = {folder for folder, kept in known.items() if _other(person, kept, assignment)}
             taken = {name.casefold() for name, _ in given.values()}
             first, note = _wish(person, known, assignment, alone=namesakes[person.platform, person.name] == 1)
-            name = next(name for name in _numbered(first) if _free(name, taken, others, there))
+            name = next(name for name in numbered(first) if _free(name, taken, others, existing))
             both = f"{shown(person.label)} and another student have the same folder name {first}"
             given[person] = name, f"{both}: this one is kept as {name}." if name != first else note
     return given
@@ -124,16 +125,14 @@ def _wish(person: Origin, known: dict[str, dict[str, Origin]], assignment: str, 
     return safe_name(f"{person.name}_{person.id}"), f"{which}: rename the folder." if before else ""
 
 
-def _numbered(first: str) -> Iterator[str]:
+def numbered(first: str) -> Iterator[str]:
+    """A name, and the same with ``-2``, ``-3``, … behind it."""
     yield first
-    number = 2
-    while True:
-        yield f"{first}-{number}"
-        number += 1
+    yield from (f"{first}-{number}" for number in itertools.count(2))
 
 
-def _free(name: str, taken: set[str], others: set[str], there: set[str]) -> bool:
+def _free(name: str, taken: set[str], others: set[str], existing: set[str]) -> bool:
     """Whether a folder can be this person's, also where capital letters do not count."""
     if name.casefold() in taken or name in others:
         return False
-    return name in there or name.casefold() not in {folder.casefold() for folder in there}
+    return name in existing or name.casefold() not in {folder.casefold() for folder in existing}

@@ -83,7 +83,7 @@ def local(jobs: Iterable[Job], *, kind: str, count: int) -> Iterator[tuple[Job, 
 
 # --- on other machines ---
 
-_here = threading.local()
+_of_this_thread = threading.local()
 
 
 def grade_there(job: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -91,9 +91,9 @@ def grade_there(job: dict[str, Any], kind: str) -> dict[str, Any]:
     from .records import job_from
     from .worker.sandbox import choose
 
-    if not hasattr(_here, "worker"):
-        _here.worker = Worker(kind or choose(job["private"]))
-    return asdict(_here.worker.grade(job_from(job)))
+    if not hasattr(_of_this_thread, "worker"):
+        _of_this_thread.worker = Worker(kind or choose(job["private"]))
+    return asdict(_of_this_thread.worker.grade(job_from(job)))
 
 
 def distributed(jobs: Iterable[Job], *, kind: str, scheduler: str) -> Iterator[tuple[Job, Result]]:
@@ -101,9 +101,8 @@ def distributed(jobs: Iterable[Job], *, kind: str, scheduler: str) -> Iterator[t
     try:
         import distributed as dask
     except ImportError as error:
-        raise ValueError(
-            "expected the package distributed for --scheduler, got none: pip install 'coursekit[cluster]'"
-        ) from error
+        advice = "pip install 'coursekit[cluster]'"
+        raise ValueError(f"expected the package distributed for --scheduler, got none: {advice}") from error
     with dask.Client(scheduler, set_as_default=False) as client:
         futures = {client.submit(grade_there, asdict(job), kind, pure=False): job for job in jobs}
         for future, result in dask.as_completed(futures, with_results=True, loop=client.loop):

@@ -75,8 +75,7 @@ def _states(kept: Mapping[str, Record], marks: Mapping[str, Mapping[str, book.Ma
     counts = Counter(record.state for record in kept.values())
     words = ", ".join(f"{count} {state}" for state, count in counts.most_common())
     yield tag("p", words or "Nothing graded yet.", "total")
-    waiting = sum(any(mark.waits for mark in of.values()) for of in marks.values())
-    if waiting:
+    if waiting := sum(book.waiting_of(of) > 0 for of in marks.values()):
         yield tag("p", f"{waiting} with answers that wait for a grader; their totals are so far.")
 
 

@@ -14,17 +14,16 @@ from coursegrade.directory import course
 from coursegrade.exercises import Exercise, exercises, title
 from coursegrade.journal import records
 from coursegrade.page import page, tag
-from coursegrade.records import GRADED, PARTLY, CellResult, Record, total, write_whole
+from coursegrade.records import GRADED, PARTLY, CellResult, Record, write_whole
 from coursegrade.source import SourceCell, read_source
 
 LONGEST = 4_000  # characters of one output or message
 LOST = "The marks of this submission are not in the gradebook: tell your instructor, who can grade it again."
-
 EMPTY = "Left empty"
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _Graded:
     """What is known of one student's notebook."""
 
     outcomes: list[tuple[str, CellResult]]  # grade_id, empty for other cells, and what came of it
@@ -41,15 +40,15 @@ def feedback(assignment: str, course_dir: str | Path = ".") -> list[Path]:
         for student, record in records(course_dir, assignment).items():
             folder = book.folder(api, "feedback", assignment, student)
             for notebook, cells in source.notebooks.items():
-                seen = _seen(api, gradebook, assignment, notebook, record)
-                write_whole(folder / f"{notebook}.html", _page(notebook, record, exercises(cells), seen))
+                graded = _graded(api, gradebook, assignment, notebook, record)
+                write_whole(folder / f"{notebook}.html", _page(notebook, record, exercises(cells), graded))
                 pages.append(folder / f"{notebook}.html")
             for stale in set(folder.glob("*.html")) - set(pages):
                 stale.unlink()
     return pages
 
 
-def _seen(api: NbGraderAPI, gradebook: Any, assignment: str, notebook: str, record: Record) -> _Seen | None:
+def _graded(api: NbGraderAPI, gradebook: Any, assignment: str, notebook: str, record: Record) -> _Graded | None:
     """None where there is nothing to show but the reason."""
     result = record.notebooks.get(notebook)
     if record.state not in (GRADED, PARTLY) or result is None:
@@ -59,7 +58,7 @@ def _seen(api: NbGraderAPI, gradebook: Any, assignment: str, notebook: str, reco
     except MissingEntry:
         return None
     names = record.steps.get(notebook, ())
-    return _Seen(
+    return _Graded(
         outcomes=list(zip(names, result.cells)),
         marks=book.marks_of_notebook(entry),
         comments={c.name: c.comment for c in entry.comments if c.comment},
@@ -67,26 +66,24 @@ def _seen(api: NbGraderAPI, gradebook: Any, assignment: str, notebook: str, reco
     )
 
 
-def _page(notebook: str, record: Record, parts: list[Exercise], seen: _Seen | None) -> str:
+def _page(notebook: str, record: Record, parts: list[Exercise], graded: _Graded | None) -> str:
     body = [tag("p", record.student, "quiet")]
-    if seen is None:
+    if graded is None:
         ended = record.state in (GRADED, PARTLY)
         body.append(tag("p", "Not graded." if ended else f"Not graded: {record.state}.", "total"))
         body += [tag("p", text) for text in (LOST if ended else record.note, record.late) if text]
     else:
-        body += _total(record, seen)
+        body += _total(record, graded)
         if record.remarks:
             body.append("<ul>" + "".join(tag("li", remark) for remark in record.remarks) + "</ul>")
-        for part, outcomes in zip(parts, _by_exercise(parts, seen)):
-            body += _exercise(part, outcomes, seen)
+        for part, outcomes in zip(parts, _by_exercise(parts, graded)):
+            body += _exercise(part, outcomes, graded)
     return page(notebook, body)
 
 
-def _total(record: Record, seen: _Seen) -> Iterator[str]:
-    waiting = sum(mark.waits for mark in seen.marks.values())
-    points, most = total(mark.points for mark in seen.marks.values()), sum(mark.maximum for mark in seen.marks.values())
-    yield tag("p", f"{points:g} of {most:g} points" + (" so far" if waiting else ""), "total")
-    if waiting:
+def _total(record: Record, graded: _Graded) -> Iterator[str]:
+    yield tag("p", book.so_far(graded.marks), "total")
+    if waiting := book.waiting_of(graded.marks):
         yield tag("p", f"{waiting} {'answer waits' if waiting == 1 else 'answers wait'} for a grader.")
     if record.late:
         yield tag("p", record.late)
@@ -94,46 +91,43 @@ def _total(record: Record, seen: _Seen) -> Iterator[str]:
         yield tag("p", "Your code broke off somewhere (see below); what does not depend on it was graded all the same.")
 
 
-def _by_exercise(parts: list[Exercise], seen: _Seen) -> list[list[tuple[str, CellResult]]]:
+def _by_exercise(parts: list[Exercise], graded: _Graded) -> list[list[tuple[str, CellResult]]]:
     """What came of each cell, by exercise: a cell of the student's own belongs to what is above it."""
     grouped: list[list[tuple[str, CellResult]]] = [[] for _ in parts]
     current = 0
-    for name, cell in seen.outcomes if parts else []:
+    for name, cell in graded.outcomes if parts else []:
         current = next((position for position, part in enumerate(parts) if name in part.names), current)
         grouped[current].append((name, cell))
     return grouped
 
 
-def _exercise(part: Exercise, outcomes: list[tuple[str, CellResult]], seen: _Seen) -> Iterator[str]:
+def _exercise(part: Exercise, outcomes: list[tuple[str, CellResult]], graded: _Graded) -> Iterator[str]:
     cells = {cell.step.grade_id: cell for cell in part.cells}
-    marks = [seen.marks[name] for name in cells if name in seen.marks]
-    waits = any(mark.waits for mark in marks)
-    reached, most = total(mark.points for mark in marks), sum(mark.maximum for mark in marks)
-    points = f"{reached:g} of {most:g} points{' so far' if waits else ''}"
+    points = book.so_far({name: graded.marks[name] for name in cells if name in graded.marks})
     yield f'<section>\n<h2>{html.escape(part.title)} <span class="marks">{points}</span></h2>\n<ul class="checks">'
     for name, cell in outcomes:
-        lines = [*_cell(cells.get(name), cell, seen), *_printed(cell)]
+        lines = [*_cell(cells.get(name), cell, graded), *_printed(cell)]
         yield from ["<li>", *lines, "</li>"] if lines else []
     yield "</ul>\n</section>"
 
 
-def _cell(source: SourceCell | None, cell: CellResult, seen: _Seen) -> Iterator[str]:
+def _cell(source: SourceCell | None, cell: CellResult, graded: _Graded) -> Iterator[str]:
     """One cell: how a check went, what a grader gave, or why a cell of the student's stopped."""
     if source is None:
         yield from [] if cell.ok else [tag("strong", "✗ A cell stopped", "wrong"), tag("pre", _text(cell.message))]
         return
-    mark = seen.marks.get(source.step.grade_id)
+    mark = graded.marks.get(source.step.grade_id)
     if source.step.kind == "test":
         yield _verdict("✓ Right" if cell.ok else "✗ Not yet", "right" if cell.ok else "wrong", title(source), mark)
     elif source.step.by_hand:
         yield _verdict(_by_hand(mark), "quiet", title(source), mark)
         if _by_hand(mark) != EMPTY:
-            yield tag("pre", _text(seen.answers.get(source.step.grade_id, "")))
+            yield tag("pre", _text(graded.answers.get(source.step.grade_id, "")))
     elif not cell.ok:
         yield tag("strong", f"✗ Your cell {title(source)} stopped", "wrong")
     if not cell.ok:
         yield tag("pre", _text(cell.message))
-    comment = seen.comments.get(source.step.grade_id)
+    comment = graded.comments.get(source.step.grade_id)
     if comment and comment != book.NO_RESPONSE:
         yield tag("p", f"Comment: {comment}")
 

@@ -17,7 +17,7 @@ from .book import folder, gradebook, record_grades, void
 from .directory import course, places
 from .intake import Reading, read
 from .journal import record_of
-from .records import MISSING, PARTLY, UNREADABLE, Job, Limits, Record, Result
+from .records import MISSING, PARTLY, UNREADABLE, Job, Record, Result
 from .source import Source, read_source
 
 NOT_HANDED_IN = "Nothing was handed in: if that is a mistake, tell your instructor."
@@ -38,7 +38,6 @@ def run(
     again: bool = False,
     scheduler: str = "",
     unsafe: bool = False,
-    limits: Limits | None = None,
     report: Report = print,
 ) -> list[Record]:
     """Grade every submission, or those of ``only``, ``jobs`` at a time (0: one a processor); none stops the next.
@@ -55,15 +54,13 @@ def run(
     chosen = _chosen(api, assignment, only)
     with _alone(Path(course_dir)):
         grading = _Run(api, source, uuid.uuid4().hex[:12], len(chosen), report)
-        ready = grading.read(chosen, again=again, limits=limits or Limits())
-        if ready:
-            everything = [replace(job, private=private) for reading in ready.values() for job in reading.jobs]
-            ran = (
-                pool.distributed(everything, kind=kind, scheduler=scheduler)
-                if scheduler
-                else pool.local(everything, kind=kind, count=min(jobs or pool.processors(), len(ready)))
-            )
-            grading.record(ready, ran)
+        ready = grading.read(chosen, again=again)
+        everything = [replace(job, private=private) for reading in ready.values() for job in reading.jobs]
+        if ready and scheduler:
+            grading.record(ready, pool.distributed(everything, kind=kind, scheduler=scheduler))
+        elif ready:
+            count = min(jobs or pool.processors(), len(ready))
+            grading.record(ready, pool.local(everything, kind=kind, count=count))
         return [grading.records[student] for student in chosen]
 
 
@@ -74,7 +71,7 @@ class _Run:
         self.api, self.source, self.name, self.count, self.report = api, source, name, count, report
         self.records: dict[str, Record] = {}
 
-    def read(self, chosen: Iterable[str], *, again: bool, limits: Limits) -> dict[str, Reading]:
+    def read(self, chosen: Iterable[str], *, again: bool) -> dict[str, Reading]:
         """Read every submission; what needs no running is recorded at once, the rest is returned."""
         ready = {}
         for student in chosen:
@@ -89,7 +86,7 @@ class _Run:
             elif not reading.jobs:
                 self._void(student, UNREADABLE, reading.problem, reading)
             else:
-                ready[student] = limited(reading, limits)
+                ready[student] = reading
         return ready
 
     def record(self, ready: dict[str, Reading], ran: Iterable[tuple[Job, Result]]) -> None:
@@ -103,8 +100,8 @@ class _Run:
                 if len(results) == len(reading.jobs):
                     remarks = (*reading.remarks, *filter(None, [reading.problem]))
                     begun = self._begun(job.student, PARTLY if reading.problem else "", reading, remarks=remarks)
-                    ordered = [results[one.notebook] for one in reading.jobs]
-                    self._done(record_grades(self.api, reading.jobs, ordered, begun, run=self.name, book=book))
+                    ordered = [results[each.notebook] for each in reading.jobs]
+                    self._done(record_grades(self.api, reading.jobs, ordered, begun, book, run=self.name))
                     del waiting[job.student]
 
     def _void(self, student: str, state: str, note: str, reading: Reading | None = None) -> None:
@@ -120,11 +117,6 @@ class _Run:
         for_you = [f"For you: {' '.join(record.flags)}"] if record.flags else []
         words = " ".join([record.note, *record.remarks, *for_you])
         self.report(f"[{len(self.records)}/{self.count}] {record.student}: {how}{record.state}. {words}")
-
-
-def limited(reading: Reading, limits: Limits) -> Reading:
-    """The same jobs with these limits."""
-    return replace(reading, jobs=tuple(replace(job, limits=limits) for job in reading.jobs))
 
 
 def sandbox_kind(private: Iterable[str] = ()) -> str:

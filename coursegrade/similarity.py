@@ -5,10 +5,8 @@ Winnowing (Schleimer, Wilkerson and Aiken, SIGMOD 2003) over normalised tokens, 
 counting little.
 """
 
-import io
 import keyword
 import re
-import tokenize
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,10 +17,12 @@ WINDOW = 4  # of so many grams one is kept: a common run of GRAM + WINDOW - 1 to
 EVIDENCE = 6.0  # weight of common fingerprints below which nothing is said
 COMMON = 1 / 3  # a fingerprint that so much of the class has counts next to nothing
 SMALL_CLASS = 12
-_LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
-_LAYOUT |= {tokenize.ENDMARKER, tokenize.ENCODING}
-_PLAIN = re.compile(
-    r"#[^\n]*|(?P<string>'[^'\n]*'|\"[^\"\n]*\")|(?P<number>\d[\w.]*)|(?P<name>[^\W\d]\w*)|(?P<op>[^\w\s])"
+# Python's own tokenizer stops at broken code. No part of this looks ahead twice, whatever a cell holds.
+_STRING = r"""[rbuf]{0,2}(?:"{3}.*?"{3}|'{3}.*?'{3}|"[^"\n]*"|'[^'\n]*')"""
+_OPERATOR = r"[-+*/%@&|^<>=!:]?=|->|\*\*|//|[^\w\s]"
+_TOKEN = re.compile(
+    rf"#[^\n]*|(?P<string>{_STRING})|(?P<number>\d[\w.]*)|(?P<name>[^\W\d]\w*)|(?P<operator>{_OPERATOR})",
+    re.DOTALL | re.IGNORECASE,
 )
 
 
@@ -73,34 +73,16 @@ def groups(pairs: Iterable[Pair]) -> list[Group]:
 
 
 def tokens(code: str) -> list[str]:
-    """Python as tokens without what a copyist changes first; broken code is cut by a plainer rule."""
-    try:
-        return list(_tokens(code))
-    except (tokenize.TokenError, SyntaxError):
-        return [_plain(match) for match in _PLAIN.finditer(code) if match.lastgroup]
-
-
-def _tokens(code: str) -> Iterator[str]:
-    before, begins = "", True  # the token before, and whether a line begins here: there a string is a docstring
-    for token in tokenize.generate_tokens(io.StringIO(code).readline):
-        if token.type in _LAYOUT:
-            begins = begins or token.type == tokenize.NEWLINE
-        elif not (begins and token.type == tokenize.STRING):
-            yield _normal(token, before)
-            before, begins = token.string, False
-
-
-def _normal(token: tokenize.TokenInfo, before: str) -> str:
-    if token.type == tokenize.NAME:
-        return token.string if keyword.iskeyword(token.string) or before == "." else "v"
-    return {tokenize.NUMBER: "0", tokenize.STRING: "s"}.get(token.type, token.string)
-
-
-def _plain(match: re.Match[str]) -> str:
-    text, before = match[0], match.string[match.start() - 1 : match.start()]
-    if match.lastgroup == "name":
-        return text if keyword.iskeyword(text) or before == "." else "v"
-    return {"number": "0", "string": "s"}.get(match.lastgroup or "", text)
+    """Python as tokens without what a copyist changes first; a string that begins a line is a docstring."""
+    words, end = list[str](), 0
+    for match in _TOKEN.finditer(code):
+        kind, text, begins = match.lastgroup, match[0], end == 0 or "\n" in code[end : match.start()]
+        end = match.end()
+        if kind == "name":
+            words.append(text if keyword.iskeyword(text) or words[-1:] == ["."] else "v")
+        elif kind and not (kind == "string" and begins):
+            words.append({"number": "0", "string": "s"}.get(kind, text))
+    return words
 
 
 def _grams(code: str) -> list[int]:

@@ -102,7 +102,8 @@ class Course:
         job = self.job(answers or {})
         cells = tuple((came or {}).get(step.grade_id or step.kind, CellResult()) for step in job.steps)
         result = Result(cells, cpu_s=0.25, wall_s=0.5)
-        return record_grades(self.api, [job], [result], Record(student, **known), run=run, book=book)
+        with gradebook(self.api) as opened:
+            return record_grades(self.api, [job], [result], Record(student, **known), book or opened, run=run)
 
     def by_hand(self, student: str, name: str, points: float, comment: str = "") -> None:
         """What formgrader does when a grader enters a mark."""

@@ -81,7 +81,7 @@ def test_without_cases_solution_and_stub_are_tried(released: Path, tmp_path: Pat
     root = Path(shutil.copytree(released, tmp_path / "course"))
     path = root / "solutions" / "a1" / "a1.ipynb"
     path.write_text(path.read_text().replace("area(0, 3) == 0", "area(0, 3) == 1"))
-    (one,) = coursegrade.selftest(course_dir=root, progress=False)
+    (one,) = coursegrade.selftest(course_dir=root)
     assert one == Fitness("a1", points=70, solution=60, stub=0, planted=0, caught=0, right=0, accepted=0, missed=())
     assert not one.fit
     assert dataclasses.replace(one, solution=70).fit

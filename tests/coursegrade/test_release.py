@@ -204,7 +204,9 @@ def test_an_old_stub_is_as_empty_as_the_new(course_of_one: Any) -> None:
     edit(course_of_one, stub)
     release(NAME, course_of_one.root)
     (job,) = seen(course_of_one, folder).jobs
-    book.record_grades(course_of_one.api, [job], [Result(tuple(CellResult() for _ in job.steps))], Record("ada"))
+    right = Result(tuple(CellResult() for _ in job.steps))
+    with book.gradebook(course_of_one.api) as opened:
+        book.record_grades(course_of_one.api, [job], [right], Record("ada"), opened)
     assert (course_of_one.marks("ada")["drawn"].waits, course_of_one.marks("ada")["drawn"].points) == (False, 0)
 
 

@@ -18,7 +18,7 @@ import pytest
 import coursegrade
 from coursegrade import pool, running
 from coursegrade.journal import history, records
-from coursegrade.records import Limits, Record, total
+from coursegrade.records import Record, total
 
 NAME = "a1"
 ANSWERS = {
@@ -214,9 +214,3 @@ def test_dask_workers_grade_all_once_also_when_one_dies(
     assert workers[0].wait(5) != 0
     assert {s: points(r) for s, r in graded.items()} == {s: POINTS[answer] for s, answer in students.items()}
     assert len(said) == len(history(root, NAME)) == len(students)
-
-
-def test_limits_reach_the_jobs(root: Path) -> None:
-    submit(root, "ada", "right")
-    reading = running.read(root / "submitted" / "ada" / NAME, running.read_source(root, NAME), student="ada")
-    assert all(job.limits.call_s == 2 for job in running.limited(reading, Limits(call_s=2)).jobs)
