@@ -21,11 +21,8 @@ sudo systemctl reload apparmor"""
 def check() -> tuple[bool, list[str]]:
     """Whether submissions can be graded safely on this computer, and how each kind of box fares, a line each."""
     if sys.platform != "linux":
-        return False, [
-            f"sandbox: none on {sys.platform}. Grade in the container of deploy/grader, or on a Linux computer. "
-            "Learning, Validate and the visible checks work here; "
-            "`coursekit grade run --unsafe` runs students' code with your own rights."
-        ]
+        place = "Grade in the container of deploy/grader, or on a Linux computer"
+        return False, [f"sandbox: none on {sys.platform}. {place}. Learning, Validate and the visible checks work here."]
     from .directory import course, places
     from .worker import sandbox  # Unix alone
 
