@@ -22,7 +22,9 @@ def check() -> tuple[bool, list[str]]:
     """Whether submissions can be graded safely on this computer, and how each kind of box fares, a line each."""
     if sys.platform != "linux":
         place = "Grade in the container of deploy/grader, or on a Linux computer"
-        return False, [f"sandbox: none on {sys.platform}. {place}. Learning, Validate and the visible checks work here."]
+        return False, [
+            f"sandbox: none on {sys.platform}. {place}. Learning, Validate and the visible checks work here."
+        ]
     from .directory import course, places
     from .worker import sandbox  # Unix alone
 

@@ -65,7 +65,8 @@ def export(
         path = Path(course_dir, "marks", f"{assignment}.marks.json")
         write_whole(path, json.dumps([_whole(line, maxima) for line in lines], indent=1, ensure_ascii=False))
         return path
-    if layout != "plain" and (unknown := [line.record.student for line in lines if not _identified(line, layout)]):
+    number_of = {"canvas": _canvas_id, "moodle": _participant}.get(layout)
+    if number_of and (unknown := [line.record.student for line in lines if not number_of(line)]):
         instead = {"canvas": "their rows have the login alone", "moodle": "they have no row"}[layout]
         report(f"{len(unknown)} students did not hand in by {layout.title()}, so that {instead}: {', '.join(unknown)}.")
     rows = {"plain": _plain, "canvas": _canvas, "moodle": _moodle}[layout](assignment, maxima, lines)
@@ -95,10 +96,6 @@ def _origin(kept: Mapping[str, Origin], assignment: str) -> Origin:
     """Who a student is on the platform: as this assignment says, or another (Moodle's numbers are of one alone)."""
     lasting = (replace(origin, id="" if origin.platform == "moodle" else origin.id) for origin in kept.values())
     return kept.get(assignment) or next(lasting, Origin())
-
-
-def _identified(line: Line, layout: str) -> bool:
-    return bool(_canvas_id(line) if layout == "canvas" else _participant(line))
 
 
 def _canvas_id(line: Line) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 Kind = Literal["text", "given", "answer", "test", "own"]
-State = Literal["graded", "partly graded", "unreadable", "missing"]
 GRADED, PARTLY, UNREADABLE, MISSING = "graded", "partly graded", "unreadable", "missing"
 
 HIDDEN = re.compile(
