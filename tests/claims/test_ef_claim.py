@@ -99,7 +99,7 @@ def test_a_frame_and_its_mask_move_together(few: claim.Patients) -> None:
 
 def test_nobody_is_both_learnt_from_and_scored() -> None:
     people = [
-        echo.clips(split=split, count=30, seed=seed).ef_percent.tolist()
+        [float(item.ef_percent) for item in echo.clips(split=split, count=30, seed=seed, size=32, frames=1)]
         for split in ("train", "val", "test")
         for seed in (100, 101)
     ]
