@@ -7,7 +7,6 @@ import time
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
@@ -110,25 +109,18 @@ class MiddleFrame(nn.Module):
         return logits
 
 
-class LiteStages(nn.Module):
+def lite_stages(*, pretrained: bool = True) -> nn.Sequential:
     """The first ``BLOCKS`` blocks of an EfficientNet-lite0: ``(N, 3, H, W) -> (N, 40, H / 8, W / 8)``.
 
     With the published ImageNet weights, or as torch starts it. Its running statistics follow ten times faster than the
     network's own do, for a short training.
     """
-
-    def __init__(self, *, pretrained: bool = True) -> None:
-        super().__init__()
-        net = efficientnet_lite0(fetch.path("imagenet_weights") if pretrained else None)
-        self.pad, self.stem, self.norm = net._pad, net._conv_stem, net._bn0
-        self.blocks = nn.Sequential(*list(net._blocks)[:BLOCKS])
-        for layer in self.modules():
-            if isinstance(layer, nn.BatchNorm2d):
-                layer.momentum = 0.1
-
-    def forward(self, x: Tensor) -> Tensor:
-        maps: Tensor = self.blocks(F.relu6(self.norm(self.stem(self.pad(x)))))
-        return maps
+    net = efficientnet_lite0(fetch.path("imagenet_weights") if pretrained else None)
+    stages = nn.Sequential(net._pad, net._conv_stem, net._bn0, nn.ReLU6(), *net._blocks[:BLOCKS])
+    for layer in stages.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = 0.1
+    return stages
 
 
 def prepared(rgb: Float[Tensor, "N 3 T H W"]) -> Float[Tensor, "N 3 T H W"]:

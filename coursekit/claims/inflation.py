@@ -31,9 +31,9 @@ def randomised(trunk: nn.Module) -> nn.Module:
 
 
 TRUNKS: dict[str, Callable[[], nn.Module]] = {
-    BEST: lambda: inflate(actions.LiteStages(), depth=DEPTH),
-    RANDOM: lambda: randomised(inflate(actions.LiteStages(pretrained=False), depth=DEPTH)),
-    UNTRAINED: lambda: inflate(actions.LiteStages(pretrained=False), depth=DEPTH),
+    BEST: lambda: inflate(actions.lite_stages(), depth=DEPTH),
+    RANDOM: lambda: randomised(inflate(actions.lite_stages(pretrained=False), depth=DEPTH)),
+    UNTRAINED: lambda: inflate(actions.lite_stages(pretrained=False), depth=DEPTH),
 }
 
 
@@ -42,7 +42,7 @@ def network(arm: str, *, seed: int) -> nn.Module:
     train.seed_everything(seed)
     head = nn.Sequential(stage(WIDTH, 32, ndim=3), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(32, CLASSES))
     if arm == FRAME:
-        return actions.MiddleFrame(actions.LiteStages(), width=WIDTH)
+        return actions.MiddleFrame(actions.lite_stages(), width=WIDTH)
     return nn.Sequential(TRUNKS[arm](), head)
 
 

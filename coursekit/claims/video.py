@@ -18,8 +18,6 @@ from .actions import CLASSES
 TRAIN, TEST = 1536, 512
 WIDTHS, STEPS = (16, 24, 32), 450
 FRAME, BEST = "single frame", "two-stream 3D"
-
-
 ARMS: dict[str, Callable[[], nn.Module]] = {
     FRAME: lambda: actions.MiddleFrame(Backbone(1, WIDTHS, ndim=2), width=WIDTHS[-1]),
     **{name: partial(build, CLASSES, widths=WIDTHS) for name, build in ARCHITECTURES.items()},

@@ -1,11 +1,8 @@
 """Moving pictures: real videos, pairs of frames with known motion, and clips whose class lies in the motion alone."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -13,6 +10,7 @@ import tifffile
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Integer
+from skimage.data import stereo_motorcycle
 from torch import Generator, Tensor
 
 from .. import _check
@@ -32,28 +30,23 @@ __all__ = ["KINDS", "MOTIONS", "SCENES", "ActionSet", "Pair", "Video", "actions"
 Name = Literal["street", "talking_head", "timelapse"]
 SHAPES = {"street": (250, 272, 640), "talking_head": (120, 144, 176), "timelapse": (30, 511, 511)}  # (T, H, W)
 FPS = {"street": 25.0, "talking_head": 30000 / 1001, "timelapse": None}
-CUTS = {"street": (30, 76, 137, 187, 242), "talking_head": (), "timelapse": ()}  # seen, and held by a test
 # No picture is in both parts.
 SCENES: dict[Part, tuple[str, ...]] = {
     "train": ("street", "nuclei", "gravel", "coffee"),
     "test": ("timelapse", "motorcycle_left", "brick", "chelsea"),
 }
 FRAMES: dict[Name, int] = {"street": 160, "timelapse": 0}  # which frame of a film
+MAGNITUDE_PX = (1.0, 6.0)  # of the pairs of a set: longest vectors
 
 
-@dataclass(frozen=True, eq=False)
-class Video:
-    """``clip`` (C, T, H, W) float32 in [0, 1]; ``fps`` frames a second, None where the file does not state it.
-
-    ``cuts`` are the frames at which another shot begins: no flow leads there from the frame before. ``source`` is
-    "real" or "phantom".
-    """
+class Video(NamedTuple):
+    """``clip`` (C, T, H, W) float32 in [0, 1]; ``fps`` frames a second, None where the file does not state it;
+    ``source`` is "real" or "phantom"."""
 
     clip: Clip
     fps: float | None
     name: str
     source: str
-    cuts: tuple[int, ...] = ()
 
 
 def video(name: Name, *, gray: bool = True, size: int | None = None, frames: int | None = None) -> Video:
@@ -71,31 +64,15 @@ def video(name: Name, *, gray: bool = True, size: int | None = None, frames: int
     _check.positive("size", [] if size is None else size)
     if count > SHAPES[name][0]:
         raise _check.refuse(f"at most {SHAPES[name][0]} frames of {name}", count, "take fewer")
-    path = _path(name)
-    clip = as_clip(_frames(name, path, range(count)), gray=gray, size=size)
-    cuts = tuple(cut for cut in CUTS[name] if cut < count and path)
-    return Video(clip, FPS[name], name, "real" if path else "phantom", cuts)
-
-
-def _path(name: Name) -> Path | None:
-    """Where the file lies; None for the stand-in."""
-    if name == "street":
-        return fetch.real_or(lambda _: None, lambda: fetch.path(name))
-    return fetch.path(name)
-
-
-def _frames(name: Name, path: Path | None, wanted: range) -> list[Picture]:
-    """The frames as they are stored."""
+    path = fetch.real_or(lambda _: None, lambda: fetch.path(name)) if name == "street" else fetch.path(name)
     if path is None:
-        return [_swaying(k) for k in wanted]
-    if name == "timelapse":
-        return list(tifffile.imread(path)[wanted.start : wanted.stop])
-    return decode(path, wanted, as_stored=True)
-
-
-@lru_cache(maxsize=4)
-def _frame(name: Name, path: Path | None) -> Picture:
-    return _frames(name, path, range(FRAMES[name], FRAMES[name] + 1))[0]
+        pictures = [_swaying(k) for k in range(count)]
+    elif name == "timelapse":
+        pictures = list(tifffile.imread(path)[:count])
+    else:
+        pictures = decode(path, range(count), as_stored=True)
+    clip = as_clip(pictures, gray=gray, size=size)
+    return Video(clip, FPS[name], name, "real" if path else "phantom")
 
 
 def _swaying(k: int) -> Picture:
@@ -123,7 +100,7 @@ class Pair(NamedTuple):
     source: str
 
 
-def stereo(*, gray: bool = True, shrink: int = 1) -> Pair:
+def stereo(*, shrink: int = 1) -> Pair:
     """The motorcycle of Middlebury 2014, left view first: from there to the right view it moves 7 to 60 pixels left.
 
     500 × 741 pixels; ``shrink`` takes means of ``shrink`` × ``shrink`` pixels and divides the motion, and blocks
@@ -132,10 +109,9 @@ def stereo(*, gray: bool = True, shrink: int = 1) -> Pair:
     Scharstein et al., High-resolution stereo datasets with subpixel-accurate ground truth, GCPR 2014.
     """
     _check.positive("shrink", shrink)
-    views = (as_clip([still(f"motorcycle_{side}")], gray=gray)[:, 0] for side in ("left", "right"))
-    left, right = (F.avg_pool2d(view[None], shrink)[0] for view in views)
-    with resources.as_file(resources.files("skimage.data") / "motorcycle_disp.npz") as path, np.load(path) as file:
-        disparity = torch.from_numpy(file["arr_0"])
+    *views, shift_px = stereo_motorcycle()
+    left, right = F.avg_pool2d(as_clip(views).transpose(0, 1), shrink)  # (1, H, W) each
+    disparity = torch.from_numpy(shift_px)
     known = disparity.isfinite()
     in_blocks = disparity.where(known, torch.zeros_like(disparity))[None] / shrink
     high, low = F.max_pool2d(in_blocks, shrink)[0], -F.max_pool2d(-in_blocks, shrink)[0]
@@ -185,47 +161,34 @@ def warped(
     return Pair(noisy[0], noisy[1], flow, valid, kind, scene, source)
 
 
+@lru_cache
 def _picture(scene: str) -> tuple[np.ndarray, str]:
     """The scene in grey (H, W), with its source."""
     if scene == "nuclei":
         whole = nuclei.load()
         return whole.image[0].double().numpy(), whole.source
-    path = _path(scene) if scene in FRAMES else None
-    stored = _frame(scene, path) if scene in FRAMES else still(scene)
-    source = "phantom" if scene in FRAMES and path is None else "real"
-    return as_clip([stored])[0, 0].double().numpy(), source
+    if scene not in FRAMES:
+        return as_clip([still(scene)])[0, 0].double().numpy(), "real"
+    film = video(scene, frames=FRAMES[scene] + 1)
+    return film.clip[0, -1].double().numpy(), film.source
 
 
-def pairs(
-    *,
-    split: Part | None = None,
-    count: int = 40,
-    kinds: Sequence[str] = KINDS,
-    magnitude_px: tuple[float, float] = (1.0, 6.0),
-    size: int = 96,
-    seed: int = 0,
-    **disturbance: float,
-) -> list[Pair]:
-    """``count`` pairs as of :func:`warped`: kinds in turn, then the scenes of the part, magnitudes even in the range.
+def pairs(*, split: Part, count: int = 40, size: int = 96, seed: int = 0, **disturbance: float) -> list[Pair]:
+    """``count`` pairs as of :func:`warped`: kinds in turn, then the scenes of the part, moved by 1 to 6 pixels.
 
     The scenes of train and test have no picture in common. Pair i is the same whatever ``count`` is. ``noise``,
-    ``brightness`` and ``occlusion`` are passed on.
+    ``brightness`` and ``occlusion`` are passed on. Raises ``ValueError`` for frames of fewer than 48 pixels.
     """
-    _check.one_of("split", split, [None, *SCENES])
-    _check.positive("count, the number of kinds", (count, len(kinds)))
-    scenes = SCENES[split] if split else SCENES["train"] + SCENES["test"]
+    _check.one_of("split", split, list(SCENES))
+    _check.positive("count", count)
     several = []
     for i in range(count):
-        generator = stream(seed, "pairs", split or "all", i)
-        pair = warped(
-            kind=kinds[i % len(kinds)],
-            scene=scenes[i // len(kinds) % len(scenes)],
-            magnitude_px=uniform(*magnitude_px, generator=generator),
-            size=size,
-            generator=generator,
-            **disturbance,
+        generator = stream(seed, "pairs", split, i)
+        kind, scene = KINDS[i % len(KINDS)], SCENES[split][i // len(KINDS) % len(SCENES[split])]
+        magnitude = uniform(*MAGNITUDE_PX, generator=generator)
+        several.append(
+            warped(kind=kind, scene=scene, magnitude_px=magnitude, size=size, generator=generator, **disturbance)
         )
-        several.append(pair)
     return several
 
 
@@ -256,13 +219,7 @@ class ActionSet(Items[Action], what="a clip"):
 
 
 def actions(
-    *,
-    split: Part | None = None,
-    count: int | None = None,
-    frames: int = 16,
-    size: int = 40,
-    gray: bool = True,
-    seed: int = 0,
+    *, split: Part | None, count: int | None = None, frames: int = 16, size: int = 40, gray: bool = True, seed: int = 0
 ) -> ActionSet:
     """``count`` clips (1 or 3, frames, size, size), 512 unless told; clip i is of class i mod 8 of ``MOTIONS``.
 

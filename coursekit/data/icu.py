@@ -21,11 +21,12 @@ from .items import Items
 from .seeds import Part
 from .simulated import depth_camera, people
 from .simulated.room import furnished
-from .simulated.room_story import ACTIVITIES, MOST, Carer, Patient, apart
+from .simulated.room_story import ACTIVITIES, MOST, Carer, Patient
 
 __all__ = ["ACTIVITIES", "NEARBY", "VISIBLE", "IcuSet", "Video", "rooms"]
 
 Array = np.ndarray
+Joints = Float[Array, "P T 13 3"]
 NEARBY = 1.3  # metres from pelvis to pelvis within which someone helps
 VISIBLE = 1 / 256  # share of the pixels someone must fill to be counted
 
@@ -60,21 +61,11 @@ class Scene:
         count = 1 + int(seeds.uniform(0, MOST, generator=generator))
         self.actors = [self.patient, *(Carer(self.patient, k, generator=generator) for k in range(count))]
 
-    def joints(self, times: Float[Array, "T"]) -> Float[Array, "P T 13 3"]:
+    def joints(self, times: Float[Array, "T"]) -> Joints:
         """Everybody's joints in metres in the world, at times in seconds, patient first; NaN while someone is away."""
-        places: list[Array] = []
-        everybody = []
-        for actor in self.actors:
-            poses = actor.at(times)
-            upright = poses[:, 0, 2] > people.HIP_HEIGHT - 0.02
-            places.append(apart(poses[:, 0, :2], places))
-            poses[upright, 0, :2] = places[-1][upright]
-            everybody.append(people.joints(poses))
-        return np.stack(everybody)
+        return np.stack([people.joints(actor.at(times)) for actor in self.actors])
 
-    def render(
-        self, joints: Float[Array, "P T 13 3"], size: tuple[int, int]
-    ) -> tuple[Float[Array, "T H W"], UInt8[Array, "T H W"]]:
+    def render(self, joints: Joints, size: tuple[int, int]) -> tuple[Float[Array, "T H W"], UInt8[Array, "T H W"]]:
         """The depth of a camera without noise, and who is seen where: 0 nobody, 1 the patient, 2 … the carers."""
         room, frames = self.room, joints.shape[1]
         depth = np.repeat(depth_camera.still(room.camera, room.walls, room.furniture, size)[None], frames, 0)
@@ -108,12 +99,8 @@ class IcuSet(Items[Video], what="a room"):
         """The truth behind a video."""
         return Scene(self.minutes * 60, generator=seeds.stream(self.seed, "icu", self.split, index))
 
-    def times(self) -> Float[Array, "T"]:
-        """Of the frames, in seconds."""
-        return np.arange(max(1, round(self.minutes * 60 * self.fps))) / self.fps
-
     def item(self, index: int) -> Video:
-        scene, times = self.scene(index), self.times()
+        scene, times = self.scene(index), np.arange(round(self.minutes * 60 * self.fps)) / self.fps
         joints, script = scene.joints(times), scene.patient.events
         clean, bodies = scene.render(joints, self.size)
         sensor = seeds.stream(self.seed, "icu", self.split, index, "sensor")

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from coursekit.data import icu
 
 OUT = Path(__file__).parents[1] / "images" / "data_icu.png"
-ROWS = ((1, 0), (3, 3), (5, 1))  # room, activity shown
+ROWS = ((2, 0), (0, 3), (4, 1))  # room, activity shown
 COLOURS = ("#0072B2", "#56B4E9", "#D55E00", "#E69F00")  # safe for the colour-blind
 
 

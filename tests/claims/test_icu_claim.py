@@ -50,7 +50,7 @@ def test_the_cut_is_the_best_of_the_rooms_set_apart(few: claim.Rooms) -> None:
     said = 0.15 * few.going_on.float() + 0.06  # 0.06 everywhere, 0.21 during events
     cut = claim.choose(few, said)
     assert 0.06 < cut.level < 0.21
-    assert claim.mean_ap(few, said, cut) == 1
+    assert claim.measures(few, said, cut)["event AP"] == 1
 
 
 def test_what_is_shown_is_near_and_new() -> None:

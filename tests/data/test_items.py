@@ -17,7 +17,7 @@ from coursekit.data.simulated.pasting import CopyPaste
 SETS: dict[str, Callable[[], Any]] = {
     "echo": lambda: echo.clips(split="train", count=4, size=40, frames=4),
     "rooms": lambda: icu.rooms(split="train", count=4, minutes=0.5, fps=1),
-    "actions": lambda: clips.actions(count=4, frames=2, size=16),
+    "actions": lambda: clips.actions(split=None, count=4, frames=2, size=16),
     "images": lambda: nuclei.images(),
     "tiles": lambda: CopyPaste(nuclei.load(), size=64, count=2, length=4),
     "pet": lambda: brain.PetSet(

@@ -31,7 +31,7 @@ SETS: dict[str, Callable[[], Any]] = {
     "echo held out": lambda: echo.clips(split="test", count=2, size=64, frames=4),
     "rooms": lambda: icu.rooms(split="train", count=3, minutes=1, fps=2),
     "rooms held out": lambda: icu.rooms(split="test", count=3, minutes=1, fps=2),
-    "actions": lambda: clips.actions(count=16, frames=4, size=32),
+    "actions": lambda: clips.actions(split=None, count=16, frames=4, size=32),
     "pairs": lambda: clips.pairs(split="train", count=8, size=64),
     "pairs held out and stereo": lambda: [clips.stereo(shrink=8), clips.pairs(split="test", count=8, size=48)[7]],
     "tiles": lambda: pasting.CopyPaste(nuclei.load(split="train"), size=64, count=4, length=4),

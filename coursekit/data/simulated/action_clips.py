@@ -30,8 +30,6 @@ MOTIONS = {
     "grow": (SIZE, 1.0),
     "shrink": (SIZE, -1.0),
 }
-TWIN = {"left": "right", "up": "down", "clockwise": "anticlockwise", "grow": "shrink"}
-TWIN |= {b: a for a, b in TWIN.items()}
 RADIUS = (0.13, 0.28)  # smallest and largest, in sides of the frame
 RUN = (0.3, 0.6)  # how much of its circle the running number covers in a clip
 PAN = 0.15  # the ground moves up to so many sides of the frame in a clip, up or down and across, whatever the class

@@ -19,7 +19,6 @@ SIGMA = 0.001425  # noise a squared metre, in 1/m: 1.4 mm at 1 m, 3.6 cm at 5 m
 FOCAL = 0.72  # focal length in widths of the image: 70 degrees across
 JUMP = 1.12  # a neighbour so many times as far away lies behind an edge
 LOST, LOST_AT_EDGE = 0.005, 0.75  # share of pixels without depth, anywhere and on the far side of an edge
-CROSS = ndimage.generate_binary_structure(2, 1)[None]  # a pixel and its four neighbours in the same frame
 
 
 class Camera(NamedTuple):
@@ -136,6 +135,7 @@ def sensed(depth: Float[Array, "T H W"], *, generator: Generator) -> Float[Array
     clean = np.minimum(depth, 2 * FAR).astype(np.float32)
     steps = np.round((1 / clean - np.float32(SIGMA) * noise) / np.float32(2 * SIGMA))
     seen = np.float32(1 / (2 * SIGMA)) / np.maximum(steps, 1)
-    nearest = ndimage.minimum_filter(clean, footprint=CROSS, mode="nearest")
+    cross = ndimage.generate_binary_structure(2, 1)[None]  # a pixel and its four neighbours in the same frame
+    nearest = ndimage.minimum_filter(clean, footprint=cross, mode="nearest")
     lost = np.where(clean > JUMP * nearest, LOST_AT_EDGE, LOST)
     return np.where((luck < lost) | (seen < NEAR) | (seen > FAR), np.float32(0), seen)

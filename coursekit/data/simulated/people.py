@@ -73,20 +73,7 @@ def sitting(place: Float[Array, "2"], angle: float, seat: float, *, lean: float 
     return pose(pelvis, UP + lean * front, ahead(angle + np.pi / 2), front, shins, arms)
 
 
-def lying(place: Float[Array, "2"], top: float, *, turned: float = 0.0) -> Pose:
-    """On a bed whose surface is ``top`` metres high, head towards y; ``turned`` ±1 on the side, knees drawn up."""
-    across, along, bent = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0]), abs(turned)
-    left, front = across * (1 - bent) + UP * turned, UP * (1 - bent) - across * turned  # where the belly points
-    thighs, shins = 0.6 * bent * front - along, -0.6 * bent * front - along
-    pelvis = np.array([*place, top + 0.12 + 0.06 * bent])
-    return pose(pelvis, along + 0.08 * UP, left, thighs, shins, 0.1 * UP + 0.3 * bent * front - along)
-
-
-def between(keys: Float[Array, "K 9 3"], times: Float[Array, "K"], at: Float[Array, "T"]) -> Poses:
-    """Poses at times ``at`` from keyed ones."""
-    after = np.clip(np.searchsorted(times, at, side="right"), 1, len(times) - 1)
-    span = np.maximum(times[after] - times[after - 1], 1e-9)
-    part = np.clip((at - times[after - 1]) / span, 0, 1)[:, None, None]
-    blend: Array = keys[after - 1] * (1 - part) + keys[after] * part
-    blend[:, 1:] = unit(blend[:, 1:])
-    return blend
+def lying(place: Float[Array, "2"], top: float) -> Pose:
+    """On a bed whose surface is ``top`` metres high, head towards y."""
+    across, along, pelvis = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0]), np.array([*place, top + 0.12])
+    return pose(pelvis, along + 0.08 * UP, across, -along, -along, 0.1 * UP - along)

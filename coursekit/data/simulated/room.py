@@ -1,9 +1,10 @@
-"""A room of an intensive care unit: where bed, chair, door, equipment and camera are.
+"""A room of an intensive care unit: where bed, chair, door, monitor and camera are.
 
 The head of the bed is at the wall y = length, its back to the wall x = 0; the patient leaves it towards +x, where the
 chair is, whose back is to the other wall. Between them an aisle is free, in which one walks in straight lines.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from itertools import product
 from typing import NamedTuple
@@ -42,10 +43,9 @@ class Room(NamedTuple):
     furniture: list[Box]
     camera: Camera
 
-    def anywhere(self, *, generator: Generator) -> Place:
-        """A place to stand in the aisle."""
-        x, y = (uniform(low, high, generator=generator) for low, high in self.aisle.T)
-        return np.array([x, y])
+    def standing(self, across: float, along: float) -> Place:
+        """A place in the aisle, by shares of its width and length."""
+        return np.asarray(self.aisle[0] + [across, along] * (self.aisle[1] - self.aisle[0]))
 
 
 def furnished(*, generator: Generator) -> Room:
@@ -69,11 +69,8 @@ def _drawn(generator: Generator) -> Room:
     chair = np.array([width - draw(0.45, 0.6), draw(0.35 * length, length - 0.7), draw(0.42, 0.5)])
     aisle = np.array([[bed[0] + HALF_BED[0] + AROUND, 0.9], [width - 1.2, length - 0.5]])
     door = np.array([draw(aisle[0, 0] + 0.2, width - 1.2), length if draw(0, 1) < 0.5 else 0.0])
-    cupboard = np.array([width - 0.25, draw(0.6, length - 0.5)])
-    monitor = np.array([0.25, length - 0.35])
-    furniture = [*_bed(bed), *_chair(chair), *boxes([(0, 0, 1.0, 0.2, 0, 2.1)], door), *boxes(MONITOR, monitor)]
-    if abs(cupboard[1] - chair[1]) > 0.95:
-        furniture += boxes([(0, 0, 0.5, draw(0.4, 0.8), 0, draw(0.7, 1.2))], cupboard)
+    monitor = (0, 0, 0.3, 0.3, 0, 1.1), (0, 0, 0.4, 0.15, 1.25, 1.6), (0, 0, 0.07, 0.07, 0, 1.3)
+    at_walls = [*boxes([(0, 0, 1.0, 0.2, 0, 2.1)], door), *boxes(monitor, np.array([0.25, length - 0.35]))]
     place = np.array([draw(0.15, width - 0.15), draw(0.08, 0.8), draw(2.2, 2.65)])
     astray = np.array([draw(-0.3, 0.3), draw(-0.4, 0.2), draw(0.35, 0.85)])  # from between bed and chair
     camera = depth_camera.looking(place, (0.6 * bed + 0.4 * chair) * [1, 1, 0] + astray)
@@ -86,17 +83,13 @@ def _drawn(generator: Generator) -> Room:
         entry=np.array([door[0], door[1].clip(0.35, length - 0.35)]),
         aisle=aisle,
         walls=Box(np.zeros(3), np.array([width, length, height])),
-        furniture=furniture,
+        furniture=[*_bed_and_chair(bed, chair), *at_walls],
         camera=Camera(place, camera.axes * [[mirror], [1], [1]]),
     )
 
 
-Part = tuple[float, float, float, float, float, float]  # x, y of the middle, sides along x and y, lower and upper end
-MONITOR: list[Part] = [(0, 0, 0.3, 0.3, 0, 1.1), (0, 0, 0.4, 0.15, 1.25, 1.6), (0, 0, 0.07, 0.07, 0, 1.3)]
-
-
-def boxes(parts: list[Part], place: Place) -> list[Box]:
-    """Furniture at ``place``."""
+def boxes(parts: Sequence[Sequence[float]], place: Place) -> list[Box]:
+    """Furniture at ``place``; a part: x, y of its middle, sides along x and y, lower and upper end."""
     x, y = place
     return [
         Box(np.array([x + dx - a / 2, y + dy - b / 2, low]), np.array([x + dx + a / 2, y + dy + b / 2, high]))
@@ -104,16 +97,12 @@ def boxes(parts: list[Part], place: Place) -> list[Box]:
     ]
 
 
-def _bed(bed: Float[Array, "3"]) -> list[Box]:
-    (across, along), top = HALF_BED, bed[2]
+def _bed_and_chair(bed: Float[Array, "3"], chair: Float[Array, "3"]) -> list[Box]:
+    (across, along), top, seat_top = HALF_BED, bed[2], chair[2]
     mattress, frame = (0, 0, 2 * across, 2 * along, top - 0.18, top), (0, 0, 0.77, 1.73, 0.12, top - 0.18)
     pillow = (0, along - 0.24, 0.62, 0.36, top, top + 0.09)
     head, foot = ((0, y, 2 * across, 0.06, 0.3, top + high) for y, high in ((along, 0.45), (-along, 0.2)))
     rails = ((side * across, 0.5, 0.05, 0.7, top, top + 0.25) for side in (-1, 1))
-    return boxes([mattress, frame, pillow, head, foot, *rails], bed[:2])
-
-
-def _chair(chair: Float[Array, "3"]) -> list[Box]:
-    seat, back = (-0.03, 0, 0.58, 0.56, 0.1, chair[2]), (0.29, 0, 0.1, 0.66, 0.1, chair[2] + 0.55)
-    arms = ((0, y, 0.56, 0.07, 0.1, chair[2] + 0.2) for y in (-0.31, 0.31))
-    return boxes([seat, back, *arms], chair[:2])
+    seat, back = (-0.03, 0, 0.58, 0.56, 0.1, seat_top), (0.29, 0, 0.1, 0.66, 0.1, seat_top + 0.55)
+    arms = ((0, y, 0.56, 0.07, 0.1, seat_top + 0.2) for y in (-0.31, 0.31))
+    return [*boxes([mattress, frame, pillow, head, foot, *rails], bed[:2]), *boxes([seat, back, *arms], chair[:2])]

@@ -3,8 +3,8 @@
 Get out of bed begins when the trunk of the lying patient starts to rise and ends when they stand beside the bed,
 upright; get in bed begins when the patient, back to the bed, starts to sit down and ends when they lie. Get out of
 chair begins when the back leaves the backrest and ends upright before the chair; get in chair begins when the
-patient, back to the chair, starts to sit down and ends when the back rests. While resting the patient stirs: turns
-over, sits up in bed and lies down again, leans forward in the chair. None of that is an event.
+patient, back to the chair, starts to sit down and ends when the back rests. While resting the patient stirs: sits
+up in bed and lies down again, leans forward in the chair. None of that is an event.
 """
 
 from functools import partial
@@ -29,7 +29,6 @@ EVENTS: tuple[Move, ...] = (
     (("fore", 2.6, 5.2), ("fore", 0, 4), ("before", 3.9, 7.8)),
     (("fore", 3.9, 7.2), ("fore", 0, 3), ("back", 2.6, 5.8)),
 )
-STIRS_IN_BED, STIRS_IN_CHAIR = ("left", "right", "up"), ("fore",)  # poses taken for a while, which is no event
 LONGEST = max(sum(most for *_, most in move) for move in EVENTS)  # seconds
 FACING = np.pi  # the way the chair looks; who leaves the bed looks along 0
 ACROSS = np.array([1.0, 0.0])
@@ -38,7 +37,6 @@ HELPS = 0.4  # of the events, if one is there
 TURN = 0.4  # seconds to turn by up to a quarter
 STEP = 0.65  # metres
 PACE = 0.9  # metres a second, of who has somewhere to be
-APART = 0.5  # metres that walkers keep from each other
 
 
 class Event(NamedTuple):
@@ -52,15 +50,10 @@ class Event(NamedTuple):
 class Actor:
     """A person as poses at times, who is in the room from the first until ``until``, in seconds."""
 
-    def __init__(self, room: Room, since: float, place: Place, *, generator: Generator) -> None:
+    def __init__(self, room: Room, since: float, *, generator: Generator) -> None:
         self.room, self.draw, self.until = room, partial(uniform, generator=generator), np.inf
-        self.anywhere = partial(room.anywhere, generator=generator)
-        self.angle = self.draw(-np.pi, np.pi)
-        self.times, self.keys = [since], [people.standing(place, self.angle)]
-
-    @property
-    def now(self) -> float:
-        return self.times[-1]
+        self.now, self.angle = since, self.draw(-np.pi, np.pi)
+        self.times, self.keys = [since], [people.standing(room.entry, self.angle)]
 
     @property
     def here(self) -> Place:
@@ -68,7 +61,8 @@ class Actor:
 
     def reach(self, pose: Pose, seconds: float) -> None:
         """Be in a pose after so many seconds."""
-        self.times.append(self.now + max(seconds, 0.0))
+        self.now += max(seconds, 0.0)
+        self.times.append(self.now)
         self.keys.append(pose)
 
     def stay(self, seconds: float) -> None:
@@ -93,8 +87,10 @@ class Actor:
             self.reach(people.standing(point, self.angle, stride=stride), float(np.hypot(x, y)) / steps / pace)
 
     def at(self, times: Float[Array, "T"]) -> people.Poses:
-        """Poses at times; NaN while away."""
-        poses = people.between(np.array(self.keys), np.array(self.times), times)
+        """Poses at times, blended from those before and after; NaN while away."""
+        numbers = np.array(self.keys).reshape(len(self.keys), -1).T  # (27, K)
+        poses = np.stack([np.interp(times, self.times, number) for number in numbers], 1).reshape(-1, 9, 3)
+        poses[:, 1:] = people.unit(poses[:, 1:])
         poses[(times < self.times[0]) | (times > self.until)] = np.nan
         return poses
 
@@ -103,7 +99,7 @@ class Patient(Actor):
     """Writes the script, ``events``: in bed, in the chair or up, and the four activities are the moves between."""
 
     def __init__(self, room: Room, seconds: float, *, generator: Generator) -> None:
-        super().__init__(room, 0.0, room.beside, generator=generator)
+        super().__init__(room, 0.0, generator=generator)
         self.seconds = seconds
         self.events: list[Event] = []
         self.poses = poses_in(room)
@@ -129,10 +125,9 @@ class Patient(Actor):
 
     def _rest(self, in_bed: bool, until: float) -> None:
         """Lie or sit still, with something that is no event every now and then."""
-        rest, stirs = ("lying", STIRS_IN_BED) if in_bed else ("back", STIRS_IN_CHAIR)
+        rest, stir = ("lying", "up") if in_bed else ("back", "fore")
         while True:
             self.stay(self.draw(6, 24))
-            stir = stirs[int(self.draw(0, len(stirs)))]
             there, hold, back = self.draw(2, 5), self.draw(5, 20), self.draw(2, 5)
             if self.now + there + hold + back > until:
                 break
@@ -142,10 +137,11 @@ class Patient(Actor):
 
     def _walk(self, to_bed: bool) -> None:
         """By way of somewhere to the bed or the chair, and turn the back to it."""
-        for place in (self.anywhere(), self.room.beside if to_bed else self.room.before):
+        goal, angle = (self.room.beside, 0.0) if to_bed else (self.room.before, FACING)
+        for place in (self.room.standing(self.draw(0, 1), self.draw(0, 1)), goal):
             self.stay(self.draw(1, 5))
             self.walk(place, self.draw(0.35, 0.65))
-        self.turn(0.0 if to_bed else FACING)
+        self.turn(angle)
         self.stay(self.draw(1, 3))
 
 
@@ -155,8 +151,6 @@ def poses_in(room: Room) -> dict[str, Pose]:
     middle, edge = np.array(bed) - [0, 0.05], bed + np.array([HALF_BED[0] - 0.12, -0.1])
     return {
         "lying": people.lying(middle, top),
-        "left": people.lying(middle, top, turned=-0.95),
-        "right": people.lying(middle, top, turned=0.95),
         "up": people.sitting(middle, -np.pi / 2, top, lean=0.1, legs_out=True),
         "edge": people.sitting(edge, 0.0, top),
         "bent": people.sitting(edge + 0.08 * ACROSS, 0.0, top, lean=0.7),
@@ -168,19 +162,21 @@ def poses_in(room: Room) -> dict[str, Pose]:
 
 
 class Carer(Actor):
-    """There from the start or coming later; walks about, helps with some of the events, and may leave."""
+    """There from the start or coming later; walks about, helps with some of the events, and may leave.
+
+    Each, by ``number``, has a share of the aisle, of the bed's side and of the half circle before the patient.
+    """
 
     def __init__(self, patient: Patient, number: int, *, generator: Generator) -> None:
         draw, room, seconds = partial(uniform, generator=generator), patient.room, patient.seconds
-        since = 0.0 if draw(0, 1) < 0.4 else draw(0, 0.5) * seconds
-        place = room.entry if since else room.anywhere(generator=generator)
-        super().__init__(room, since, place, generator=generator)
-        until = seconds + 1 if draw(0, 1) < 0.5 else max(since + 30, draw(0.5, 1) * seconds)
+        super().__init__(room, max(0.0, draw(-0.5, 0.5) * seconds), generator=generator)
+        self.share = (number + 0.5) / MOST
+        until = draw(0.5, 1.5) * seconds
         for event in patient.events:
             start, end = event.start - draw(1, 4), event.end + draw(1, 4)
             if draw(0, 1) < HELPS and self.now + 12 < start and end + 8 < until:
                 spot, angle = (room.beside, 0.0) if event.kind < OUT_OF_CHAIR else (room.before, FACING)
-                angle += 0.9 * (number - 1.5)  # every carer at a place of their own before the patient
+                angle += 3.6 * (self.share - 0.5)  # side by side before the patient
                 self._busy(start, spot + 0.65 * people.ahead(angle)[:2])
                 self.turn(angle + np.pi, lean=0.25)
                 self.stay(end - self.now)
@@ -188,11 +184,11 @@ class Carer(Actor):
         self.until = self.now
 
     def _busy(self, until: float, goal: Place) -> None:
-        """One errand after the other, anywhere or bowed over the bed, and at ``goal`` in time."""
+        """One errand after the other, in the aisle or bowed over the bed, and at ``goal`` in time."""
         while True:
-            place, angle, lean = self.anywhere(), self.draw(-np.pi, np.pi), 0.0
+            place, angle, lean = self.room.standing(self.draw(0, 1), self.share), self.draw(-np.pi, np.pi), 0.0
             if self.draw(0, 1) < 0.4:
-                place, angle, lean = self.room.beside + np.array([0, self.draw(-0.8, 0.8)]), np.pi, self.draw(0, 1)
+                place, angle, lean = self.room.beside + np.array([0, 2.4 * self.share - 1.2]), np.pi, self.draw(0, 1)
             busy, way = self.draw(3, 18), sum(np.linalg.norm(place - end) for end in (self.here, goal))
             if self.now + busy + way / PACE + 6 * TURN > until:
                 break
@@ -201,13 +197,3 @@ class Carer(Actor):
             self.stay(busy)
         self.stay(until - self.now - float(np.linalg.norm(goal - self.here)) / PACE - 2 * TURN)
         self.walk(goal, PACE)
-
-
-def apart(place: Float[Array, "T 2"], others: list[Float[Array, "T 2"]]) -> Float[Array, "T 2"]:
-    """Where one walks so as to keep ``APART`` metres from the others, in their order."""
-    for other in others:
-        gap = place - other
-        far = np.linalg.norm(gap, axis=1, keepdims=True)
-        way = np.where(far > 1e-3, gap / np.maximum(far, 1e-3), [1.0, 0.0])
-        place = np.where(far < APART, other + APART * way, place)
-    return place
