@@ -79,14 +79,16 @@ class CocoScores:
     areas: tuple[str, ...]
     max_detections: tuple[int, ...]
 
-    def average_precision(self, *, iou: float | None = None, area: str = "all") -> float:
-        """Mean of precision over recall levels, labels and, unless one is asked for, thresholds."""
-        return _mean(self.precision[self._thresholds(iou), :, :, _position("area", area, self.areas)])
+    def average_precision(self, *, iou: float | None = None, area: str = "all", label: int | None = None) -> float:
+        """Mean of precision over recall levels and, unless one is asked for, over thresholds and labels."""
+        return _mean(self.precision[self._thresholds(iou)][:, :, self._labels(label), self._area(area)])
 
-    def average_recall(self, *, area: str = "all", limit: int | None = None) -> float:
+    def average_recall(
+        self, *, iou: float | None = None, area: str = "all", label: int | None = None, limit: int | None = None
+    ) -> float:
         """Mean of the highest recall reached with at most ``limit`` (default: the largest) detections a group."""
         m = _position("limit", self.max_detections[-1] if limit is None else limit, self.max_detections)
-        return _mean(self.recall[:, :, _position("area", area, self.areas), m])
+        return _mean(self.recall[self._thresholds(iou)][:, self._labels(label), self._area(area), m])
 
     def numbers(self) -> dict[str, float]:
         """COCO's twelve, in COCO's order: AP, at 0.50, at 0.75, by size; AR at each limit, by size. −1 if undefined."""
@@ -99,11 +101,17 @@ class CocoScores:
         ar = {f"AR_{limit}": self.average_recall(limit=limit) for limit in self.max_detections}
         return ap | ar | {f"AR_{area}": self.average_recall(area=area) for area in sizes}
 
-    def _thresholds(self, iou: float | None) -> slice | list[int]:
+    def _thresholds(self, iou: float | None) -> list[int]:
         if iou is None:
-            return slice(None)
+            return list(range(len(self.iou_thresholds)))
         same = [math.isclose(iou, t) for t in self.iou_thresholds]  # linspace writes 0.9 as 0.8999999999999999
         return [same.index(True) if any(same) else _position("iou", iou, self.iou_thresholds)]
+
+    def _labels(self, label: int | None) -> list[int]:
+        return list(range(len(self.labels))) if label is None else [_position("label", label, self.labels)]
+
+    def _area(self, area: str) -> int:
+        return _position("area", area, self.areas)
 
 
 def _mean(values: np.ndarray) -> float:

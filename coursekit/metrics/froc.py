@@ -14,6 +14,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from coursekit import _check
+from coursekit.metrics.regression import Interval, interval, resamples
 
 RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # false positives a scan, LUNA16
 NO_LESION, IGNORED = -1, -2  # what a candidate may hit besides lesion 0, 1, …
@@ -54,10 +55,11 @@ def hits(
 
 @dataclass(frozen=True, eq=False)
 class _Events:
-    """All scans in one list: each lesion with its best score, each false positive with its score."""
+    """All scans in one list: each lesion with its best score, each false positive with its score; and their scans."""
 
     score: Tensor  # (E,) falling
     is_lesion: Tensor  # (E,)
+    scan: Tensor  # (E,)
     lesions: Tensor  # (scans,) how many there are, found or not
 
 
@@ -74,11 +76,34 @@ def froc(
     is linear, after the last one flat, as LUNA16 has it. Source: Setio et al. 2017, section 3.3.
     """
     events = _events(lesions, hit, scores, rates)
-    x, y, last = _curve(events)
+    weight = torch.ones(len(lesions), dtype=torch.float64)
+    x, y, last = _curve(events, weight)
     at = _at(x, y, rates)
     start = torch.zeros(1, dtype=torch.float64)
     thresholds = torch.cat([start + math.inf, events.score[last]])
     return Froc(x, y, thresholds, tuple(rates), tuple(at), float(np.mean(at)), int(events.lesions.sum()), len(lesions))
+
+
+def froc_interval(
+    lesions: Sequence[int],
+    hit: Sequence[Integer[Tensor, "_"]],
+    scores: Sequence[Float[Tensor, "_"]],
+    *,
+    generator: torch.Generator,
+    rates: Sequence[float] = RATES,
+    repeats: int = 1000,
+    level: float = 0.95,
+) -> tuple[Interval, tuple[Interval, ...]]:
+    """The bootstrap interval of the average sensitivity, and of that at each rate. Whole scans are drawn."""
+    events = _events(lesions, hit, scores, rates)
+    draws = resamples(len(lesions), generator=generator, repeats=repeats).cpu()
+    weights = [torch.bincount(rows, minlength=len(lesions)).double() for rows in draws]
+    values = torch.tensor(
+        [_at(*_curve(events, w)[:2], rates) for w in weights], dtype=torch.float64
+    )  # (repeats, rates)
+    whole = froc(lesions, hit, scores, rates=rates)
+    each = tuple(interval(e, v, level=level) for e, v in zip(whole.at_rates, values.T))
+    return interval(whole.average, values.mean(1), level=level), each
 
 
 def _events(lesions: Sequence[int], hit: Sequence[Tensor], scores: Sequence[Tensor], rates: Sequence[float]) -> _Events:
@@ -88,8 +113,8 @@ def _events(lesions: Sequence[int], hit: Sequence[Tensor], scores: Sequence[Tens
         raise _check.refuse(expected, lengths, "list every scan, hits or not")
     _check.positive("lesions", tuple(lesions), zero=True)
     _check.positive("rates", tuple(rates))
-    score, is_lesion = [], []
-    for n, h, s in zip(lesions, hit, scores):
+    score, is_lesion, scan = [], [], []
+    for i, (n, h, s) in enumerate(zip(lesions, hit, scores)):
         _check_scan(n, h, s)
         h, s = h.cpu(), s.cpu().double()
         best = torch.full((n,), -math.inf, dtype=torch.float64).scatter_reduce(0, h[h >= 0].long(), s[h >= 0], "amax")
@@ -97,8 +122,10 @@ def _events(lesions: Sequence[int], hit: Sequence[Tensor], scores: Sequence[Tens
         alarms = s[h == NO_LESION]
         score += [best, alarms]
         is_lesion += [torch.ones(len(best)), torch.zeros(len(alarms))]
+        scan.append(torch.full((len(best) + len(alarms),), i))
     order = torch.cat(score).argsort(descending=True, stable=True)
-    return _Events(torch.cat(score)[order], torch.cat(is_lesion)[order].double(), torch.tensor(list(lesions)))
+    ranked = [torch.cat(column)[order] for column in (score, is_lesion, scan)]
+    return _Events(ranked[0], ranked[1].double(), ranked[2], torch.tensor(list(lesions)))
 
 
 def _check_scan(lesions: int, hit: Tensor, scores: Tensor) -> None:
@@ -110,14 +137,14 @@ def _check_scan(lesions: int, hit: Tensor, scores: Tensor) -> None:
     _check.within("hit", hit, IGNORED, lesions - 1, "number the lesions of each scan from 0; -1 hits none")
 
 
-def _curve(events: _Events) -> tuple[Tensor, Tensor, Tensor]:
-    """False positives a scan, sensitivity, the last event of each distinct score."""
-    ends = torch.ones(min(1, len(events.score)), dtype=torch.bool)
-    last = torch.cat([events.score.diff() != 0, ends]).nonzero()[:, 0]
+def _curve(events: _Events, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """False positives a scan, sensitivity, the last event of each distinct score; each scan counts ``weight`` times."""
+    w = weight[events.scan]
+    last = torch.cat([events.score.diff() != 0, torch.ones(min(1, len(w)), dtype=torch.bool)]).nonzero()[:, 0]
     start = torch.zeros(1, dtype=torch.float64)
-    hit = torch.cat([start, events.is_lesion.cumsum(0)[last]])
-    alarms = torch.cat([start, (1 - events.is_lesion).cumsum(0)[last]])
-    return alarms / len(events.lesions), hit / events.lesions.sum(), last
+    hit = torch.cat([start, (w * events.is_lesion).cumsum(0)[last]])
+    alarms = torch.cat([start, (w * (1 - events.is_lesion)).cumsum(0)[last]])
+    return alarms / weight.sum(), hit / (weight * events.lesions).sum(), last
 
 
 def _at(x: Tensor, y: Tensor, rates: Sequence[float]) -> list[float]:

@@ -26,11 +26,14 @@ DSB_THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
 @dataclass(frozen=True)
 class Counts:
-    """Hits and misses of one image. A score of nothing over nothing is NaN."""
+    """Hits and misses of one image, or added over many. A score of nothing over nothing is NaN."""
 
     tp: int
     fp: int
     fn: int
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
 
     @property
     def precision(self) -> float:
@@ -41,6 +44,11 @@ class Counts:
     def recall(self) -> float:
         """Share of the truth that is found (sensitivity)."""
         return _ratio(self.tp, self.tp + self.fn)
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall: 2 TP / (2 TP + FP + FN)."""
+        return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
     @property
     def threat_score(self) -> float:
@@ -99,16 +107,20 @@ def match_optimal(iou: Float[Tensor, "N M"], *, threshold: float = 0.5) -> Match
     return _record(iou, [(i, j) for i, j in zip(rows.tolist(), columns.tolist()) if allowed[i, j]], threshold)
 
 
-def dsb_score(tables: Sequence[Float[Tensor, "_ _"]]) -> float:
-    """The 2018 Data Science Bowl: the threat score, averaged over its thresholds within an image, then over images.
+def dsb_score(
+    tables: Sequence[Float[Tensor, "_ _"]], *, thresholds: Sequence[float] = DSB_THRESHOLDS, empty: float = 1.0
+) -> float:
+    """The 2018 Data Science Bowl: the threat score, averaged over ``thresholds`` within an image, then over images.
 
-    ``tables`` holds one IoU table an image (``overlap.mask_iou`` or ``overlap.instance_iou``). An image with neither
-    truth nor prediction scores 1. A pair counts at or above the threshold; the challenge's own script wants it above.
+    ``tables`` holds one IoU table an image (``overlap.mask_iou`` or ``overlap.instance_iou``). ``empty`` is the score
+    of an image with neither truth nor prediction. A pair counts at or above the threshold; the challenge's own script
+    wants it above.
     """
-    if not len(tables):
-        raise _check.refuse("at least one image", "none", "pass one IoU table an image")
-    scores = [match_optimal(table, threshold=t).counts.threat_score for table in tables for t in DSB_THRESHOLDS]
-    return float(torch.tensor(scores, dtype=torch.float64).nan_to_num(nan=1.0).mean())
+    if not len(tables) or not len(thresholds):
+        got = f"{len(tables)} and {len(thresholds)}"
+        raise _check.refuse("at least one image and one threshold", got, "pass one IoU table an image")
+    scores = [match_optimal(table, threshold=t).counts.threat_score for table in tables for t in thresholds]
+    return float(torch.tensor(scores, dtype=torch.float64).nan_to_num(nan=empty).mean())
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -1,7 +1,7 @@
 """How much two masks share: Dice, intersection over union, and the table of all pairs.
 
 With A the truth and B the prediction, ``IoU = |A ∩ B| / |A ∪ B|`` and ``Dice = 2 |A ∩ B| / (|A| + |B|)``; Dice = 2
-IoU / (1 + IoU). Where both masks are empty both are 0/0 and taken as 1: nothing to find, nothing found. Results are
+IoU / (1 + IoU). Both are 0/0 when both masks are empty: the value then is the argument ``empty``. Results are
 float64, so that an IoU of 7/10 is not below a threshold of 0.7. Any rank: ``(*, H, W)`` and ``(*, D, H, W)`` alike.
 
 Source: Jaccard 1912; Dice, Ecology 26 (1945). Lecture 04.
@@ -14,16 +14,23 @@ from torch import Tensor
 from coursekit import _check
 
 
-def dice(truth: Bool[Tensor, "*space"], prediction: Bool[Tensor, "*space"]) -> Float64[Tensor, ""]:
-    """Dice coefficient of two masks."""
+def dice(
+    truth: Bool[Tensor, "*space"], prediction: Bool[Tensor, "*space"], *, empty: float = 1.0
+) -> Float64[Tensor, ""]:
+    """Dice coefficient of two masks.
+
+    ``empty`` is the answer for two empty masks: 1 (nothing to find, nothing found) or NaN (leave it out of a mean).
+    """
     shared, a, b = _counts(truth, prediction)
-    return torch.where(a + b > 0, 2 * shared / (a + b).clamp(min=1), 1.0)
+    return torch.where(a + b > 0, 2 * shared / (a + b).clamp(min=1), empty)
 
 
-def iou(truth: Bool[Tensor, "*space"], prediction: Bool[Tensor, "*space"]) -> Float64[Tensor, ""]:
-    """Intersection over union of two masks."""
+def iou(
+    truth: Bool[Tensor, "*space"], prediction: Bool[Tensor, "*space"], *, empty: float = 1.0
+) -> Float64[Tensor, ""]:
+    """Intersection over union of two masks; ``empty`` as in ``dice``."""
     shared, a, b = _counts(truth, prediction)
-    return torch.where(a + b > 0, shared / (a + b - shared).clamp(min=1), 1.0)
+    return torch.where(a + b > 0, shared / (a + b - shared).clamp(min=1), empty)
 
 
 def mask_iou(truth: Bool[Tensor, "N *space"], prediction: Bool[Tensor, "M *space"]) -> Float64[Tensor, "N M"]:

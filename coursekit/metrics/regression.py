@@ -78,13 +78,22 @@ def bootstrap(
     if not samples or not len(samples[0]) or any(len(s) != len(samples[0]) for s in samples):
         got = [tuple(s.shape) for s in samples]
         raise _check.refuse("samples with one row a case", got, "give every sample the same cases")
+    draws = resamples(len(samples[0]), generator=generator, repeats=repeats)
+    values = torch.tensor([statistic(*(s[rows.to(s.device)] for s in samples)) for rows in draws], dtype=torch.float64)
+    return interval(statistic(*samples), values, level=level)
+
+
+def resamples(n: int, *, generator: torch.Generator, repeats: int) -> Tensor:
+    """Row numbers of ``repeats`` draws of n from n, with replacement: (repeats, n)."""
+    _check.positive("repeats", repeats)
+    return torch.randint(n, (repeats, n), generator=generator, device=generator.device)
+
+
+def interval(estimate: float, values: Tensor, *, level: float) -> Interval:
+    """The middle ``level`` of resampled ``values``, NaN left out."""
     if not 0 < level < 1:
         raise _check.refuse("level between 0 and 1", level, "0.95 is usual")
-    _check.positive("repeats", repeats)
-    cases = len(samples[0])
-    draws = torch.randint(cases, (repeats, cases), generator=generator, device=generator.device)
-    values = torch.tensor([statistic(*(s[rows.to(s.device)] for s in samples)) for rows in draws], dtype=torch.float64)
     kept = values[~values.isnan()]
     tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
     low, high = kept.quantile(tails).tolist() if kept.numel() else (math.nan, math.nan)
-    return Interval(float(statistic(*samples)), low, high, level, kept.numel())
+    return Interval(float(estimate), low, high, level, kept.numel())

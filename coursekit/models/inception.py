@@ -101,7 +101,14 @@ class Inception(nn.Module):
     """
 
     def __init__(
-        self, *, ndim: int, classes: int, in_channels: int = 3, plan: Plan = SMALL, stride_time: bool = False
+        self,
+        *,
+        ndim: int,
+        classes: int,
+        in_channels: int = 3,
+        plan: Plan = SMALL,
+        stride_time: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         _check.one_of("ndim", ndim, (2, 3))
@@ -120,7 +127,7 @@ class Inception(nn.Module):
                 layers.append(InceptionModule(c, branches, ndim=ndim))
                 c = branches.outputs
         self.body, self.ndim = nn.Sequential(*layers), ndim
-        self.head = nn.Linear(c, classes)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(c, classes))
 
     def forward(self, x: Float[Tensor, "N C *size"]) -> Float[Tensor, "N K"]:
         axes = "N C H W" if self.ndim == 2 else "N C T H W"

@@ -55,15 +55,25 @@ class PatchFeatures(nn.Module):
 
 
 class NoduleNet(nn.Module):
-    """Patches ``(N, 1, D, H, W)`` to logits ``(N, 2)``, nodule last; with ``ndim=2`` one plane ``(N, 1, H, W)``.
+    """Patches ``(N, in_channels, D, H, W)`` to logits ``(N, classes)``; with ``ndim=2`` one plane ``(N, …, H, W)``.
 
-    At 24³ 24,586 parameters, at 24² 8,314. Source: Huang et al. 2017, in outline; the sizes are ours.
+    At 24³ 24,586 parameters, at 24² 8,314. ``dropout``: the share of features left out while training. Source: Huang
+    et al. 2017, in outline; the sizes are ours.
     """
 
-    def __init__(self, *, ndim: int = 3, size: int | Sequence[int] = 24) -> None:
+    def __init__(
+        self,
+        *,
+        ndim: int = 3,
+        size: int | Sequence[int] = 24,
+        in_channels: int = 1,
+        classes: int = 2,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.features = PatchFeatures(ndim=ndim, size=size)
-        self.classifier = nn.Linear(self.features.hidden, 2)
+        _check.positive("classes", classes)
+        self.features = PatchFeatures(ndim=ndim, size=size, in_channels=in_channels)
+        self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(self.features.hidden, classes))
 
     def forward(self, x: Float[Tensor, "N C *space"]) -> Float[Tensor, "N K"]:
         logits: Tensor = self.classifier(self.features(x))

@@ -90,7 +90,10 @@ def affine_points(
 
 
 def affine(
-    image: Float[Tensor, "N C *size"], matrix: Float[Tensor, "N ndim ndim+1"], *, out_size: Sequence[int] | None = None
+    image: Float[Tensor, "N C *size"],
+    matrix: Float[Tensor, "N ndim ndim+1"],
+    *,
+    out_size: Sequence[int] | None = None,
 ) -> Float[Tensor, "N C *out"]:
     """``image`` through the map of :func:`affine_points`. A scan to another spacing: ``data.scan.resampled``."""
     return sample(image, affine_points(matrix, _size_of(image), out_size=out_size))

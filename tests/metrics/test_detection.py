@@ -265,7 +265,7 @@ def test_a_threshold_is_found_by_its_value():
     assert seven.numbers()["AP50"] == pytest.approx(1)
     assert seven.numbers()["AP75"] == 0
     assert seven.average_precision(iou=0.7) == pytest.approx(1)
-    assert seven.average_precision(iou=0.75) == 0
+    assert seven.average_recall(iou=0.75) == 0
 
 
 def test_a_score_in_the_truth_does_not_make_it_a_result():
@@ -302,10 +302,10 @@ def test_one_label_and_one_threshold_can_be_read():
     truth = [squares((0, 0, 10, 10), (20, 0, 30, 10), labels=[1, 5])]
     scores = score(truth, [squares((0, 0, 10, 6), scores=[0.9])])
     assert scores.labels == (1, 5)
-    assert scores.average_precision(iou=0.6) == pytest.approx(1 / 2)  # of two labels
-    assert scores.average_precision(iou=0.65) == 0
-    assert scores.precision[:, :, 0, 0].mean() == pytest.approx(0.3)  # 0.50, 0.55 and 0.60 of ten
-    assert (scores.recall[:, 1, 0] == 0).all()
+    assert scores.average_precision(label=1, iou=0.6) == pytest.approx(1)
+    assert scores.average_precision(label=1, iou=0.65) == 0
+    assert scores.average_precision(label=1) == pytest.approx(0.3)  # 0.50, 0.55 and 0.60 of ten
+    assert scores.average_recall(label=5) == 0
 
 
 @st.composite

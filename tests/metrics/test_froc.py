@@ -1,4 +1,4 @@
-"""FROC against a count at every threshold, and a curve by hand."""
+"""FROC against a count at every threshold, a curve by hand, and its interval."""
 
 import math
 
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from reference.metric_loops import froc_loop
 
 from coursekit.metrics import froc as fr
+from coursekit.testing import generator
 
 
 def scans(seed: int, count: int = 5) -> tuple[list[int], list[torch.Tensor], list[torch.Tensor]]:
@@ -80,6 +81,22 @@ def test_hits_by_distance() -> None:
     assert fr.hits(centres, radius, points).tolist() == [0, 1, 0, -1]
     assert fr.hits(centres[:0], radius[:0], points).tolist() == [-1] * 4
     assert fr.hits(centres, radius, points[:0]).shape == (0,)
+
+
+def test_the_interval_draws_whole_scans() -> None:
+    lesions, hit, scores = scans(3, count=12)
+    whole, each = fr.froc_interval(lesions, hit, scores, generator=generator(0), repeats=60)
+    again, _ = fr.froc_interval(lesions, hit, scores, generator=generator(0), repeats=60)
+    assert whole == again
+    assert whole.low < whole.estimate < whole.high
+    assert whole.estimate == fr.froc(lesions, hit, scores).average
+    assert len(each) == 7
+    slow = []
+    for rows in torch.randint(12, (60, 12), generator=generator(0)).tolist():
+        slow.append(fr.froc([lesions[i] for i in rows], [hit[i] for i in rows], [scores[i] for i in rows]).average)
+    assert (whole.low, whole.high) == pytest.approx(tuple(np.quantile(slow, [0.025, 0.975])))
+    alike, _ = fr.froc_interval(lesions[-1:] * 4, hit[-1:] * 4, scores[-1:] * 4, generator=generator(0), repeats=20)
+    assert alike.low == pytest.approx(alike.high)
 
 
 def test_bad_input(refuses) -> None:

@@ -77,13 +77,15 @@ def test_scores_of_counts():
     counts = Counts(6, 2, 4)
     assert counts.precision == 6 / 8
     assert counts.recall == 6 / 10
+    assert counts.f1 == pytest.approx(12 / 18)
     assert counts.threat_score == 6 / 12
+    assert counts + Counts(1, 0, 0) == Counts(7, 2, 4)
 
 
 def test_nothing_over_nothing_is_nan():
     nothing = match_optimal(torch.zeros(0, 0)).counts
     assert nothing == Counts(0, 0, 0)
-    for name in ("precision", "recall", "threat_score"):
+    for name in ("precision", "recall", "f1", "threat_score"):
         assert math.isnan(getattr(nothing, name))
     missed = match_optimal(torch.zeros(2, 0)).counts
     assert (missed.recall, missed.threat_score) == (0, 0)
@@ -107,6 +109,8 @@ def test_dsb_score_by_hand():
     assert dsb_score([one]) == pytest.approx((4 * 1 + 6 * (1 / 3)) / 10)
     assert dsb_score([one, torch.zeros(0, 3)]) == pytest.approx((4 + 2) / 10 / 2)
     assert dsb_score([one, torch.zeros(0, 0)]) == pytest.approx((0.6 + 1) / 2)
+    assert dsb_score([one, torch.zeros(0, 0)], empty=0.0) == pytest.approx(0.3)
+    assert dsb_score([one], thresholds=[0.5]) == 1
     labels = torch.arange(4).reshape(2, 2)
     assert dsb_score([instance_iou(labels, labels)[0]]) == 1
 

@@ -1,5 +1,7 @@
 """Dice and IoU: by sets, by known shifts, by laws, and where nothing is there."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -36,10 +38,12 @@ def test_seven_tenths_is_not_below_the_threshold():
 
 
 @pytest.mark.parametrize("metric", [dice, iou])
-def test_two_empty_masks_agree(metric):
+def test_empty_is_the_callers_choice(metric):
     nothing, something = torch.zeros(3, 3, dtype=torch.bool), torch.ones(3, 3, dtype=torch.bool)
     assert metric(nothing, nothing) == 1
-    assert metric(nothing, something) == metric(something, nothing) == 0
+    assert metric(nothing, nothing, empty=0.0) == 0
+    assert math.isnan(metric(nothing, nothing, empty=math.nan))
+    assert metric(nothing, something, empty=math.nan) == metric(something, nothing, empty=math.nan) == 0
     assert metric(nothing[:0], nothing[:0]) == 1  # no voxel at all
 
 

@@ -15,10 +15,9 @@ from tests.tensors import fake_cuda
 
 @pytest.mark.parametrize(("ndim", "size"), [(3, 24), (2, 24), (3, (9, 24, 31)), (2, (17, 8))])
 def test_one_row_of_logits_a_patch_also_for_odd_sizes(ndim: int, size: int | tuple[int, ...]) -> None:
-    net = NoduleNet(ndim=ndim, size=size)
-    assert net(torch.rand(3, 1, *net.features.size)).shape == (3, 2)
-    features = PatchFeatures(ndim=ndim, size=size, in_channels=2)
-    assert features(torch.rand(5, 2, *features.size)).shape == (5, 32)
+    net = NoduleNet(ndim=ndim, size=size, in_channels=2, classes=3)
+    assert net(torch.rand(2, 2, *net.features.size)).shape == (2, 3)
+    assert net.features(torch.rand(5, 2, *net.features.size)).shape == (5, 32)
 
 
 @pytest.mark.parametrize(("ndim", "size"), [(3, 24), (2, 25), (3, 33)])
@@ -48,7 +47,7 @@ def test_equals_the_definition_by_unfolding(ndim: int, size: tuple[int, ...]) ->
     for layer, norm, *_ in net.features.convolutions:
         x = conv.conv(x, layer.weight, padding=1) / math.sqrt(1 + norm.eps)  # fresh statistics: mean 0, variance 1
         x = pooled(x.clamp(min=0))
-    connected, linear = net.features.connected[1], net.classifier
+    connected, linear = net.features.connected[1], net.classifier[1]
     x = (x.reshape(2, -1) @ connected.weight.T + connected.bias).clamp(min=0)
     assert_close(net(patches), x @ linear.weight.T + linear.bias)
 
@@ -68,7 +67,7 @@ def test_learns_one_batch_by_heart(ndim: int) -> None:
 def test_runs_where_its_input_lies_and_in_half_precision() -> None:
     x = torch.rand(2, 1, 24, 24, 24)
     with fake_cuda() as to_cuda:
-        assert to_cuda(NoduleNet())(to_cuda(x)).device.type == "cuda"
+        assert to_cuda(NoduleNet(dropout=0.5))(to_cuda(x)).device.type == "cuda"
     net = NoduleNet().eval()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         half = net(x)
@@ -83,3 +82,4 @@ def test_refuses_what_it_cannot_take(refuses) -> None:
     refuses("at least 8 each for 3 pools", NoduleNet, size=7)
     refuses("a size along 3 axes", NoduleNet, size=(24, 24))
     refuses("in_channels and hidden > 0", PatchFeatures, ndim=2, size=9, hidden=0)
+    refuses("classes > 0", NoduleNet, classes=0)
