@@ -1,4 +1,4 @@
-"""Boxes: what they cover, how a network names them, and which of them to keep.
+"""Boxes: what they cover, how they are written, how a network names them, and which of them to keep.
 
 A box is ``(x1, y1, x2, y2)``, continuous and half-open, in pixels; see ``coursekit.types`` for the frame. Boxes in
 half precision are computed in float32: boxes come back in half, areas and overlaps in float32.
@@ -14,7 +14,7 @@ from torch import Tensor
 from coursekit import _check
 from coursekit.types import Boxes
 
-MOST_LOG_SCALE = math.log(1000 / 16)  # of decode, as in the code of Girshick et al.
+FORMATS = ("xyxy", "xywh", "cxcywh")
 Weights = tuple[float, float, float, float]
 
 
@@ -42,6 +42,26 @@ def iou(boxes: Boxes, others: Float[Tensor, "M 4"]) -> Float[Tensor, "N M"]:
     return shared / torch.where(union > 0, union, 1)
 
 
+def convert(boxes: Boxes, *, source: str = "xyxy", target: str = "xyxy") -> Boxes:
+    """Rewrite boxes: ``"xyxy"`` (corners), ``"xywh"`` (first corner and size: COCO), ``"cxcywh"`` (centre and size)."""
+    _check.tensor("boxes", boxes, "N 4", "pass one row of four numbers a box")
+    _check.floating("boxes", boxes)
+    _check.finite("boxes", boxes)
+    _check.one_of("source", source, FORMATS)
+    _check.one_of("target", target, FORMATS)
+    first, second = boxes.to(_check.wide_dtype(boxes)).split(2, 1)
+    if source == target:
+        return boxes.clone()
+    size = second - first if source == "xyxy" else second
+    if _check.has_values(size) and bool((size < 0).any()):
+        got = f"a size of {float(size.min()):g}"
+        raise _check.refuse("boxes of width and height >= 0", got, f"check that they are written as {source}")
+    low = first - size / 2 if source == "cxcywh" else first
+    high = second if source == "xyxy" else low + size
+    halves = {"xyxy": (low, high), "xywh": (low, size), "cxcywh": (low + size / 2, size)}[target]
+    return torch.cat(halves, 1).to(boxes.dtype)
+
+
 def clip(boxes: Boxes, size: tuple[int, int]) -> Boxes:
     """Cut boxes to an image of ``size`` (H, W); one that lies outside becomes an empty box on the border."""
     _check.boxes("boxes", boxes)
@@ -66,10 +86,16 @@ def encode(boxes: Boxes, anchors: Boxes, *, weights: Weights = (1.0, 1.0, 1.0, 1
     return (offsets * offsets.new_tensor(weights)).to(given)
 
 
-def decode(offsets: Float[Tensor, "N 4"], anchors: Boxes, *, weights: Weights = (1.0, 1.0, 1.0, 1.0)) -> Boxes:
+def decode(
+    offsets: Float[Tensor, "N 4"],
+    anchors: Boxes,
+    *,
+    weights: Weights = (1.0, 1.0, 1.0, 1.0),
+    max_log_scale: float = math.log(1000 / 16),
+) -> Boxes:
     """The boxes that the offsets lead to: ``decode(encode(boxes, anchors), anchors)`` gives the boxes back.
 
-    dw and dh are held at ``MOST_LOG_SCALE`` so that an untrained network's exp cannot overflow.
+    dw and dh are held at ``max_log_scale`` so that an untrained network's exp cannot overflow.
     """
     _check.tensor("offsets", offsets, "N 4", "pass one row (dx, dy, dw, dh) an anchor")
     _check.floating("offsets", offsets)
@@ -81,7 +107,7 @@ def decode(offsets: Float[Tensor, "N 4"], anchors: Boxes, *, weights: Weights = 
     shift, log_scale = (offsets / offsets.new_tensor(weights)).split(2, 1)
     low, high = anchors.split(2, 1)
     centre = (low + high) / 2 + shift * (high - low)
-    half = (high - low) * log_scale.clamp(max=MOST_LOG_SCALE).exp() / 2
+    half = (high - low) * log_scale.clamp(max=max_log_scale).exp() / 2
     return torch.cat([centre - half, centre + half], 1).to(given)
 
 
@@ -108,6 +134,7 @@ def anchors(
     sizes: Sequence[float],
     ratios: Sequence[float] = (0.5, 1.0, 2.0),
     device: torch.device | str | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "A 4"]:
     """The boxes a region proposal network starts from: every size with every ratio, at every feature cell's centre.
 
@@ -119,9 +146,10 @@ def anchors(
     _check.positive("stride", stride)
     _check.positive("sizes", sizes)
     _check.positive("ratios", ratios)
-    root = torch.tensor(ratios, device=device, dtype=torch.float32).sqrt()
-    side = torch.tensor(sizes, device=device, dtype=torch.float32)[:, None]
+    wide = torch.promote_types(dtype, torch.float32)
+    root = torch.tensor(ratios, device=device, dtype=wide).sqrt()
+    side = torch.tensor(sizes, device=device, dtype=wide)[:, None]
     half = torch.stack([side / root, side * root], 2).flatten(0, 1) / 2  # (sizes · ratios, 2): width, height
-    y, x = ((torch.arange(n, device=device) + 0.5) * stride for n in feature_size)
+    y, x = ((torch.arange(n, device=device, dtype=wide) + 0.5) * stride for n in feature_size)
     centre = torch.stack(torch.meshgrid(x, y, indexing="xy"), 2).view(-1, 1, 2)  # (H·W, 1, 2)
-    return torch.cat([centre - half, centre + half], 2).flatten(0, 1)
+    return torch.cat([centre - half, centre + half], 2).flatten(0, 1).to(dtype)

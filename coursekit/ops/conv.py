@@ -104,6 +104,21 @@ def _check_conv(x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> 
     _check.same_device(x=x, weight=weight, **({} if bias is None else {"bias": bias}))
 
 
+def conv3d(
+    x: Float[Tensor, "N C_in D H W"],
+    weight: Float[Tensor, "C_out C_group KD KH KW"],
+    bias: Float[Tensor, "C_out"] | None = None,
+    *,
+    stride: Size = 1,
+    padding: Size = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+) -> Float[Tensor, "N C_out OD OH OW"]:
+    """``conv`` of a batch of volumes or clips; the same numbers as ``F.conv3d``."""
+    _check.tensor("x", x, "N C D H W", "pass a batch of volumes or clips")
+    return conv(x, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
+
+
 @dataclass(frozen=True)
 class LayerCost:
     """One call of one layer."""

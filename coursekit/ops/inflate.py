@@ -76,7 +76,7 @@ def inflate(module: nn.Module, *, depth: int | None = None, stride_time: bool = 
     ``depth``: how many frames a kernel or pool spans; None: as many as it is wide (I3D's cubes). 1 × 1 kernels span
     one. ``stride_time``: strided layers skip frames too, as most of I3D's do; else every frame is kept. Names of
     parameters stay, and so does every mode and dtype; hooks do not. Adaptive pools take the whole clip to one frame.
-    Up-convolutions leave time alone. Dropout drops channels of the whole clip.
+    Up-convolutions and ``nn.Upsample`` leave time alone. Dropout drops channels of the whole clip.
 
     What a ``forward`` calls as a function is not seen: it must not depend on the number of axes (``F.relu``,
     ``torch.flatten(x, 1)``). A 2D layer with no known 3D twin is refused with ``ValueError``.
@@ -195,13 +195,23 @@ def _avg_pool(layer: Any, depth: int | None, stride_time: bool) -> nn.Module:
 
 def _norm(layer: Any, depth: int | None, stride_time: bool) -> nn.Module:
     """Statistics and scale are one number a channel in both, so they move over as they are."""
+    kind = nn.BatchNorm3d if isinstance(layer, nn.BatchNorm2d) else nn.InstanceNorm3d
     knobs = {name: getattr(layer, name) for name in ("eps", "momentum", "affine", "track_running_stats")}
-    twin = nn.BatchNorm3d(layer.num_features, **knobs)
+    twin = kind(layer.num_features, **knobs)
     for name, parameter in layer.named_parameters():
         twin.register_parameter(name, parameter)
     for name, buffer in layer.named_buffers():
         twin.register_buffer(name, buffer)
     return twin
+
+
+def _upsample(layer: Any, depth: int | None, stride_time: bool) -> nn.Module:
+    modes = {"nearest": "nearest", "nearest-exact": "nearest-exact", "bilinear": "trilinear"}
+    if layer.scale_factor is None or layer.mode not in modes:
+        expected = "nn.Upsample by a scale_factor, nearest or bilinear"
+        raise _check.refuse(expected, layer, "replace this layer before inflating")
+    scale = layer.scale_factor if isinstance(layer.scale_factor, tuple) else (layer.scale_factor,) * 2
+    return nn.Upsample(scale_factor=(1.0, *scale), mode=modes[layer.mode], align_corners=layer.align_corners)
 
 
 TWINS: dict[type[nn.Module], Any] = {
@@ -210,7 +220,10 @@ TWINS: dict[type[nn.Module], Any] = {
     nn.MaxPool2d: _max_pool,
     nn.AvgPool2d: _avg_pool,
     nn.AdaptiveAvgPool2d: lambda layer, *_: nn.AdaptiveAvgPool3d(_one_frame(layer.output_size)),
+    nn.AdaptiveMaxPool2d: lambda layer, *_: nn.AdaptiveMaxPool3d(_one_frame(layer.output_size)),
     nn.BatchNorm2d: _norm,
+    nn.InstanceNorm2d: _norm,
     nn.Dropout2d: lambda layer, *_: nn.Dropout3d(layer.p, layer.inplace),
+    nn.Upsample: _upsample,
     nn.ZeroPad2d: lambda layer, *_: nn.ZeroPad3d((*layer.padding, 0, 0)),
 }

@@ -12,7 +12,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 
-from coursekit.ops.conv import conv
+from coursekit.ops.conv import conv3d
 from tests.bench.timing import Row, compare
 
 SIZES = [  # input, weight, stride, groups
@@ -31,7 +31,7 @@ def rows(*, repeats: int = 5) -> Iterator[Row]:
         g = torch.Generator().manual_seed(0)
         x, weight = torch.randn(size, generator=g), torch.randn(kernel, generator=g) / 100
         ours, theirs = (
-            partial(f, x, weight, stride=stride, padding=kernel[-1] // 2, groups=groups) for f in (conv, F.conv3d)
+            partial(f, x, weight, stride=stride, padding=kernel[-1] // 2, groups=groups) for f in (conv3d, F.conv3d)
         )
         error = (ours() - theirs()).abs().max().item()
         sizes = f"{size} ∗ {kernel}, stride {stride}, groups {groups}"

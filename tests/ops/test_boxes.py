@@ -1,5 +1,7 @@
 """Boxes: laws that hold for all of them, and agreement with torchvision."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -54,6 +56,15 @@ def test_half_open_boxes_by_hand() -> None:
 
 
 @LAW
+@given(st.integers(0, 9999), st.sampled_from(B.FORMATS), st.sampled_from(B.FORMATS))
+def test_conversions_go_there_and_back(seed: int, source: str, target: str) -> None:
+    boxes = B.convert(some_boxes(seed), target=source)
+    there = B.convert(boxes, source=source, target=target)
+    testing.assert_close(there, peer.box_convert(boxes, source, target))
+    testing.assert_close(B.convert(there, source=target, target=source), boxes)
+
+
+@LAW
 @given(st.integers(0, 9999))
 def test_clip_equals_torchvision_and_twice_is_once(seed: int) -> None:
     clipped = B.clip(some_boxes(seed), (9, 13))
@@ -77,6 +88,7 @@ def test_decode_holds_the_scale() -> None:
     box = torch.tensor([[0.0, 0.0, 16.0, 16.0]])
     side = B.decode(torch.tensor([[0.0, 0.0, 1e4, 0.0]]), box)[0, [0, 2]].diff().item()
     assert side == pytest.approx(1000)
+    assert math.isinf(B.decode(torch.tensor([[0.0, 0.0, 1e4, 0.0]]), box, max_log_scale=math.inf)[0, 2])
 
 
 def test_anchors_by_hand() -> None:
@@ -101,7 +113,7 @@ def test_gradients() -> None:
 def test_no_boxes_and_strided_boxes() -> None:
     none, some = torch.zeros(0, 4), some_boxes(2).float()
     assert B.iou(none, some).shape == (0, 12)
-    for result in (B.clip(none, (3, 3)), B.encode(none, none), B.decode(none, none)):
+    for result in (B.clip(none, (3, 3)), B.convert(none, target="xywh"), B.encode(none, none), B.decode(none, none)):
         assert result.shape == (0, 4)
     strided = some.T.contiguous().T
     assert torch.equal(B.iou(strided, strided), B.iou(some, some))
@@ -112,7 +124,7 @@ def test_on_a_gpu_without_one() -> None:
     boxes = some_boxes(3, empty=False)
     with fake_cuda() as to_cuda:
         x = to_cuda(boxes)
-        results = [B.area(x), B.iou(x, x), B.clip(x, (4, 4))]
+        results = [B.area(x), B.iou(x, x), B.convert(x, target="cxcywh"), B.clip(x, (4, 4))]
         results += [B.encode(x, x), B.decode(x, x), B.anchors((2, 2), stride=4, sizes=(4,), device="cuda")]
         assert {r.device.type for r in results} == {"cuda"}
 
@@ -124,6 +136,9 @@ def test_refuses_what_it_cannot_use(refuses) -> None:
     refuses("boxes to be finite", B.area, box / 0)
     refuses("x1 <= x2", B.iou, box.flip(1), box)
     refuses("others of shape", B.iou, box, box[:, :3])
+    refuses("source to be one of", B.convert, box, source="yxyx")
+    refuses("width and height >= 0", B.convert, -box, source="xywh")
+    refuses("width and height >= 0", B.convert, box.flip(1), target="xywh")
     refuses("size >= 0", B.clip, box, (-1, 4))
     refuses("as many boxes as anchors", B.encode, box, box.repeat(2, 1))
     refuses("boxes of positive width", B.encode, empty, box)
@@ -149,7 +164,9 @@ def test_half_precision_boxes_are_computed_in_float32(dtype: torch.dtype) -> Non
     for result, expected in (
         (offsets, B.encode(b, shifted.float())),
         (B.decode(offsets, shifted), B.decode(offsets.float(), shifted.float())),
+        (B.convert(half, target="cxcywh"), B.convert(b, target="cxcywh")),
         (B.clip(half, (320, 320)), B.clip(b, (320, 320))),
+        (B.anchors((3, 400), stride=8, sizes=[30.0], dtype=dtype), B.anchors((3, 400), stride=8, sizes=[30.0])),
     ):
         assert result.dtype == dtype
         assert torch.equal(result, expected.to(dtype))

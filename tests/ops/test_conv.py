@@ -65,18 +65,18 @@ def test_unfold_copies_no_window() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_volume_of_a_strided_view_in_each_dtype(dtype: torch.dtype) -> None:
+def test_conv3d_of_a_strided_view_in_each_dtype(dtype: torch.dtype) -> None:
     x = torch.randn(7, 6, 5, 4, 2).permute(4, 3, 2, 1, 0).to(dtype)  # (2, 4, 5, 6, 7), not contiguous
     weight = (torch.randn(6, 4, 3, 3, 3) / 10).to(dtype)
     assert_close(
-        conv.conv(x, weight, padding=1), F.conv3d(x, weight, padding=1), atol=1e-5 if dtype == torch.float32 else 3e-2
+        conv.conv3d(x, weight, padding=1), F.conv3d(x, weight, padding=1), atol=1e-5 if dtype == torch.float32 else 3e-2
     )
 
 
 def test_gradients() -> None:
     x, weight, bias = torch.randn(2, 4, 3, 4, 3), torch.randn(4, 2, 2, 3, 1), torch.randn(4)
     assert gradcheck(
-        lambda *t: conv.conv(*t, stride=(1, 2, 1), padding=(1, 0, 1), dilation=(2, 1, 1), groups=2), x, weight, bias
+        lambda *t: conv.conv3d(*t, stride=(1, 2, 1), padding=(1, 0, 1), dilation=(2, 1, 1), groups=2), x, weight, bias
     )
     plane = torch.randn(1, 2, 3, 3), torch.randn(3, 2, 3, 3), torch.randn(3)
     assert gradcheck(lambda *t: conv.conv(*t, padding=1), *plane)
@@ -97,7 +97,7 @@ def test_two_threads_give_the_same() -> None:
     threads, results = torch.get_num_threads(), []
     for n in (1, 2):
         torch.set_num_threads(n)
-        results.append(conv.conv(x, weight, padding=1))
+        results.append(conv.conv3d(x, weight, padding=1))
     torch.set_num_threads(threads)
     assert_close(*results, atol=1e-4)
 
@@ -111,13 +111,14 @@ def test_nan_spreads_to_its_windows_only() -> None:
 def test_on_a_fake_gpu() -> None:
     x, weight, bias = torch.rand(2, 4, 5, 6, 7), torch.rand(6, 2, 3, 3, 3), torch.rand(6)
     with fake_cuda() as to_cuda:
-        y = conv.conv(to_cuda(x), to_cuda(weight), to_cuda(bias), stride=2, padding=1, groups=2)
+        y = conv.conv3d(to_cuda(x), to_cuda(weight), to_cuda(bias), stride=2, padding=1, groups=2)
         assert y.device.type == "cuda"
         assert y.shape == (2, 6, 3, 3, 4)
 
 
 def test_bad_input(refuses) -> None:
     x, weight = torch.rand(1, 4, 5, 5), torch.rand(2, 4, 3, 3)
+    refuses("pass a batch of volumes", conv.conv3d, x, weight)
     refuses(r"x of shape \(\.\.\., N, C, S\)", conv.conv, x[0, 0], weight)
     refuses("one kernel axis an axis of x", conv.conv, x, weight[0])
     refuses("check the channel counts", conv.conv, x, weight[:, :3])

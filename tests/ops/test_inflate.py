@@ -26,10 +26,14 @@ LAYERS = {
     "avg_pool": nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False),
     "avg_pool_divisor": nn.AvgPool2d((2, 3), divisor_override=5),
     "adaptive": nn.AdaptiveAvgPool2d((None, 2)),
+    "adaptive_max": nn.AdaptiveMaxPool2d(1),
     "batch_norm_train": nn.BatchNorm2d(4),
     "batch_norm_eval": nn.BatchNorm2d(4).eval(),
+    "instance_norm": nn.InstanceNorm2d(4, affine=True),
     "group_norm": nn.GroupNorm(2, 4),
     "dropout_eval": nn.Dropout2d().eval(),
+    "upsample": nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
+    "upsample_nearest": nn.Upsample(scale_factor=(2, 3)),
     "zero_pad": nn.ZeroPad2d((1, 2, 0, 3)),
     "relu": nn.ReLU(),
 }
@@ -182,6 +186,8 @@ def test_bad_input(refuses) -> None:
     refuses("use inflate_kernel", inflate.inflate, torch.rand(1, 1, 3, 3))
     refuses("got Own", inflate.inflate, nn.Sequential(Own(1, 1, 3)))
     refuses("got LPPool2d", inflate.inflate, nn.LPPool2d(2, 2))
+    refuses("bilinear", inflate.inflate, nn.Upsample(size=(4, 4)))
+    refuses("bilinear", inflate.inflate, nn.Upsample(scale_factor=2, mode="bicubic"))
     refuses("odd kernels", inflate.inflate, nn.Conv2d(1, 1, 2, padding="same"))
     refuses("pass a batch of clips", inflate.pad_time, torch.rand(1, 1, 3, 3), 3)
     refuses("T > 0", inflate.pad_time, torch.rand(1, 1, 0, 3, 3), 3)

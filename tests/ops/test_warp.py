@@ -28,10 +28,11 @@ def scene(
     return image, points
 
 
+@pytest.mark.parametrize("border", warp.BORDERS)
 @pytest.mark.parametrize("size", SIZES)
-def test_sample_is_its_definition(size: tuple[int, ...]) -> None:
+def test_sample_is_its_definition(size: tuple[int, ...], border: str) -> None:
     image, points = scene(size, (6, 3))
-    testing.assert_close(warp.sample(image, points), sample_loop(image, points))
+    testing.assert_close(warp.sample(image, points, border=border), sample_loop(image, points, border))
 
 
 @pytest.mark.parametrize("out", [(7,), (2, 3), (2, 3, 2)])
@@ -43,8 +44,9 @@ def test_points_may_have_any_shape(out: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("size", SIZES)
 def test_sample_is_scipys(size: tuple[int, ...]) -> None:
     image, points = scene(size, (40,), batch=1, channels=1)
-    expected = ndimage.map_coordinates(image[0, 0].numpy(), points[0].numpy(), order=1, mode="nearest")
-    testing.assert_close(warp.sample(image, points)[0, 0], torch.from_numpy(expected))
+    for ours, theirs in (("replicate", "nearest"), ("zeros", "grid-constant")):
+        expected = ndimage.map_coordinates(image[0, 0].numpy(), points[0].numpy(), order=1, mode=theirs)
+        testing.assert_close(warp.sample(image, points, border=ours)[0, 0], torch.from_numpy(expected))
 
 
 @pytest.mark.parametrize("size", [(5, 4), (3, 4, 5)])
@@ -52,17 +54,36 @@ def test_sample_is_grid_sample_with_corners_aligned(size: tuple[int, ...]) -> No
     image, points = scene(size, tuple(size))
     last = torch.tensor(size, dtype=torch.float64) - 1
     places = (points.movedim(1, -1) / last * 2 - 1).flip(-1)
-    expected = F.grid_sample(image, places, padding_mode="border", align_corners=True)
-    testing.assert_close(warp.sample(image, points), expected)
+    for ours, theirs in (("replicate", "border"), ("zeros", "zeros")):
+        expected = F.grid_sample(image, places, padding_mode=theirs, align_corners=True)
+        testing.assert_close(warp.sample(image, points, border=ours), expected)
 
 
+@pytest.mark.parametrize("border", warp.BORDERS)
 @pytest.mark.parametrize("size", [(4, 3), (2, 3, 2)])
-def test_gradients(size: tuple[int, ...]) -> None:
+def test_gradients(size: tuple[int, ...], border: str) -> None:
     image = torch.randn(2, 2, *size)
     points = (
         torch.rand(2, len(size), 5) * 0.8 + 0.1 + torch.randint(-1, 2, (2, len(size), 5))
     )  # never on a pixel, where the slope jumps
-    assert gradcheck(warp.sample, image, points)
+    assert gradcheck(lambda i, p: warp.sample(i, p, border=border), image, points)
+
+
+def test_nearest_reads_label_maps_and_a_half_goes_up() -> None:
+    labels = torch.tensor([[[[7, 8], [9, 10]]]])
+    points = torch.tensor([[[-0.6, 0.0, 0.49, 0.5, 1.6], [0.0, 0.5, 0.49, 0.5, 9.0]]])
+    assert warp.sample(labels, points, mode="nearest")[0, 0].tolist() == [7, 8, 7, 10, 10]
+    assert warp.sample(labels, points, mode="nearest", border="zeros")[0, 0].tolist() == [0, 8, 7, 10, 0]
+    volume = torch.rand(2, 3, 3, 4, 5) > 0.5
+    whole = warp.grid((3, 4, 5)).expand(2, -1, -1, -1, -1)
+    assert torch.equal(warp.sample(volume, whole, mode="nearest"), volume)
+
+
+def test_nearest_is_scipys_order_zero() -> None:
+    image, points = scene((5, 4), (40,), batch=1, channels=1)
+    points += 0.01  # off the halves, where the rules differ
+    expected = ndimage.map_coordinates(image[0, 0].numpy(), points[0].numpy(), order=0, mode="nearest")
+    testing.assert_close(warp.sample(image, points, mode="nearest")[0, 0], torch.from_numpy(expected))
 
 
 def test_warp_reads_where_the_flow_points() -> None:
@@ -71,8 +92,9 @@ def test_warp_reads_where_the_flow_points() -> None:
     flow[:, 1] = 1.0  # dx
     expected = torch.tensor([[1.0, 2, 3, 3], [5, 6, 7, 7], [9, 10, 11, 11]])
     testing.assert_close(warp.warp(image, flow)[0, 0], expected)
-    expected = torch.tensor([[0.0, 0, 1, 2], [4, 4, 5, 6], [8, 8, 9, 10]])
-    testing.assert_close(warp.warp(image, -flow)[0, 0], expected)
+    testing.assert_close(
+        warp.warp(image, -flow, border="zeros")[0, 0], torch.tensor([[0.0, 0, 1, 2], [0, 4, 5, 6], [0, 8, 9, 10]])
+    )
 
 
 def test_warp_in_a_volume_moves_slices_first() -> None:
@@ -83,27 +105,30 @@ def test_warp_in_a_volume_moves_slices_first() -> None:
 
 
 @settings(max_examples=30)
-@given(st.lists(st.integers(1, 6), min_size=2, max_size=3))
-def test_no_flow_is_the_image(size: list[int]) -> None:
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=3), st.sampled_from(warp.MODES), st.sampled_from(warp.BORDERS))
+def test_no_flow_is_the_image(size: list[int], mode: str, border: str) -> None:
     image = torch.randn(2, 1, *size, dtype=torch.float64)
     still = torch.zeros(2, len(size), *size, dtype=torch.float64)
-    testing.assert_close(warp.warp(image, still), image)
+    testing.assert_close(warp.warp(image, still, mode=mode, border=border), image)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("border", warp.BORDERS)
 @pytest.mark.parametrize("size", [(300, 37), (129, 513), (5, 60, 71)])
-def test_whole_pixels_are_read_to_the_last_bit(size: tuple[int, ...], dtype: torch.dtype) -> None:
+def test_whole_pixels_are_read_to_the_last_bit(size: tuple[int, ...], border: str, dtype: torch.dtype) -> None:
     image = (1000 * torch.randn(2, 1, *size)).to(dtype)
     flow = torch.zeros(2, len(size), *size, dtype=dtype)
-    assert torch.equal(warp.warp(image, flow), image)
+    assert torch.equal(warp.warp(image, flow, border=border), image)
     flow[:, 0], flow[:, -1] = 2, -3  # two down the first axis, three back along the last
-    assert torch.equal(warp.warp(image, flow)[:, :, :-2, ..., 3:], image[:, :, 2:, ..., :-3])
+    assert torch.equal(warp.warp(image, flow, border=border)[:, :, :-2, ..., 3:], image[:, :, 2:, ..., :-3])
 
 
-def test_no_turn_leaves_the_volume_as_it_is() -> None:
+@pytest.mark.parametrize("spacing", [0.7, (2.5, 0.703125, 0.9), (1 / 3, 0.1, 1e-3)])
+def test_one_spacing_and_no_turn_leave_the_volume_as_it_is(spacing: float | tuple[float, ...]) -> None:
     hounsfield = torch.randint(-1024, 3072, (2, 1, 19, 45, 37)).float()
     same = torch.eye(3, 4).expand(2, -1, -1)
-    assert torch.equal(warp.affine(hounsfield, same), hounsfield)
+    assert torch.equal(warp.resample(hounsfield, spacing, spacing), hounsfield)
+    assert torch.equal(warp.affine(hounsfield, same, spacing_mm=spacing), hounsfield)
     assert not warp.affine_flow(same, (19, 45, 37)).any()
 
 
@@ -116,9 +141,11 @@ def test_between_the_pixels_of_a_long_axis_float32_reads_as_float64() -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_read_in_float32(dtype: torch.dtype) -> None:
     image, points = torch.rand(1, 1, 9, 1500).to(dtype), torch.tensor([[[3.0, 4.5], [1025.0, 300.0]]]).to(dtype)
-    read = warp.sample(image, points)
-    assert read.dtype == dtype
-    assert torch.equal(read, warp.sample(image.float(), points.float()).to(dtype))
+    for mode in warp.MODES:
+        read = warp.sample(image, points, mode=mode)
+        assert read.dtype == dtype
+        assert torch.equal(read, warp.sample(image.float(), points.float(), mode=mode).to(dtype))
+    assert torch.equal(warp.resample(image, 1.0, 2.0), warp.resample(image.float(), 1.0, 2.0).to(dtype))
     matrix = 1.5 * torch.eye(2, 3)[None]
     assert torch.equal(warp.affine_points(matrix.to(dtype), (2, 5000)), warp.affine_points(matrix, (2, 5000)))
     assert torch.equal(warp.affine_flow(matrix.to(dtype), (2, 5000)), warp.affine_flow(matrix, (2, 5000)).to(dtype))
@@ -180,12 +207,20 @@ def test_a_quarter_turn_is_rot90() -> None:
     testing.assert_close(warp.affine(volume, quarter_turn((1, 2), 3)), torch.rot90(volume, 1, (3, 4)))
 
 
-def test_a_shift_moves_whole_pixels() -> None:
+def test_affine_turns_the_body_not_the_array() -> None:
+    """Slices 2 mm thick, pixels of 1 mm: turned by 90°, a rod of 3 slices along z is 6 pixels long along y."""
+    volume = torch.zeros(1, 1, 9, 18, 5, dtype=torch.float64)
+    volume[:, :, 3:6, 8:10, 2] = 1
+    turned = warp.affine(volume, quarter_turn((0, 1), 3), spacing_mm=(2, 1, 1), mode="nearest")
+    assert turned[0, 0, :, :, 2].amax(0).sum() == 6
+    assert turned[0, 0, :, :, 2].amax(1).sum() == 1
+
+
+def test_a_shift_is_in_mm() -> None:
     image = torch.randn(1, 1, 6, 8, dtype=torch.float64)
     matrix = torch.eye(2, 3, dtype=torch.float64)[None].clone()
-    matrix[0, :, 2] = torch.tensor([1.0, 2.0])  # down, right
-    testing.assert_close(warp.affine(image, matrix)[:, :, :-1, :-2], image[:, :, 1:, 2:])
-    assert warp.affine(image, matrix, out_size=(4, 4)).shape == (1, 1, 4, 4)
+    matrix[0, :, 2] = torch.tensor([3.0, 1.0])  # mm: one pixel down, two to the right
+    testing.assert_close(warp.affine(image, matrix, spacing_mm=(3, 0.5))[:, :, :-1, :-2], image[:, :, 1:, 2:])
 
 
 def test_affine_flow_of_a_zoom_points_outwards() -> None:
@@ -195,12 +230,31 @@ def test_affine_flow_of_a_zoom_points_outwards() -> None:
     testing.assert_close(flow[0], 0.5 * away)
 
 
+def test_resample_keeps_the_middle_and_the_extent() -> None:
+    y, _ = warp.grid((6, 8), dtype=torch.float64)
+    ramp = (2.0 * y)[None, None]  # mm along y, at 2 mm a pixel
+    finer = warp.resample(ramp, (2.0, 1.0), (1.0, 1.0))
+    assert finer.shape == (1, 1, 12, 8)
+    testing.assert_close(finer[0, 0, 1:-1, 0], torch.arange(10, dtype=torch.float64) + 0.5)
+    assert warp.resample(torch.zeros(1, 1, 3, 4, 4), (5.0, 0.6, 0.6), 1.2).shape == (1, 1, 12, 2, 2)
+    labels = torch.tensor([[[[1, 2], [3, 4]]]])
+    assert torch.equal(
+        warp.resample(labels, 2.0, 1.0, mode="nearest"), labels.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    )
+
+
 def test_devices_are_followed() -> None:
     with fake_cuda() as to_cuda:
         for size in ((4, 5), (3, 4, 5)):
             image, flow = to_cuda(torch.zeros(2, 3, *size)), to_cuda(torch.zeros(2, len(size), *size))
             matrix = to_cuda(torch.zeros(2, len(size), len(size) + 1))
-            for result in (warp.warp(image, flow), warp.affine(image, matrix)):
+            results = [
+                warp.warp(image, flow),
+                warp.affine(image, matrix, spacing_mm=2.0),
+                warp.resample(image, 1.0, 1.0),
+            ]
+            results += [warp.warp(image, flow, mode=m, border="zeros") for m in warp.MODES]
+            for result in results:
                 assert result.device.type == "cuda"
                 assert result.shape == image.shape
 
@@ -215,8 +269,14 @@ def test_the_door(refuses) -> None:
     refuses("image to be floating", warp.sample, image.long(), points)
     refuses("points to be finite", warp.sample, image, points + torch.nan)
     refuses("at least one pixel", warp.sample, image[:, :, :0], points)
+    refuses("mode to be one of", warp.sample, image, points, mode="cubic")
+    refuses("border to be one of", warp.sample, image, points, border="wrap")
     refuses("a flow of size", warp.warp, image, torch.zeros(2, 2, 5, 4))
     refuses("flow to be floating", warp.warp, image, torch.zeros(2, 2, 4, 5).long())
+    refuses("image of shape", warp.resample, torch.zeros(4, 5), 1.0, 1.0)
     refuses("image of shape", warp.affine, torch.zeros(4, 5), torch.eye(2, 3)[None])
     refuses("matrix of shape", warp.affine_points, torch.eye(3)[None], (4, 5))
     refuses("matrix to be finite", warp.affine_points, torch.full((1, 2, 3), torch.inf), (4, 5))
+    refuses("spacing_mm > 0", warp.affine_points, torch.eye(2, 3)[None], (4, 5), spacing_mm=-1.0)
+    refuses("spacing_mm with 2 numbers", warp.affine_points, torch.eye(2, 3)[None], (4, 5), spacing_mm=(1.0, 1.0, 1.0))
+    refuses("out_spacing_mm > 0", warp.resample, image, 1.0, 0.0)

@@ -7,17 +7,18 @@ import torch
 from torch import Tensor
 
 
-def sample_loop(image: Tensor, points: Tensor) -> Tensor:
+def sample_loop(image: Tensor, points: Tensor, border: str = "replicate") -> Tensor:
     batch, channels, *size = image.shape
     out = torch.zeros(batch, channels, *points.shape[2:], dtype=image.dtype)
     for n, c, *place in itertools.product(range(batch), range(channels), *map(range, points.shape[2:])):
         point = [points[(n, axis, *place)].item() for axis in range(len(size))]
-        out[(n, c, *place)] = value_at(image[n, c], point)
+        out[(n, c, *place)] = value_at(image[n, c], point, border)
     return out
 
 
-def value_at(image: Tensor, point: list[float]) -> float:
-    point = [min(max(x, 0.0), n - 1.0) for x, n in zip(point, image.shape)]
+def value_at(image: Tensor, point: list[float], border: str = "replicate") -> float:
+    if border == "replicate":
+        point = [min(max(x, 0.0), n - 1.0) for x, n in zip(point, image.shape)]
     total = 0.0
     for up in itertools.product((0, 1), repeat=image.ndim):
         pixel = [math.floor(x) + u for x, u in zip(point, up)]
