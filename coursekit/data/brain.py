@@ -15,7 +15,7 @@ from . import fetch, itk
 from .items import Items
 from .scan import Scan, aligned, oriented
 from .seeds import Part
-from .simulated.pet import Lesion, grid, person
+from .simulated.pet import person
 
 COUNTS: dict[Part, int] = {"train": 37, "test": 11}  # the lecture's slide; the paper has 26 and 11
 
@@ -31,8 +31,7 @@ class PetSet(Items[PetItem], what="a volume"):
     """Volumes with their lesions, axes SPL; item i is a ``PetItem``."""
 
     images: Float[Tensor, "N 1 40 64 64"]  # SUV, voxels of 4.25 mm
-    labels: Int[Tensor, "N 40 64 64"]  # 0 background, 1 … n in the order of ``lesions[i]``
-    lesions: tuple[tuple[Lesion, ...], ...]
+    labels: Int[Tensor, "N 40 64 64"]  # 0 background, 1 … n the lesions of a volume
 
     @property
     def masks(self) -> Bool[Tensor, "N 1 40 64 64"]:
@@ -44,28 +43,19 @@ class PetSet(Items[PetItem], what="a volume"):
     def item(self, index: int) -> PetItem:
         return PetItem(self.images[index], self.labels[index, None] > 0, self.labels[index])
 
-    def scan(self, i: int) -> Scan:
-        """Volume i with its place, to write to NIfTI or to turn."""
-        return Scan(self[i].image[0], grid(), "SUV")
-
-    def label(self, i: int) -> Scan:
-        """The lesions of volume i, numbered, with their place."""
-        return Scan(self[i].labels, grid())
-
 
 def pet(*, split: Part = "train", seed: int = 0, count: int | None = None) -> PetSet:
     """Simulated FET-PET of ``count`` people (37 to train, 11 to test) with none to three lesions each.
 
     A person is made from ``(seed, split, index)`` alone: none is in both parts, more people change no earlier one. The
-    background is flat, lesions take up 1.5 to 3.5 times as much as grey matter, veins and scalp are bright too.
+    background is flat, lesions take up 1.4 to 3 times as much as grey matter, veins and scalp are bright too.
     Raises ``DataMissing`` if the template cannot be had.
     """
     _check.one_of("split", split, list(COUNTS))
     count = COUNTS[split] if count is None else count
     _check.positive("count", count)
-    images, labels, lesions = zip(*(person(seed, split, i) for i in range(count)))
-    stacked = torch.from_numpy(np.stack(images))[:, None]
-    return PetSet(stacked, torch.from_numpy(np.stack(labels)), lesions)
+    images, labels = (torch.from_numpy(np.stack(x)) for x in zip(*(person(seed, split, i) for i in range(count))))
+    return PetSet(images[:, None], labels)
 
 
 class Mri(NamedTuple):

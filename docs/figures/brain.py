@@ -14,10 +14,10 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from coursekit.data import brain
-from coursekit.data.scan import Scan
+from coursekit.data.scan import Scan, spaced
 from coursekit.data.simulated import pet as simulated
 
-PEOPLE = (3, 2)
+PEOPLE = (1, 4)
 OUT = Path(__file__).parents[1] / "images" / "data_brain.png"
 PLANES = ("axial", "coronal", "sagittal")
 SIDES = (("right to left", "front to back"), ("right to left", "up"), ("front to back", "up"))
@@ -85,13 +85,16 @@ def main() -> None:
         )
     pets = brain.pet(count=max(PEOPLE) + 1)
     for person, row in zip(PEOPLE, (grid[1, :3], grid[1, 3:])):
+        scan, label = (
+            spaced(x[person], (simulated.VOXEL_MM,) * 3, unit="SUV") for x in (pets.images[:, 0], pets.labels)
+        )
         for k, axes in enumerate(row):
             title = f"FET (simulated), {PLANES[k]}"
             plane(
                 axes,
-                pets.scan(person),
-                pets.label(person),
-                middle(pets.label(person)),
+                scan,
+                label,
+                middle(label),
                 k,
                 title,
                 cmap="gray_r",

@@ -20,11 +20,7 @@ SETS: dict[str, Callable[[], Any]] = {
     "actions": lambda: clips.actions(split=None, count=4, frames=2, size=16),
     "images": lambda: nuclei.images(),
     "tiles": lambda: CopyPaste(nuclei.load(), size=64, count=2, length=4),
-    "pet": lambda: brain.PetSet(
-        torch.rand(2, 1, 40, 64, 64),
-        torch.zeros(2, 40, 64, 64).long(),
-        ((), ()),
-    ),
+    "pet": lambda: brain.PetSet(torch.rand(2, 1, 40, 64, 64), torch.zeros(2, 40, 64, 64).long()),
     "slices": lambda: ct.slices(split="train", count=4, size=64),
 }
 REAL = {"slices"}  # what has no stand-in
