@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .. import losses, train
 from ..data import nuclei
 from ..data.seeds import stream
-from ..data.simulated import annotation, volumes
+from ..data.simulated import volumes
 from ..metrics.overlap import dice
 from ..models.unet import UNet
 from . import Scores, claim, versus
@@ -28,7 +28,7 @@ STEPS, BATCH, LR = 150, 2, 3e-3
 SIGMAS = (0.5, 1.0, 2.0, 3.0, 4.5, 6.0)  # voxels: how much the image may be blurred before the threshold
 LEVELS = 30  # thresholds tried, between the median and the brightest
 UNLABELLED = losses.UNLABELLED
-Loss = Callable[[nn.Module, annotation.Patch], Tensor]
+Loss = Callable[[nn.Module, volumes.Patch], Tensor]
 
 
 def halves(seed: int, *, kind: str) -> tuple[nuclei.Nuclei, nuclei.Nuclei]:
@@ -41,12 +41,12 @@ def halves(seed: int, *, kind: str) -> tuple[nuclei.Nuclei, nuclei.Nuclei]:
     return noisy[0], noisy[1]
 
 
-def batches(image: Tensor, target: Tensor, *, seed: int, planes: bool = False) -> Iterator[annotation.Patch]:
+def batches(image: Tensor, target: Tensor, *, seed: int, planes: bool = False) -> Iterator[volumes.Patch]:
     """Endless batches of turned crops around annotated voxels; ``planes``: their planes one by one, as 2D images."""
     generator = stream(seed, "crops")
     while True:
-        crop = annotation.crops(image, target, size=CROP, count=BATCH, generator=generator)
-        yield annotation.Patch(crop.image.transpose(1, 2).flatten(0, 1), crop.target.flatten(0, 1)) if planes else crop
+        crop = volumes.crops(image, target, size=CROP, count=BATCH, generator=generator)
+        yield volumes.Patch(crop.image.transpose(1, 2).flatten(0, 1), crop.target.flatten(0, 1)) if planes else crop
 
 
 def learn(
@@ -98,11 +98,11 @@ def blurred(part: nuclei.Nuclei, sigma: float) -> Tensor:
 
 ALL, ALL_2D, ORTHOGONAL = "all 30 slices", "2D U-Net, all 30 slices", "3 orthogonal slices"
 ANNOTATED = {  # arm → what is drawn
-    "1 slice": partial(annotation.annotate, slices=1),
-    "2 slices": partial(annotation.annotate, slices=2),
-    "4 slices": partial(annotation.annotate, slices=4),
-    ORTHOGONAL: partial(annotation.annotate, slices=3, planes="orthogonal"),
-    ALL: partial(annotation.annotate, slices=30),
+    "1 slice": partial(volumes.annotate, slices=1),
+    "2 slices": partial(volumes.annotate, slices=2),
+    "4 slices": partial(volumes.annotate, slices=4),
+    ORTHOGONAL: partial(volumes.annotate, slices=3, planes="orthogonal"),
+    ALL: partial(volumes.annotate, slices=30),
 }
 
 
@@ -149,7 +149,7 @@ class Teacher:
         self.kind, self.generator = kind, stream(seed, "teacher")
         self.step, self.mean = 0, unet_3d().to(train.device())
 
-    def __call__(self, net: nn.Module, batch: annotation.Patch) -> Tensor:
+    def __call__(self, net: nn.Module, batch: volumes.Patch) -> Tensor:
         self._follow(net)
         mine, its = (batch.image + VIEW_NOISE * self._noise(batch.image) for _ in range(2))
         logits, unlabelled = net(mine), batch.target == UNLABELLED

@@ -1,6 +1,6 @@
 """The brain: simulated FET-PET with lesions whose truth is known, and two real MRIs with a tumour."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -12,7 +12,6 @@ from torch import Tensor
 
 from .. import _check
 from . import fetch, itk
-from .items import Items
 from .scan import Scan, aligned, oriented
 from .seeds import Part
 from .simulated.pet import person
@@ -20,28 +19,15 @@ from .simulated.pet import person
 COUNTS: dict[Part, int] = {"train": 37, "test": 11}  # the lecture's slide; the paper has 26 and 11
 
 
-class PetItem(NamedTuple):
-    image: Float[Tensor, "1 D H W"]  # SUV
-    mask: Bool[Tensor, "1 D H W"]
-    labels: Int[Tensor, "D H W"]
+class PetSet(NamedTuple):
+    """Volumes with their lesions, axes SPL, voxels of 4.25 mm."""
 
-
-@dataclass(frozen=True, eq=False)
-class PetSet(Items[PetItem], what="a volume"):
-    """Volumes with their lesions, axes SPL; item i is a ``PetItem``."""
-
-    images: Float[Tensor, "N 1 40 64 64"]  # SUV, voxels of 4.25 mm
+    images: Float[Tensor, "N 1 40 64 64"]  # SUV
     labels: Int[Tensor, "N 40 64 64"]  # 0 background, 1 … n the lesions of a volume
 
     @property
     def masks(self) -> Bool[Tensor, "N 1 40 64 64"]:
         return self.labels[:, None] > 0
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def item(self, index: int) -> PetItem:
-        return PetItem(self.images[index], self.labels[index, None] > 0, self.labels[index])
 
 
 def pet(*, split: Part = "train", seed: int = 0, count: int | None = None) -> PetSet:

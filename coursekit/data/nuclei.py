@@ -1,8 +1,8 @@
-"""Fluorescent nuclei: one real image, one real confocal volume, each split by place, and two real films.
+"""Fluorescent nuclei: one real image and one real confocal volume, each split by place, and two real films.
 
 Training and test part are two areas with a gap between them, never random patches. An image with 125 nuclei and a
 volume with 20 are very little: a figure from them says how methods compare there, not how well they do elsewhere. The
-labels of the volume and of the films are a silver standard (docs/data.md).
+labels of volume and films are a silver standard (docs/data.md).
 
 Whoever has more names a folder: COURSEKIT_DSB2018 that of the 2018 Data Science Bowl, COURSEKIT_NUCLEI3D one of own
 volumes. Then ``images`` and ``volumes`` give them all, split by image, and ``load`` and ``volume`` the first by name.
@@ -27,11 +27,8 @@ from .readers import dsb2018, nifti
 from .seeds import PARTS, Part, uniform
 from .simulated import phantoms
 
-SIXTEENTHS = {
-    2: {"train": (0, 10), "test": (11, 16)},
-    3: {"train": (0, 7), "test": (8, 16)},
-}  # of the cut axis, by rank
-CUT_AXIS = {2: -1, 3: -2}  # an image is cut across its columns, a volume across its rows
+CUT = {2: (-1, {"train": (0, 10), "test": (11, 16)}), 3: (-2, {"train": (0, 7), "test": (8, 16)})}
+# by rank: an image is cut across its columns, a volume across its rows, at sixteenths
 SPACING_UM = (0.29, 0.26, 0.26)  # of the real volume, (D, H, W)
 Instances = Integer[Tensor, "*DHW"]  # 0 is background, 1 … n the instances
 
@@ -145,28 +142,15 @@ def volumes(*, split: Part | None = None) -> Images:
     return Images(nifti.NiftiFolder(place, split=split) if place else volume(split=split))
 
 
-class Movie(NamedTuple):
-    """``image`` (1, T, H, W) or (1, T, D, H, W) in [0, 1]; ``labels`` without the channel: 0, or the file's own ids."""
-
-    image: Float[Tensor, "1 T *DHW"]
-    labels: Integer[Tensor, "T *DHW"]
-
-
-def movie(name: Literal["hela", "cho"], *, split: Part | None = None) -> Movie:
-    """Nuclei that move: ``hela``, 20 frames of 700 × 1100 pixels, or ``cho``, 20 of 5 × 443 × 512 voxels.
+def movie(name: Literal["hela", "cho"]) -> tuple[Float[Tensor, "1 T *DHW"], Integer[Tensor, "T *DHW"]]:
+    """Nuclei that move, image in [0, 1] and the file's own ids: ``hela`` in 2D, ``cho`` in 3D, 20 frames each.
 
     The masks are the Cell Tracking Challenge's *erroneous* segmentation: ragged on dim nuclei, with pieces missing. Ids
-    of ``hela`` are new in every frame; most of ``cho`` stay with their nucleus. ``hela`` is split as the image of
-    ``load`` is, never by frame, and no nucleus is in both parts. ``cho`` is refused a split, as a nucleus lies across
-    the gap; the distance of its planes is not stated. Raises ``DataMissing`` if a film cannot be had.
+    of ``hela`` are new in every frame; most of ``cho`` stay with their nucleus. Raises ``DataMissing`` without it.
     """
     _check.one_of("name", name, ("hela", "cho"))
-    _check.one_of("split", split, (None, *PARTS))
-    if name == "cho" and split:
-        raise _check.refuse("hela for a split by place", name, "take cho whole: a nucleus lies in both parts")
     image, ids = (tifffile.imread(fetch.path(f"{name}_{kind}")) for kind in ("image", "labels"))
-    film = Movie(_scaled(image), torch.from_numpy(ids.astype(np.int32)))
-    return Movie(*(_cut(x, split, 2) for x in film)) if split else film
+    return _scaled(image), torch.from_numpy(ids.astype(np.int32))
 
 
 def _scaled(values: np.ndarray) -> Float[Tensor, "1 *DHW"]:
@@ -182,19 +166,17 @@ def part(whole: Nuclei, split: Part) -> Nuclei:
     image with a nucleus in both parts is refused.
     """
     _check.one_of("split", split, PARTS)
-    rank = whole.labels.ndim
-    train, test = (set(_cut(whole.labels, name, rank).unique().tolist()) - {0} for name in PARTS)
+    axis, sixteenths = CUT[whole.labels.ndim]
+
+    def cut(x: Tensor, name: str) -> Tensor:
+        start, stop = (x.shape[axis] * edge // 16 for edge in sixteenths[name])
+        return x.narrow(axis, start, stop - start)
+
+    train, test = (set(cut(whole.labels, name).unique().tolist()) - {0} for name in PARTS)
     if both := train & test:
         advice = "take one whose gap is wider than its nuclei, or split by image"
         raise _check.refuse("a gap that no nucleus crosses", f"{len(both)} nuclei in both parts", advice)
-    labels = relabel(_cut(whole.labels, split, rank))
-    return replace(whole, image=_cut(whole.image, split, rank), labels=labels)
-
-
-def _cut(x: Tensor, split: str, rank: int) -> Tensor:
-    size = x.shape[CUT_AXIS[rank]]
-    start, stop = (size * edge // 16 for edge in SIXTEENTHS[rank][split])
-    return x.narrow(CUT_AXIS[rank], start, stop - start)
+    return replace(whole, image=cut(whole.image, split), labels=relabel(cut(whole.labels, split)))
 
 
 def relabel(labels: Instances) -> Instances:
@@ -254,10 +236,7 @@ def mended(labels: Integer[Tensor, "D H W"]) -> Integer[Tensor, "D H W"]:
     Pieces hang together over faces of voxels; of pieces of one size the first in reading order is kept. A cavity is
     background that the nucleus encloses on all sides; a hole that opens to the border of the volume stays.
     """
-    _check.tensor("labels", labels, "D H W")
-    _check.integer("labels", labels)
-    _check.within("labels", labels, 0, 2**31 - 1, "instances are numbered from 1, background is 0")
-    ids = labels.cpu().numpy().copy()
+    ids = labels.numpy().copy()
     for label, box in enumerate(ndimage.find_objects(ids), start=1):
         if box is None:
             continue
@@ -266,13 +245,11 @@ def mended(labels: Integer[Tensor, "D H W"]) -> Integer[Tensor, "D H W"]:
         largest = pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
         inside[(pieces > 0) & ~largest] = 0
         inside[ndimage.binary_fill_holes(largest) & (inside == 0)] = label
-    return torch.from_numpy(ids).to(labels.device)
+    return torch.from_numpy(ids)
 
 
-def thinned(whole: Nuclei, step: int = 2) -> Nuclei:
-    """Every ``step``-th plane of a volume, the first included, as ``spacing_um`` then says."""
-    _check.positive("step", step)
+def thinned(whole: Nuclei) -> Nuclei:
+    """Every second plane of a volume, the first included, as ``spacing_um`` then says."""
     _check.tensor("labels", whole.labels, "D H W")
     d, h, w = whole.spacing_um or SPACING_UM
-    spacing = (d * step, h, w)
-    return replace(whole, image=whole.image[:, ::step], labels=relabel(whole.labels[::step]), spacing_um=spacing)
+    return replace(whole, image=whole.image[:, ::2], labels=relabel(whole.labels[::2]), spacing_um=(2 * d, h, w))

@@ -55,11 +55,6 @@ class Scan:
         """Where each index grows to, by the nearest of Left/Right, Anterior/Posterior, Superior/Inferior."""
         return "".join(str(code) for code in nib.aff2axcodes(self.affine))
 
-    @property
-    def voxel_ml(self) -> float:
-        """The volume of one voxel in millilitres."""
-        return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000
-
     def world(self, index: Shaped[np.ndarray, "N 3"]) -> Float64[np.ndarray, "N 3"]:
         """RAS+ mm of voxel indices (d, h, w), which may lie between voxels."""
         return np.asarray(apply_affine(self.affine, index))

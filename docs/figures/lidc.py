@@ -55,7 +55,7 @@ def shape(grid: np.ndarray, one: Nodule, title: str) -> None:
 
 def counts(diameters: Axes, ratings: Axes, everything: tuple[Nodule, ...]) -> None:
     size = np.array([one.diameter_mm for one in everything])
-    median = np.array([one.median_malignancy for one in everything])
+    median = np.array([one.median("malignancy") for one in everything])
     groups = [
         (median < 3, BENIGN, "median < 3"),
         (median == 3, UNSURE, "= 3, left out"),
@@ -80,7 +80,7 @@ def main() -> None:
     figure = plt.figure(figsize=(12, 7.7), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=(5.8, 2.3))
     everything = lidc.nodules()
-    lobed = [one for one in everything if one.readers == 4 and one.diameter_mm < 28]
+    lobed = [one for one in everything if len(one.readings) == 4 and one.diameter_mm < 28]
     wanted = (
         ("lobulation", 1, 6, 9),
         ("sphericity", 5, 10, 14),

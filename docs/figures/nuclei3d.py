@@ -17,7 +17,7 @@ from torch import Tensor
 from coursekit.data import nuclei
 from coursekit.data.nuclei import Nuclei
 from coursekit.data.seeds import stream
-from coursekit.data.simulated import annotation, volumes
+from coursekit.data.simulated import volumes
 
 OUT = Path(__file__).parents[1] / "images" / "data_nuclei3d.png"
 ORANGE, BLUE = "#E69F00", "#56B4E9"
@@ -63,7 +63,7 @@ def main() -> None:
     outlined(grid[2, 0], whole, 2, 150, "real, x = 39 µm")
     outlined(grid[2, 1], whole, 0, 22, "real, z = 6 µm: labels fray at the poles")
     for axes, (slices, planes) in zip(grid[2, 2:], ((4, "z"), (3, "orthogonal"))):
-        target = annotation.annotate(whole.labels, slices=slices, planes=planes)
+        target = volumes.annotate(whole.labels, slices=slices, planes=planes)
         cut, at = (2, 150) if planes == "z" else (0, 24)
         title = f"{slices} slices, planes={planes!r}\nin the plane {AXES[cut]} = {at * whole.spacing_um[cut]:.0f} µm"
         show(

@@ -1,7 +1,5 @@
 """The PET claim in miniature, its scores on masks of known answer, and its threshold."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from scored import complete
@@ -46,7 +44,7 @@ def test_the_threshold_is_the_best_of_the_training_part(people: brain.PetSet) ->
     noise = torch.rand(lit.shape, generator=torch.Generator().manual_seed(0))
     dose = torch.tensor([1.0, 3.0, 9.0, 27.0]).view(4, 1, 1, 1, 1)  # what is dark in one is bright in another
     for images in (lit, torch.where(people.masks, lit, noise), lit * dose):
-        learnt = replace(people, images=images)
+        learnt = people._replace(images=images)
         assert torch.equal(claim.threshold(learnt, learnt), people.masks[:, 0])
 
 

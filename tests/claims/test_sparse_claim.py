@@ -12,7 +12,7 @@ from torch import nn
 from coursekit.claims import sparse as claim
 from coursekit.claims.training import cross_entropy
 from coursekit.data import nuclei
-from coursekit.data.simulated import annotation
+from coursekit.data.simulated import volumes
 from coursekit.losses import UNLABELLED
 from coursekit.testing import assert_close, generator
 
@@ -57,7 +57,7 @@ def test_every_arm_starts_alike_and_draws_what_it_says(rims: Halves) -> None:
 
 def test_planes_are_the_crops_cut_apart(rims: Halves) -> None:
     learnt, _ = rims
-    target = annotation.annotate(learnt.labels, slices=30)
+    target = volumes.annotate(learnt.labels, slices=30)
     deep, flat = (next(claim.batches(learnt.image, target, seed=0, planes=p)) for p in (False, True))
     assert flat.image.shape == (claim.BATCH * 8, 1, 16, 16)
     assert torch.equal(flat.image[3, 0], deep.image[0, 0, 3])
@@ -98,8 +98,8 @@ def test_the_teacher_is_the_running_mean_and_speaks_of_unlabelled_voxels_alone(m
     monkeypatch.setattr(claim, "DECAY", 0.5)
     teacher = claim.Teacher(kind="pseudo-labels", seed=0)
     net, image = Constant((0.0, 4.0)), torch.rand(1, 1, 2, 2, 2, generator=generator(0))
-    labelled = annotation.Patch(image, torch.ones(1, 2, 2, 2, dtype=torch.int64))
-    rest = annotation.Patch(image, torch.full((1, 2, 2, 2), UNLABELLED))
+    labelled = volumes.Patch(image, torch.ones(1, 2, 2, 2, dtype=torch.int64))
+    rest = volumes.Patch(image, torch.full((1, 2, 2, 2), UNLABELLED))
     assert_close(teacher(net, labelled), cross_entropy(net, labelled))
     assert teacher.mean.logits.tolist() == [0.0, 4.0]
     assert_close(teacher(net, labelled), cross_entropy(net, labelled))  # nothing is left to speak of

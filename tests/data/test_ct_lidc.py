@@ -110,7 +110,7 @@ def test_the_database_is_the_one_described(scans: list[Readings]) -> None:
     assert min(left, right) > 5 * spine  # x is the first number: two lungs with little between them
     everything = lidc.whole()
     assert len(everything) == 2638
-    assert np.bincount([one.readers for one in everything]).tolist() == [0, 771, 490, 481, 896]
+    assert np.bincount([len(one.readings) for one in everything]).tolist() == [0, 771, 490, 481, 896]
 
 
 def test_masks_have_the_pixels_that_picks_theorem_counts(scans: list[Readings]) -> None:
@@ -158,7 +158,9 @@ def test_parts_share_no_patient_and_keep_the_range(real: tuple[Nodule, ...]) -> 
     assert (len(train), len(real), len(both)) == (1003, 325, 1328)
     assert not {one.patient for one in train} & {one.patient for one in real}
     assert all(seeds.part_of(one.patient) == "test" for one in real)
-    assert all(one.readers >= 3 and 3 <= one.diameter_mm <= 30 and (one.agreement.share >= 0.5).any() for one in both)
+    assert all(
+        len(one.readings) >= 3 and 3 <= one.diameter_mm <= 30 and (one.agreement.share >= 0.5).any() for one in both
+    )
     narrow = lidc.nodules(split="test", diameter_mm=(8, 12))
     assert 0 < len(narrow) < len(real)
     assert all(8 <= one.diameter_mm <= 12 for one in narrow)

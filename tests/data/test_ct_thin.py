@@ -1,6 +1,7 @@
 """The thin-slice CT: that it is the one its readers read, how far they agree, and what a program makes of it."""
 
 import itertools
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +50,7 @@ def test_four_readings_land_on_the_mass(thin: ct.Thin) -> None:
 
 def test_the_volumes_of_the_readers_and_of_their_consensus(thin: ct.Thin) -> None:
     """Contours run through the first pixels outside (see ``readings``), so these leave them out."""
-    voxel = 1000 * thin.scan.voxel_ml
+    voxel = math.prod(thin.scan.spacing_mm)
     assert [round(float(mask.sum()) * voxel) for mask in thin.readers] == [7298, 5701, 6124, 6795]
     assert round(float(thin.label.values.sum()) * voxel) == 6709
 
@@ -58,7 +59,7 @@ def test_pylidcs_masks_of_the_same_contours(thin: ct.Thin) -> None:
     """It takes what matplotlib counts inside, which is a part of the contour itself: 2 to 7 % more. The masks lie in
     one another.
     """
-    voxel, start = 1000 * thin.scan.voxel_ml, thin.scan.affine[2, 3]
+    voxel, start = math.prod(thin.scan.spacing_mm), thin.scan.affine[2, 3]
     place = np.stack(np.meshgrid(np.arange(512), np.arange(512)), -1).reshape(-1, 2)
     masks = np.zeros(tuple(thin.readers.shape), bool)
     for mask, reading in zip(masks, thin.nodule.readings):

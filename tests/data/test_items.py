@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Subset
 
-from coursekit.data import brain, clips, ct, echo, icu, nuclei
+from coursekit.data import clips, ct, echo, icu, nuclei
 from coursekit.data.seeds import stream
 from coursekit.data.simulated.pasting import CopyPaste
 
@@ -20,7 +20,6 @@ SETS: dict[str, Callable[[], Any]] = {
     "actions": lambda: clips.actions(split=None, count=4, frames=2, size=16),
     "images": lambda: nuclei.images(),
     "tiles": lambda: CopyPaste(nuclei.load(), size=64, count=2, length=4),
-    "pet": lambda: brain.PetSet(torch.rand(2, 1, 40, 64, 64), torch.zeros(2, 40, 64, 64).long()),
     "slices": lambda: ct.slices(split="train", count=4, size=64),
 }
 REAL = {"slices"}  # what has no stand-in

@@ -20,7 +20,7 @@ from torch.utils.data import TensorDataset
 from coursekit.data import brain, clips, ct, echo, icu, nuclei
 from coursekit.data.ct import lidc
 from coursekit.data.seeds import stream
-from coursekit.data.simulated import annotation, pasting, phantoms, volumes
+from coursekit.data.simulated import pasting, phantoms, volumes
 
 WRITTEN = Path(__file__).with_name("same_data.json")
 MACHINE = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
@@ -39,10 +39,10 @@ SETS: dict[str, Callable[[], Any]] = {
         volumes.rim(nuclei.volume(split="train")),
         volumes.noisy(nuclei.volume(split="test"), generator=stream(1)),
     ],
-    "few slices": lambda: [annotation.annotate(nuclei.volume(split="train").labels, slices=4)],
+    "few slices": lambda: [volumes.annotate(nuclei.volume(split="train").labels, slices=4)],
     "patches": lambda: [patch(0), patch(3)],
-    "pet": lambda: brain.pet(split="train", count=2),
-    "pet held out": lambda: brain.pet(split="test", count=2),
+    "pet": lambda: TensorDataset(*brain.pet(split="train", count=2)),
+    "pet held out": lambda: TensorDataset(*brain.pet(split="test", count=2)),
     "candidates": lambda: shown(ct.nodules(split="train", count=8)),
     "candidates held out": lambda: shown(ct.nodules(split="test", count=8)),
     "slices": lambda: ct.slices(split="train", count=8, size=64),
@@ -56,7 +56,7 @@ def patch(index: int) -> tuple[Tensor, ...]:
     """A crop of all that is annotated, without the axis of crops."""
     image, target = torch.rand(1, 8, 20, 20, generator=stream(2)), torch.ones(8, 20, 20).long()
     generator = stream(0, "patches", index)
-    return tuple(x[0] for x in annotation.crops(image, target, size=(2, 4, 4), count=1, generator=generator))
+    return tuple(x[0] for x in volumes.crops(image, target, size=(2, 4, 4), count=1, generator=generator))
 
 
 def shown(data: ct.Candidates) -> TensorDataset:

@@ -35,7 +35,7 @@ def nodules(*, split: Part | None = None, diameter_mm: tuple[float, float] = (3,
     """
     _check.one_of("split", split, [None, *PARTS])
     low, high = diameter_mm
-    drawn = [one for one in whole() if one.readers >= LEAST_READERS and split in (None, part_of(one.patient))]
+    drawn = [one for one in whole() if len(one.readings) >= LEAST_READERS and split in (None, part_of(one.patient))]
     sized = (one for one in drawn if low <= one.diameter_mm <= high)
     return tuple(one for one in sized if (one.agreement.share >= 0.5).any())
 
@@ -94,9 +94,9 @@ def malignancy(*, split: Part, size: int = 32, spacing_mm: float = 1.0) -> Malig
     """
     _check.one_of("split", split, PARTS)
     _check.positive("size", size)
-    chosen = tuple(nodule for nodule in nodules(split=split) if nodule.median_malignancy != 3)
+    chosen = tuple(nodule for nodule in nodules(split=split) if nodule.median("malignancy") != 3)
     masks = torch.stack([nodule.at(spacing_mm, size=size) for nodule in chosen])[:, None]
-    malignant = torch.tensor([nodule.median_malignancy > 3 for nodule in chosen])
+    malignant = torch.tensor([nodule.median("malignancy") > 3 for nodule in chosen])
     diameter_mm = torch.tensor([nodule.diameter_mm for nodule in chosen])
     ratings = torch.from_numpy(np.array([np.median(nodule.ratings[:, :-1], 0) for nodule in chosen])).float()
     return Malignancy(masks, malignant, diameter_mm, ratings, chosen)

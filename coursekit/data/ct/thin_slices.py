@@ -60,7 +60,7 @@ def _thin(image: Path, readings: Path) -> Thin:
     affine = np.asarray(stored.affine, np.float64)[:, [2, 1, 0, 3]]
     scan = oriented(Scan(torch.from_numpy(np.ascontiguousarray(values)), affine, "HU"))
     (read,) = (one for one in database(readings) if one.patient == PATIENT)
-    (nodule,) = (one for one in grouped(read) if one.readers > 1)
+    (nodule,) = (one for one in grouped(read) if len(one.readings) > 1)
     masks = torch.stack([_mask(reading, scan) for reading in nodule.readings])
     return Thin(scan, masks, replace(scan, values=masks.sum(0, dtype=torch.uint8) >= 2, unit=""), nodule)
 

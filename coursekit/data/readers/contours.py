@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float64, Int64
 from scipy import ndimage, sparse
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist
+from skimage.draw import polygon2mask
 from torch import Tensor
 
 from ... import _check
@@ -84,10 +85,6 @@ class Nodule(Readings):
     """One nodule as its readers see it, one reading a reader. Shapes are made when they are asked for."""
 
     @property
-    def readers(self) -> int:
-        return len(self.readings)
-
-    @property
     def ratings(self) -> Int64[np.ndarray, "R 9"]:
         """A row a reader, the columns are ``RATINGS``."""
         return np.array([reading.ratings for reading in self.readings])
@@ -101,10 +98,6 @@ class Nodule(Readings):
     def malignancy(self) -> tuple[int, ...]:
         """From 1, highly unlikely, to 5, highly suspicious; the readers' impression, not a biopsy."""
         return tuple(reading.ratings[-1] for reading in self.readings)
-
-    @property
-    def median_malignancy(self) -> float:
-        return self.median("malignancy")
 
     @cached_property
     def diameter_mm(self) -> float:
@@ -182,20 +175,16 @@ def filled(
 ) -> tuple[Bool[np.ndarray, "H W"], Bool[np.ndarray, "H W"]]:
     """The pixels strictly inside a closed line through (x, y), and those on it.
 
-    Inside is where a row has crossed the line oddly often; each step to a neighbouring row is a crossing at its upper
-    end. Where the line leaps, which about one in a hundred does, the pixels nearest to the leap are put in.
+    Where the line leaps, which about one in a hundred does, the pixels nearest to the leap are put in.
     """
-    step = np.concatenate([points[1:], points[:1]]) - points
+    step = np.roll(points, -1, 0) - points
     parts = np.abs(step).max(1).clip(1)
-    if parts.max() > 1:
-        which = np.repeat(np.arange(len(points)), parts)
-        way = (np.arange(len(which)) - (np.cumsum(parts) - parts)[which]) / parts[which]
-        points = np.floor(points[which] + way[:, None] * step[which] + 0.5).astype(np.int64)
-    (x, y), (next_x, next_y) = points.T, np.concatenate([points[1:], points[:1]]).T
-    line, crossings = np.zeros(shape, bool), np.zeros(shape, np.int32)
+    which = np.repeat(np.arange(len(points)), parts)
+    way = (np.arange(len(which)) - (np.cumsum(parts) - parts)[which]) / parts[which]
+    x, y = np.floor(points[which] + way[:, None] * step[which] + 0.5).astype(np.int64).T
+    line = np.zeros(shape, bool)
     line[y, x] = True
-    np.add.at(crossings, (np.minimum(y, next_y), np.where(y < next_y, x, next_x)), y != next_y)
-    return (np.cumsum(crossings, 1) % 2 == 1) & ~line, line
+    return polygon2mask(shape, points[:, ::-1]) & ~line, line
 
 
 def signed_distance(mask: Bool[np.ndarray, "D H W"], pixel_mm: float) -> Float64[np.ndarray, "D H+2 W+2"]:
@@ -225,21 +214,14 @@ def sampled(
         radius[level + 1] = field[level].max()
     out = np.full((len(z), len(y), len(x)), -np.inf)
     for row, place in zip(out, z + 1):
-        low = int(np.floor(place))
-        if 0 <= low < len(planes) - 1:
-            row[:] = _between(planes[low : low + 2], radius[low : low + 2], place - low)
+        low = math.floor(place)
+        part, drawn = place - low, [k for k in (low, low + 1) if 0 <= k < len(radius) and np.isfinite(radius[k])]
+        if len(drawn) == 2:
+            row[:] = (1 - part) * planes[low] + part * planes[low + 1]
+        elif drawn:  # towards an empty slice the area falls in proportion to the way, as a paraboloid's
+            way = part if drawn == [low] else 1 - part
+            row[:] = planes[drawn[0]] - radius[drawn[0]] * (1 - np.sqrt(1 - way))
     return out
-
-
-def _between(planes: np.ndarray, radius: np.ndarray, part: float) -> np.ndarray:
-    """The field between two slices; towards an empty one the area falls in proportion to the way, as a paraboloid's."""
-    first, second = np.isfinite(radius)
-    if first and second:
-        return np.asarray((1 - part) * planes[0] + part * planes[1])
-    if not first and not second:
-        return np.asarray(planes[0])
-    near, way = (0, part) if first else (1, 1 - part)
-    return np.asarray(planes[near] - radius[near] * (1 - np.sqrt(1 - way)))
 
 
 # --- which readings are of one nodule ---

@@ -200,7 +200,7 @@ def test_the_variable_switches_the_room_to_the_folder(
     monkeypatch.setenv("COURSEKIT_LIDC", str(collection.parent if above else collection))
     found = room.nodules()
     assert [one.patient for one in found] == ["LIDC-IDRI-0001", "LIDC-IDRI-0002"]
-    assert all(isinstance(one, Nodule) and one.readers == 4 for one in found)
+    assert all(isinstance(one, Nodule) and len(one.readings) == 4 for one in found)
     by_part = [one.patient for part in ("train", "test") for one in room.nodules(split=part)]
     assert sorted(by_part) == ["LIDC-IDRI-0001", "LIDC-IDRI-0002"]
 

@@ -132,7 +132,9 @@ def test_a_scan_gets_its_nodule_and_nothing_else_changes(monkeypatch: pytest.Mon
     assert (made.scan.unit, made.scan.values.dtype, made.scan.axes) == ("HU", torch.float32, "SPL")
     np.testing.assert_array_equal(made.scan.affine, scan.affine)
     assert torch.equal(made.scan.values[made.occupancy == 0], before[made.occupancy == 0])
-    assert float(made.occupancy.double().sum()) * scan.voxel_ml == pytest.approx(one.volume_ml, rel=0.02)
+    assert float(made.occupancy.double().sum()) * math.prod(scan.spacing_mm) / 1000 == pytest.approx(
+        one.volume_ml, rel=0.02
+    )
     middle = np.array(ndimage.center_of_mass(made.occupancy.numpy()))
     assert np.abs((middle - [9.3, 47.6, 50.2]) * scan.spacing_mm).max() < 1.5
     cube = spaced(-850 + 20 * torch.randn(32, 32, 32, generator=generator(1)), (1.0,) * 3, unit="HU")
@@ -171,7 +173,9 @@ def test_real_nodules_go_into_the_real_lung_and_not_into_its_wall() -> None:
     place = np.add(np.unravel_index(deep.argmax(), deep.shape), [20, 150, 60])
     scan, call = here.ct.scan, {"free": here.free, "nodule": one, "reach_mm": (30.0,) * 3}
     made = set_in(scan, 4, index=place, **call)
-    assert float(made.occupancy.double().sum()) * scan.voxel_ml == pytest.approx(one.volume_ml, rel=0.02)
+    assert float(made.occupancy.double().sum()) * math.prod(scan.spacing_mm) / 1000 == pytest.approx(
+        one.volume_ml, rel=0.02
+    )
     mask = made.occupancy >= 0.5
     assert made.scan.values[mask].mean() > scan.values[made.box][mask].mean() + 400
     wall = np.argwhere(~here.free[near].numpy())[0] + [20, 150, 60]

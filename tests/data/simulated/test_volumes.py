@@ -33,7 +33,7 @@ def test_only_the_rim_is_bright_also_between_neighbours() -> None:
     labels = torch.zeros(44, 40, 80, dtype=torch.int64)
     labels[8:36, :32, 8:40], labels[8:36, 8:32, 40:72] = 1, 2
     whole = Nuclei(torch.zeros(1, 44, 40, 80), labels, "toy", "", (0.4, 0.2, 0.2))
-    made = volumes.rim(whole, thickness_um=0.8)
+    made = volumes.rim(whole)
     line = made.image[0, 22, 18]  # across both
     assert line[[24, 56]].tolist() == pytest.approx([0.1, 0.1], abs=0.01)  # their middles
     assert line[[0, 79]].tolist() == pytest.approx([0.1, 0.1], abs=0.01)  # outside
@@ -44,12 +44,13 @@ def test_only_the_rim_is_bright_also_between_neighbours() -> None:
     assert torch.equal(made.labels, labels)
 
 
-def test_the_rim_is_as_thick_as_said() -> None:
+def test_the_rim_is_as_thick_as_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """A ball without blur to speak of: the bright voxels are those within a thickness of the surface, by the radius."""
     z, y, x = np.meshgrid(*[np.arange(-n, n + 1) * s for n, s in ((34, 0.5), (42, 0.4), (42, 0.4))], indexing="ij")
     radius = np.sqrt(z**2 + y**2 + x**2)
     labels = torch.from_numpy((radius < 15).astype(np.int64))
-    made = volumes.rim(Nuclei(torch.zeros(1, *labels.shape), labels, "toy", "", (0.5, 0.4, 0.4)), thickness_um=5)
+    monkeypatch.setattr(volumes, "RIM_UM", 5.0)
+    made = volumes.rim(Nuclei(torch.zeros(1, *labels.shape), labels, "toy", "", (0.5, 0.4, 0.4)))
     bright = made.image[0].numpy() > 0.35
     assert bright.sum() == pytest.approx(((radius < 15) & (radius > 10)).sum(), rel=0.06)
     assert not bright[radius < 9].any()
@@ -73,4 +74,3 @@ def test_a_rim_hides_nuclei_from_a_threshold() -> None:
 def test_bad_wishes_are_refused(refuses: Callable[..., None]) -> None:
     volume = Nuclei(torch.zeros(1, 3, 4, 4), torch.zeros(3, 4, 4, dtype=torch.int64), "toy", "", (1.0, 1.0, 1.0))
     refuses("sd >= 0", volumes.noisy, volume, sd=-1.0, generator=generator(0))
-    refuses("thickness_um > 0", volumes.rim, volume, thickness_um=0.0)
