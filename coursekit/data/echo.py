@@ -173,11 +173,12 @@ def real(*, size: int = SIDE) -> RealClip:
     return RealClip(torch.where(sector, film, 0.0)[None], sector, spacing, 1000 / float(header.FrameTime))
 
 
-def tracing(mask: Bool[Tensor, "H W"]) -> Float[Tensor, "21 4"]:
+def tracing(mask: Bool[Tensor, "H W"], *, axis: Float[Tensor, "4"] | None = None) -> Float[Tensor, "21 4"]:
     """Long axis and chords of a ventricle with its apex up, float64; its largest connected piece counts.
 
-    The long axis is the principal one and ends where the ventricle ends. A chord is as long as the area of its slice
-    over the slice's height, so it is finer than a pixel. Raises ``ValueError`` if the mask is empty.
+    ``axis`` is a line (x1, y1, x2, y2) towards the base; without one it is the principal axis. It ends where the
+    ventricle ends. A chord is as long as the area of its slice over the slice's height, so it is finer than a pixel.
+    Raises ``ValueError`` if the mask is empty or the axis has no length.
     """
     _check.tensor("mask", mask, "H W")
     _check.boolean("mask", mask)
@@ -187,6 +188,11 @@ def tracing(mask: Bool[Tensor, "H W"]) -> Float[Tensor, "21 4"]:
     middle = points.mean(0)
     _, vectors = np.linalg.eigh(np.cov((points - middle).T))
     down = vectors[:, 1] * (1 if vectors[0, 1] >= 0 else -1)  # along which the points spread most
+    if axis is not None:
+        _check.tensor("axis", axis, "4", "pass (x1, y1, x2, y2)")
+        tip, foot = axis.double().view(2, 2).flip(1).numpy()  # (y, x) each
+        _check.positive("the length of axis", float(np.linalg.norm(foot - tip)))
+        middle, down = tip, (foot - tip) / np.linalg.norm(foot - tip)
     across = np.array([-down[1], down[0]])
     z, u = (points - middle) @ down, (points - middle) @ across
     apex, base = z.min() - 0.5 / FINE, z.max() + 0.5 / FINE

@@ -161,6 +161,18 @@ def test_a_tracing_by_hand() -> None:
     assert float(echo.volume_by_discs(cylinder, spacing_mm=1)) == pytest.approx(math.pi / 4 * 16 * 8 / 1000, rel=0.02)
 
 
+def test_another_axis_gives_another_volume() -> None:
+    """A square of 40 by 80 pixels is a cylinder along either side: π/4 · 40² · 80, and π/4 · 80² · 40."""
+    mask = torch.zeros(100, 100, dtype=torch.bool)
+    mask[10:90, 30:70] = True
+    down, right = torch.tensor([50.0, 20, 50, 30]), torch.tensor([0.0, 50, 1, 50])
+    traced = [echo.tracing(mask, axis=axis) for axis in (down, right)]
+    assert_close(traced[0][:, [1, 3]], echo.tracing(mask)[:, [1, 3]], rtol=0, atol=1e-6)
+    assert_close(traced[1][0], torch.tensor([29.5, 50, 69.5, 50]).double(), rtol=0, atol=1e-6)
+    for tracing, volume in zip(traced, (40**2 * 80, 80**2 * 40)):
+        assert echo.volume_of_tracing(tracing, spacing_mm=1) == pytest.approx(math.pi / 4 * volume / 1000)
+
+
 def test_specks_beside_the_ventricle_do_not_count_and_nothing_holds_nothing() -> None:
     mask = bullet(120, 40)
     speckled = mask.clone()
@@ -177,6 +189,7 @@ def test_bad_calls_are_refused(refuses) -> None:
     refuses("frames and fps > 0", echo.clips, split="train", fps=0)
     refuses("count > 0", echo.clips, split="train", count=0)
     refuses("a mask with pixels", echo.tracing, torch.zeros(4, 4, dtype=torch.bool))
+    refuses("length of axis > 0", echo.tracing, torch.ones(4, 4, dtype=torch.bool), axis=torch.ones(4))
     refuses("boolean", echo.volume_by_discs, torch.zeros(4, 4), spacing_mm=1.0)
     refuses("spacing_mm > 0", echo.volume_of_tracing, torch.zeros(3, 4), spacing_mm=0.0)
     refuses("at least one chord", echo.volume_of_tracing, torch.zeros(1, 4), spacing_mm=1.0)

@@ -111,7 +111,7 @@ def draw(*, generator: Generator) -> Heart:
     """A patient at random: fraction, size, wall, rate and pose are drawn independently of each other."""
     between = partial(uniform, generator=generator)
     return Heart(
-        ef_percent=15 + 60 * math.sqrt(between(0, 1)),  # mean 55, sd 14; of EchoNet-Dynamic 56 and 12
+        ef_percent=15 + 60 * math.sqrt(between(0, 1)),  # mean 55, standard deviation 14
         edv_ml=between(70, 190),
         slimness=between(0.27, 0.35),
         shortening=between(0.2, 0.32),
