@@ -25,7 +25,7 @@ def read(path: Path, *, unit: str = "") -> Scan:
     whose header gives no spacing, no orientation, or a scaling of its values, which ITK would pass over.
     """
     header, rest = _header(path)
-    _sound(path, header, rest)
+    inflated = _sound(path, header, rest)
     mm = _mm(path, header)
     with _check.reading("a volume that ITK reads", path):
         image = sitk.ReadImage(str(path))
@@ -36,6 +36,8 @@ def read(path: Path, *, unit: str = "") -> Scan:
     if "encoding" in header and space != "left-posterior-superior":  # ITK turns right-anterior … to this one
         raise _check.refuse(f"an anatomical space in {path.name}", space, "write one such as left-posterior-superior")
     values = sitk.GetArrayFromImage(image)  # (D, H, W): ITK's last axis first
+    if inflated is not None and inflated < values.nbytes:
+        raise _check.refuse(f"{values.nbytes} bytes of voxels in {path.name}", inflated, AGAIN)
     affine = np.eye(4)  # from (w, h, d, 1), a column an axis
     affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing()
     affine[:3, 3] = image.GetOrigin()
@@ -58,18 +60,29 @@ def _header(path: Path) -> tuple[dict[str, str], bytes]:
     return header, content[cut:]
 
 
-def _sound(path: Path, header: dict[str, str], rest: bytes) -> None:
-    """Refuse missing voxels, and compressed ones that are damaged or end before their checksum: ITK may not look."""
+def _sound(path: Path, header: dict[str, str], rest: bytes) -> int | None:
+    """Refuse missing voxels, and compressed ones that are damaged or end before their checksum: ITK may not look.
+
+    Returns how many bytes those of a compressed MetaImage are, which ITK fills up with nought where they are too few.
+    """
     name = next((header[field] for field in ("elementdatafile", "data file", "datafile") if field in header), "LOCAL")
     voxels = path if name.upper() == "LOCAL" else entry(path.parent / (name or "?"), f"the voxels of {path.name}")
+    if voxels == path and int(header.get("headersize", "0")) > 0:
+        wanted = f"no HeaderSize in {path.name}, which holds its own voxels"
+        raise _check.refuse(wanted, header["headersize"], "take that line out")
     if header.get("encoding", "").lower() not in ("gz", "gzip") and header.get("compresseddata", "").lower() != "true":
-        return
+        return None
     with _check.reading("compressed voxels", voxels):
         stored = rest if voxels == path else voxels.read_bytes()
+        if (skipped := int(header.get("line skip", "0"))) > 0:
+            stored = stored.split(b"\n", skipped)[-1]
         inflating = zlib.decompressobj(47)  # zlib's own frame or gzip's
-        inflating.decompress(stored)
+        inflated = inflating.decompress(stored)
         if not inflating.eof:
             raise EOFError("cut short")
+        if int(header.get("compresseddatasize", len(stored))) != len(stored):
+            raise ValueError(f"{len(stored)} bytes where CompressedDataSize is {header['compresseddatasize']}")
+    return len(inflated) if "compresseddata" in header else None
 
 
 def _mm(path: Path, header: dict[str, str]) -> float:

@@ -2,6 +2,8 @@
 files.
 """
 
+import gzip
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +112,41 @@ def test_a_flipped_bit_or_a_missing_end_of_what_is_compressed_is_seen(tmp_path: 
         refuses(f"in {voxels.name}, got", itk.read, tmp_path / name)
 
 
+def test_lines_before_compressed_voxels_are_skipped(tmp_path: Path) -> None:
+    values = np.arange(60, dtype="<i2")
+    (tmp_path / "a.gz").write_bytes(b"two\nlines\n" + gzip.compress(values.tobytes()))
+    header = (
+        HEADER.format(space="left-posterior-superior", directions=TURNED)
+        .rstrip()
+        .replace("encoding: raw", "encoding: gzip")
+    )
+    (tmp_path / "a.nhdr").write_text(f"{header}\nline skip: 2\ndata file: a.gz\n\n")
+    assert itk.read(tmp_path / "a.nhdr").values.flatten().tolist() == values.tolist()
+
+
+@pytest.mark.parametrize("name", ["a.mha", "a.mhd"])
+def test_metaimage_with_too_few_voxels_under_a_sound_checksum_is_refused(tmp_path: Path, refuses, name: str) -> None:
+    sitk.WriteImage(
+        sitk.GetImageFromArray(np.arange(60, dtype=np.int16).reshape(3, 4, 5)),
+        str(tmp_path / name),
+        useCompression=True,
+    )
+    voxels = tmp_path / ("a.zraw" if name == "a.mhd" else name)
+    header, whole = (b"", voxels.read_bytes()) if name == "a.mhd" else voxels.read_bytes().split(b"LOCAL\n")
+    short = zlib.compress(zlib.decompress(whole)[:40])
+    text = (tmp_path / name).read_bytes() if name == "a.mhd" else header + b"LOCAL\n"
+    for stored, size, says in (
+        (short, len(short), "120 bytes of voxels in a"),
+        (whole, len(whole) - 9, "CompressedDataSize is"),
+    ):
+        new = text.replace(b"CompressedDataSize = %d" % len(whole), b"CompressedDataSize = %d" % size)
+        assert size == len(whole) or new != text
+        (tmp_path / name).write_bytes(new if name == "a.mhd" else new + stored)
+        if name == "a.mhd":
+            voxels.write_bytes(stored)
+        refuses(says, itk.read, tmp_path / name)
+
+
 def test_metaimage_says_its_unit_its_spacing_and_its_scaling(tmp_path: Path, refuses) -> None:
     image = sitk.GetImageFromArray(np.full((2, 3, 4), 2**31 + 5, np.uint32))
     image.SetSpacing((1, 2, 3))
@@ -135,6 +172,9 @@ def test_metaimage_says_its_unit_its_spacing_and_its_scaling(tmp_path: Path, ref
         assert old in text
         path.write_text(text.replace(old, new))
         refuses(says, itk.read, path)
+    one = text.replace("a.raw", "LOCAL").replace("ElementSpacing", "HeaderSize = 3\nElementSpacing").encode()
+    (tmp_path / "a.mha").write_bytes(one + b"abc" + (tmp_path / "a.raw").read_bytes())
+    refuses("no HeaderSize in a.mha", itk.read, tmp_path / "a.mha")
     (tmp_path / "folder.mhd").mkdir()
     refuses("a volume that ITK reads in folder.mhd", itk.read, tmp_path / "folder.mhd")
 
