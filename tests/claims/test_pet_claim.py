@@ -48,5 +48,14 @@ def test_the_threshold_is_the_best_of_the_training_part(people: brain.PetSet) ->
         assert torch.equal(claim.threshold(learnt, learnt), people.masks[:, 0])
 
 
+def test_every_other_crop_holds_a_lesion_and_both_are_mirrored_alike(people: brain.PetSet) -> None:
+    marked = people.masks.float()
+    stream = claim.crops(marked, people.masks, seed=0)
+    for image, mask in (next(stream) for _ in range(5)):
+        assert image.shape == (claim.BATCH, 1, *claim.CROP)
+        assert torch.equal(image[:, 0] > 0, mask == 1)
+        assert mask[1::2].flatten(1).any(1).all()
+
+
 def test_every_score_that_is_compared_is_measured() -> None:
     complete("pet_lesions", claim.pet_lesions(0, steps=2, counts=(3, 2)))
