@@ -40,9 +40,11 @@ def crops(images: Tensor, masks: Tensor, *, seed: int) -> Iterator[tuple[Tensor,
     while True:
         seen, truth = [], []
         for k in range(BATCH):
-            volume, corner = draw(len(images)), [draw(r + 1) for r in room]
+            volume, *voxel = lesions[draw(len(lesions))].tolist()
+            if k % 2 == 0:
+                volume = draw(len(images))
+            corner = [draw(r + 1) for r in room]
             if k % 2:
-                volume, *voxel = lesions[draw(len(lesions))].tolist()
                 corner = [min(max(at - c // 2, 0), r) for at, c, r in zip(voxel, CROP, room)]
             window = (volume, slice(None), *(slice(a, a + c) for a, c in zip(corner, CROP)))
             mirrored = [3] if torch.rand((), generator=generator) < 0.5 else []
