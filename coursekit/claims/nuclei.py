@@ -46,9 +46,10 @@ BLUR, AROUND = 1.0, 51  # pixels: what a local threshold smooths away, and the s
 
 def target(labels: LabelMap) -> Target:
     """The nuclei of a label map of at least ``SMALLEST`` pixels, all of class 1."""
-    masks = nuclei.masks(labels)
-    large = masks.sum((1, 2)) >= SMALLEST
-    return Target(nuclei.boxes(labels)[large], torch.ones(int(large.sum()), dtype=torch.int64), masks[large])
+    area = labels.flatten().bincount()
+    large = nuclei.relabel(torch.where(area[labels] < SMALLEST, 0, labels))  # first: thousands of specks fill gigabytes
+    masks = nuclei.masks(large)
+    return Target(nuclei.boxes(large), torch.ones(len(masks), dtype=torch.int64), masks)
 
 
 def tiles(whole: nuclei.Nuclei, *, seed: int, count: int = TILES) -> Tiles:
@@ -136,7 +137,7 @@ def flooded(inside: Tensor) -> LabelMap:
 
 def as_detections(labels: LabelMap, probability: Tensor) -> Detections:
     """A label map as detections: the mean probability of a nucleus is its score."""
-    boxes, classes, masks = target(nuclei.relabel(labels))
+    boxes, classes, masks = target(labels)
     score = (masks * probability).sum((1, 2)) / masks.sum((1, 2)).clamp(min=1)
     order = score.argsort(descending=True, stable=True)
     return Detections(boxes[order], score[order], classes[order], masks[order])

@@ -68,6 +68,19 @@ def test_the_most_convex_piece_comes_first_and_specks_are_none() -> None:
     assert 0.75 < found.scores[1] < 0.9  # 75 pixels of a hull that cuts off half of the missing 25
 
 
+def test_specks_are_dropped_before_they_get_a_plane(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = torch.arange(1, 1601).reshape(40, 40)  # a speck a pixel, as a threshold on noise leaves them
+    labels[2:12, 2:12], labels[20:30, 20:24], labels[36:39, 2:8] = 9000, 8000, 7000  # 100, 40 and 18 pixels
+    planes: list[int] = []
+    masks = nuclei.masks
+    monkeypatch.setattr(nuclei, "masks", lambda labels: planes.append(int(labels.max())) or masks(labels))
+    found = claim.target(labels)
+    assert torch.equal(found.masks, torch.stack([labels == 8000, labels == 9000]))
+    assert found.boxes.tolist() == [[20, 20, 24, 30], [2, 2, 12, 12]]
+    assert found.labels.tolist() == [1, 1]
+    assert planes == [2]
+
+
 def dim_beside_bright() -> tuple[torch.Tensor, torch.Tensor]:
     """Two disks of radius 8 on black, one a third as bright; and which pixels are theirs (2, 40, 60)."""
     masks = nuclei.masks(claim.components(two_disks(3)))
