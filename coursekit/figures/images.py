@@ -31,13 +31,16 @@ class Outlines:
     width: float = 1.5
 
     def draw(self, axes: Axes) -> None:
-        """One contour a mask, half way between inside and outside."""
+        """One contour a mask, half way between inside and outside, within its box: whole images fill gigabytes."""
         line = LINES.get(self.colour, "-")
-        for mask in self.masks:
-            inside = F.pad(mask.float(), (1, 1, 1, 1)).cpu().numpy()  # so that what touches the edge is closed
-            y, x = (np.arange(n) - 0.5 for n in inside.shape)
-            if 0 < inside.mean() < 1:
-                axes.contour(x, y, inside, [0.5], colors=self.colour, linewidths=self.width, linestyles=line)
+        for mask in self.masks.cpu():
+            y, x = mask.nonzero(as_tuple=True)
+            if len(y):
+                top, left = int(y.min()), int(x.min())
+                own = mask[top : int(y.max()) + 1, left : int(x.max()) + 1].float()
+                inside = F.pad(own, (1, 1, 1, 1)).numpy()  # so that what touches the edge is closed
+                grid = (np.arange(n) + start - 0.5 for n, start in zip(inside.shape[::-1], (left, top)))
+                axes.contour(*grid, inside, [0.5], colors=self.colour, linewidths=self.width, linestyles=line)
         axes.plot([], [], color=self.colour, lw=self.width, ls=line, label=self.label)
 
 

@@ -1,6 +1,7 @@
 """One-call pictures: axes named with units, marks that differ by more than colour, texts apart."""
 
 import itertools
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -125,6 +126,18 @@ def test_outlines_close_at_the_edge_and_go_round_each_mask() -> None:
     path = np.concatenate([path.vertices for path in lines.get_paths()])
     assert path.min(0) == pytest.approx([50, 30], abs=0.01)
     assert path.max(0) == pytest.approx([60, 40], abs=0.01)
+
+
+def test_outlines_of_many_small_masks_keep_no_whole_image_each() -> None:
+    masks = torch.zeros(40, 512, 512, dtype=torch.bool)
+    for k, mask in enumerate(masks):
+        mask[10 * k : 10 * k + 8, 5:25] = True
+    axes = Figure().subplots()
+    tracemalloc.start()
+    Outlines(masks).draw(axes)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < masks.nbytes  # a float64 of every pixel, its x and its y are 24 bytes a pixel and mask
 
 
 def test_neighbours_of_one_colour_are_told_apart_by_their_rims() -> None:
