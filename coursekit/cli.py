@@ -80,19 +80,19 @@ def data(options: argparse.Namespace) -> int:
 
     rows: list[dict[str, str]] = []
     if options.command == "list":
-        said = ("requirement", "lesson", "licence", "origin")
+        noted = ("requirement", "lesson", "licence", "origin")  # fields of the registry
         for file in registry.FILES.values():
             own = {"size": f"{file.size / 1e6:.1f} MB", "cached": "yes" if fetch.is_cached(file) else "no"}
-            rows.append({"name": file.name} | own | {field: getattr(file, field) for field in said})
+            rows.append({"name": file.name} | own | {field: getattr(file, field) for field in noted})
         show(rows)
     elif options.command == "fetch":
         print(f"{len(fetch.fetch(options.names or None))} files are in {fetch.cache()}")
     elif options.command == "clean":
         print(f"{fetch.clean() / 1e6:.0f} MB freed in {fetch.cache()}")
     else:
-        wrong = fetch.verify()
-        show({"name": name, "state": note or "ok"} for name, note in wrong.items())
-        return int(any(wrong.values()))
+        notes = fetch.verify()
+        show({"name": name, "state": note or "ok"} for name, note in notes.items())
+        return int(any(notes.values()))
     return 0
 
 

@@ -45,10 +45,11 @@ def table(lines: Iterable[Line]) -> str:
     return "\n".join(f"{line.name:12} {line.found:42} {line.advice or 'ok'}" for line in lines)
 
 
-def by(package: str, look: Callable[[], Line]) -> Line:
-    """What ``look`` finds by means of a package, where that is installed."""
-    there = importlib.util.find_spec(package) is not None
-    return look() if there else Line(look.__name__, f"unknown without {package}", INSTALL)
+def by(package: str, line: Callable[[], Line]) -> Line:
+    """The line that takes a package to write, where that is installed."""
+    if importlib.util.find_spec(package) is None:
+        return Line(line.__name__, f"unknown without {package}", INSTALL)
+    return line()
 
 
 def python() -> Line:

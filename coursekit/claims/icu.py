@@ -147,25 +147,33 @@ class Cut(NamedTuple):
         return events, torch.tensor([float(smooth[s].max()) for s in spans])
 
 
-def measures(watched: Rooms, probability: Tensor, cut: Cut) -> dict[str, float]:
-    """Average precision at an overlap of ``OVERLAP``, the mean of the four activities; and whatever its score, the
-    share of events that is found, and of findings that are events."""
-    precisions, matches = [], []
+def mean_ap(watched: Rooms, probability: Tensor, cut: Cut) -> float:
+    """Average precision at an overlap of ``OVERLAP``, the mean of the four activities."""
+    precisions = []
     for k in range(len(icu.ACTIVITIES)):
         truth = [video.of(k) for video in watched.videos]
         events, scores = zip(*(cut(of_room) for of_room in probability[:, :, k]))
         precisions.append(temporal.average_precision(truth, events, scores, threshold=OVERLAP))
-        matches += [temporal.match_events(*of_room, threshold=OVERLAP) for of_room in zip(truth, events, scores)]
-    right = sum(m.true_positives for m in matches)
-    wrong, missed = sum(m.false_positives for m in matches), sum(m.false_negatives for m in matches)
-    sensitivity, precision = right / max(right + missed, 1), right / max(right + wrong, 1)
-    return dict(zip(EVENTS, (float(np.nanmean(precisions)), sensitivity, precision)))
+    return float(np.nanmean(precisions))
 
 
 def choose(watched: Rooms, probability: Tensor) -> Cut:
     """The smoothing and the level of the best average precision."""
     cuts = itertools.starmap(Cut, itertools.product(SMOOTH, LEVELS))
-    return max(cuts, key=lambda cut: measures(watched, probability, cut)["event AP"])
+    return max(cuts, key=lambda cut: mean_ap(watched, probability, cut))
+
+
+def measures(watched: Rooms, probability: Tensor, cut: Cut) -> dict[str, float]:
+    """Average precision; whatever its score, the share of events that is found, and of findings that are events."""
+    matches = [
+        temporal.match_events(video.of(k), *cut(of_room[:, k]), threshold=OVERLAP)
+        for k in range(len(icu.ACTIVITIES))
+        for video, of_room in zip(watched.videos, probability)
+    ]
+    right = sum(m.true_positives for m in matches)
+    wrong, missed = sum(m.false_positives for m in matches), sum(m.false_negatives for m in matches)
+    sensitivity, precision = right / max(right + missed, 1), right / max(right + wrong, 1)
+    return dict(zip(EVENTS, (mean_ap(watched, probability, cut), sensitivity, precision)))
 
 
 TIME, ALONE, NONE = "with time", "one frame at a time", "no network"

@@ -46,8 +46,7 @@ BLUR, AROUND = 1.0, 51  # pixels: what a local threshold smooths away, and the s
 
 def target(labels: LabelMap) -> Target:
     """The nuclei of a label map of at least ``SMALLEST`` pixels, all of class 1."""
-    area = labels.flatten().bincount()
-    large = nuclei.relabel(torch.where(area[labels] < SMALLEST, 0, labels))  # first: thousands of specks fill gigabytes
+    large = nuclei.without_specks(labels, SMALLEST)  # first: planes of thousands of specks fill gigabytes
     masks = nuclei.masks(large)
     return Target(nuclei.boxes(large), torch.ones(len(masks), dtype=torch.int64), masks)
 

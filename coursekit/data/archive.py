@@ -38,6 +38,10 @@ class FetchError(RuntimeError):
     """A file could not be fetched; the message is one sentence: expected, got, what to do."""
 
 
+class NoIndex(FetchError):
+    """No package can be had at all for now."""
+
+
 def sentence(expected: str, got: str, advice: str) -> str:
     return f"expected {expected}, got {got}: {advice}"
 
@@ -101,7 +105,8 @@ def why_pip_failed(file: File, output: str) -> FetchError:
     """One sentence out of pip's many lines."""
     for pattern, got, advice in PIP_SAYS:
         if re.search(pattern, output, re.IGNORECASE):
-            return FetchError(sentence(f"pip to download {file.requirement}", got, advice))
+            kind = NoIndex if got == NO_INDEX else FetchError
+            return kind(sentence(f"pip to download {file.requirement}", got, advice))
     errors = re.findall(r"^ERROR: (.+)$", output, re.MULTILINE) or output.strip().splitlines()[-1:] or ["no word"]
     by_hand = "run pip download with it by hand to see more"
     return FetchError(sentence(f"pip to download {file.requirement}", errors[-1], by_hand))

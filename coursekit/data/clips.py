@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -64,15 +65,30 @@ def video(name: Name, *, gray: bool = True, size: int | None = None, frames: int
     _check.positive("size", [] if size is None else size)
     if count > SHAPES[name][0]:
         raise _check.refuse(f"at most {SHAPES[name][0]} frames of {name}", count, "take fewer")
-    path = fetch.real_or(lambda _: None, lambda: fetch.path(name)) if name == "street" else fetch.path(name)
-    if path is None:
-        pictures = [_swaying(k) for k in range(count)]
-    elif name == "timelapse":
-        pictures = list(tifffile.imread(path)[:count])
-    else:
-        pictures = decode(path, range(count), as_stored=True)
-    clip = as_clip(pictures, gray=gray, size=size)
+    path = _path(name)
+    clip = as_clip(_frames(name, path, range(count)), gray=gray, size=size)
     return Video(clip, FPS[name], name, "real" if path else "phantom")
+
+
+def _path(name: Name) -> Path | None:
+    """Where the file lies; None for the stand-in."""
+    if name == "street":
+        return fetch.real_or(lambda _: None, lambda: fetch.path(name))
+    return fetch.path(name)
+
+
+def _frames(name: Name, path: Path | None, wanted: range) -> list[Picture]:
+    """The frames as they are stored."""
+    if path is None:
+        return [_swaying(k) for k in wanted]
+    if name == "timelapse":
+        return list(tifffile.imread(path)[wanted.start : wanted.stop])
+    return decode(path, wanted, as_stored=True)
+
+
+@lru_cache(maxsize=4)
+def _frame(name: Name, path: Path | None) -> Picture:
+    return _frames(name, path, range(FRAMES[name], FRAMES[name] + 1))[0]
 
 
 def _swaying(k: int) -> Picture:
@@ -161,16 +177,15 @@ def warped(
     return Pair(noisy[0], noisy[1], flow, valid, kind, scene, source)
 
 
-@lru_cache
 def _picture(scene: str) -> tuple[np.ndarray, str]:
     """The scene in grey (H, W), with its source."""
     if scene == "nuclei":
         whole = nuclei.load()
         return whole.image[0].double().numpy(), whole.source
-    if scene not in FRAMES:
-        return as_clip([still(scene)])[0, 0].double().numpy(), "real"
-    film = video(scene, frames=FRAMES[scene] + 1)
-    return film.clip[0, -1].double().numpy(), film.source
+    path = _path(scene) if scene in FRAMES else None
+    stored = _frame(scene, path) if scene in FRAMES else still(scene)
+    source = "phantom" if scene in FRAMES and path is None else "real"
+    return as_clip([stored])[0, 0].double().numpy(), source
 
 
 def pairs(*, split: Part, count: int = 40, size: int = 96, seed: int = 0, **disturbance: float) -> list[Pair]:

@@ -26,7 +26,7 @@ import filelock
 import platformdirs
 from tqdm import tqdm
 
-from .archive import NO_INDEX, PURGE, FetchError, content_of, download, sentence
+from .archive import NO_INDEX, PURGE, FetchError, NoIndex, content_of, download, sentence
 from .registry import DEFAULT, FILES, File
 
 PART = ".part-"
@@ -81,8 +81,7 @@ def _fetch_for_first_use(file: File) -> None:
             fetch(names, hurry=True)
             return
         except FetchError as error:
-            reason = str(error)
-            _failed[NO_INDEX if NO_INDEX in reason else file.requirement] = reason
+            reason = _failed[NO_INDEX if isinstance(error, NoIndex) else file.requirement] = str(error)
     command = f"run coursekit data fetch {file.name}"
     if reason:
         raise DataMissing(f"{reason} ({command})")
@@ -162,10 +161,10 @@ def _fetch_archive(files: list[File], progress: bool, hurry: bool) -> None:
 def verify() -> dict[str, str]:
     """Hash the files in the cache against the registry: by name what is wrong with each, nothing if it is whole."""
     notes = {}
-    for file in (file for file in FILES.values() if _place(file).exists()):
-        advice = f"run coursekit data fetch {file.name}"
-        wrong = sentence(f"{file.name} with its pinned sha256", "other bytes", advice)
-        notes[file.name] = "" if _is_whole(file) else wrong
+    for name, file in FILES.items():
+        if _place(file).exists():
+            wrong = sentence(f"{name} with its pinned sha256", "other bytes", f"run coursekit data fetch {name}")
+            notes[name] = "" if _is_whole(file) else wrong
     return notes
 
 

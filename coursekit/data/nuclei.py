@@ -189,6 +189,12 @@ def relabel(labels: Instances) -> Instances:
     return index[1:].view(labels.shape)
 
 
+def without_specks(labels: LabelMap, least: int) -> LabelMap:
+    """Instances of fewer than ``least`` pixels become background, the others are numbered anew."""
+    area = labels.flatten().bincount()
+    return relabel(torch.where(area[labels] < least, 0, labels))
+
+
 def masks(labels: LabelMap) -> Masks:
     """One boolean plane an instance, (N, H, W); plane k holds label k + 1."""
     _check.tensor("labels", labels, "H W")
@@ -218,8 +224,7 @@ def crop(whole: Nuclei, size: int, *, least: int = 16, generator: Generator) -> 
     top, left = (int(uniform(0, n - size + 1, generator=generator)) for n in (height, width))
     window = (slice(top, top + size), slice(left, left + size))
     image, labels = turn(whole.image[:, *window], whole.labels[window], generator=generator)
-    area = torch.bincount(labels.flatten())
-    return replace(whole, image=image, labels=relabel(torch.where(area[labels] < least, 0, labels)))
+    return replace(whole, image=image, labels=without_specks(labels, least))
 
 
 def turn(*arrays: Tensor, generator: Generator) -> tuple[Tensor, ...]:
