@@ -5,6 +5,7 @@ simulates other people. Segmentation and detection are scored apart: half the vo
 three small ones missed.
 """
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -24,7 +25,7 @@ CROP = (24, 32, 32)  # voxels
 STEPS, BATCH, LR = 400, 4, 3e-3
 LEVELS = 60  # thresholds tried, evenly over the values of the training part
 SIGMAS = (0.0, 0.7, 1.2)  # voxels: how much the image may be blurred before the threshold
-REFERENCE = 95  # percentile of a volume, to which levels are relative: doses differ
+REFERENCES = (90, 95, 99)  # percentiles of a volume, to one of which levels are relative: doses differ
 MEASURES = ("Dice", "mean Dice of a volume", "lesion sensitivity", "minus false alarms a volume")
 SMALLEST = 4  # voxels, 0.3 mL: smaller findings are dropped, in all arms
 
@@ -54,20 +55,21 @@ def crops(images: Tensor, masks: Tensor, *, seed: int) -> Iterator[tuple[Tensor,
 
 
 def threshold(learnt: brain.PetSet, held_out: brain.PetSet) -> Tensor:
-    """What is found by a blur and a level, both as is best for the Dice over all voxels of the training part."""
-    truth, best = learnt.masks[:, 0], (-1.0, 0.0, 0.0)
-    for sigma in SIGMAS:
-        smooth = blurred(learnt.images, sigma)
-        for level in torch.linspace(1, float(smooth.max()), LEVELS).tolist():
-            best = max(best, (float(dice(truth, smooth > level)), sigma, level))
-    _, sigma, level = best
-    return blurred(held_out.images, sigma) > level
+    """What is found by a blur, a reference and a level, those of the best Dice over all voxels of the training part."""
+    truth, best = learnt.masks[:, 0], (-1.0, 0.0, 0, 0.0)
+    for sigma, reference in itertools.product(SIGMAS, REFERENCES):
+        relative = blurred(learnt.images, sigma, reference)
+        for level in torch.linspace(float(relative.median()), float(relative.max()), LEVELS).tolist():
+            best = max(best, (float(dice(truth, relative > level)), sigma, reference, level))
+    _, sigma, reference, level = best
+    return blurred(held_out.images, sigma, reference) > level
 
 
-def blurred(images: Tensor, sigma: float) -> Tensor:
+def blurred(images: Tensor, sigma: float, reference: int) -> Tensor:
     """The images (N, 1, D, H, W) over a percentile of their own: (N, D, H, W)."""
     smooth = ndimage.gaussian_filter(images[:, 0].numpy(), (0, sigma, sigma, sigma))
-    return torch.from_numpy(smooth / np.percentile(smooth, REFERENCE, axis=(1, 2, 3), keepdims=True).astype(np.float32))
+    tops = np.percentile(smooth, reference, axis=(1, 2, 3), keepdims=True)
+    return torch.from_numpy(smooth / tops.astype(np.float32))
 
 
 def cleaned(masks: Tensor) -> Tensor:
