@@ -24,7 +24,7 @@ class Line(NamedTuple):
     """One line of the check. ``advice`` is empty when all is well; ``needed`` is false for what only grading uses."""
 
     name: str
-    found: str
+    state: str
     advice: str = ""
     needed: bool = True
 
@@ -42,7 +42,7 @@ def check() -> list[Line]:
 
 def table(lines: Iterable[Line]) -> str:
     """The lines as text: name, what was found, and ok or what to do."""
-    return "\n".join(f"{line.name:12} {line.found:42} {line.advice or 'ok'}" for line in lines)
+    return "\n".join(f"{line.name:12} {line.state:42} {line.advice or 'ok'}" for line in lines)
 
 
 def by(package: str, line: Callable[[], Line]) -> Line:

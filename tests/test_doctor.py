@@ -17,7 +17,7 @@ def test_every_line_says_what_was_found() -> None:
     names = [line.name for line in lines]
     assert names[:3] == ["Python", "torch", "torchvision"]
     assert {"device", "memory", "disk", "data", "kernel", "sandbox"} <= set(names)
-    assert all(line.found for line in lines)
+    assert all(line.state for line in lines)
     assert all(line.name in row for line, row in zip(lines, doctor.table(lines).splitlines(), strict=True))
 
 
@@ -49,13 +49,13 @@ def test_every_set_is_listed_with_its_size_and_whether_it_is_here(
 ) -> None:
     monkeypatch.setenv("COURSEKIT_DATA", str(tmp_path / "not" / "yet"))
     total, *sets = doctor.data()
-    assert total.found == f"0 of {len(registry.FILES)} files, 0 MB, in the cache"
+    assert total.state == f"0 of {len(registry.FILES)} files, 0 MB, in the cache"
     assert [line.name.strip() for line in sets] == list(registry.SETS)
-    assert sets[2].found == "30.4 MB, lectures 05–07, comes at first use"
+    assert sets[2].state == "30.4 MB, lectures 05–07, comes at first use"
     assert all(line.ok for line in sets)
     assert doctor.disk().ok
     monkeypatch.setattr(fetch, "is_cached", lambda file: not file.name.startswith("brain"))
-    assert [line.name.strip() for line in doctor.data()[1:] if not line.found.endswith(", here")] == ["brain MRI"]
+    assert [line.name.strip() for line in doctor.data()[1:] if not line.state.endswith(", here")] == ["brain MRI"]
 
 
 def test_where_nothing_may_be_fetched_a_missing_set_says_what_to_run(
@@ -64,7 +64,7 @@ def test_where_nothing_may_be_fetched_a_missing_set_says_what_to_run(
     monkeypatch.setenv("COURSEKIT_DATA", str(tmp_path))
     monkeypatch.setenv("COURSEKIT_OFFLINE", "1")
     line = doctor.data()[1]
-    assert line.found.endswith(", missing")
+    assert line.state.endswith(", missing")
     assert all(name in line.advice for name in ("COURSEKIT_OFFLINE", "data fetch", *registry.DEFAULT))
 
 
@@ -87,7 +87,7 @@ def test_a_kernel_of_another_python(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     )
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     line = doctor.kernel()
-    assert "/opt/other/bin/python" in line.found
+    assert "/opt/other/bin/python" in line.state
     assert "ipykernel install --sys-prefix" in line.advice
 
 
@@ -102,6 +102,6 @@ def test_a_sandbox_that_is_not_there_or_does_not_work(monkeypatch: pytest.Monkey
     assert doctor.sandbox().ok
     monkeypatch.setattr(grading, "check", lambda: (False, ["bubblewrap: is not there", "To do: …"]))
     line = doctor.sandbox()
-    assert line.found == "bubblewrap: is not there"
+    assert line.state == "bubblewrap: is not there"
     assert "coursekit grade doctor" in line.advice
     assert not line.needed

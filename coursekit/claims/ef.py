@@ -133,10 +133,10 @@ def from_outlines(masks: Tensor) -> Tensor:
     return torch.tensor([beat_by_beat(curve) for curve in echo.volume_by_discs(masks, spacing_mm=1.0)])
 
 
-def measures(truth: Tensor, said: Tensor) -> dict[str, float]:
+def measures(truth: Tensor, predicted: Tensor) -> dict[str, float]:
     """Larger is better in all three; the area under the curve is that of finding fractions below ``REDUCED``."""
-    errors = regression(truth, said.float())
-    return {MAE: -errors.mae, R2: errors.r2, AUC: roc(truth < REDUCED, -said).auc}
+    errors = regression(truth, predicted.float())
+    return {MAE: -errors.mae, R2: errors.r2, AUC: roc(truth < REDUCED, -predicted).auc}
 
 
 @claim(
@@ -169,5 +169,5 @@ def ef_video_vs_frame(
     arms[BOTH] = (clip + arms[OUTLINES]) / 2
     arms[MEAN] = torch.full_like(truth, float(learnt.ef_percent.mean()))
     dice_at_ends = {OUTLINES: float(dice(held_out.masks[ends], masks[ends]))}
-    scores = by_measure({arm: measures(truth, said) for arm, said in arms.items()})
+    scores = by_measure({arm: measures(truth, predicted) for arm, predicted in arms.items()})
     return scores | {"Dice at the ends of filling and ejection": dice_at_ends}

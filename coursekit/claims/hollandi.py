@@ -162,21 +162,25 @@ def train_refiner(pieces: Tiles, *, seed: int, steps: int = REFINE_STEPS, show: 
     return trained(BoundaryRefiner, drawn, loss_of, seed=seed, steps=steps, lr=LR, label="refiner", show=show)
 
 
-def refined(model: BoundaryRefiner, image: Image, found: Detections) -> Detections:
+def refined(model: BoundaryRefiner, image: Image, detections: Detections) -> Detections:
     """The same detections with their boundaries drawn again, on the CPU."""
-    return found._replace(masks=model.cpu().eval().refine(image, found.masks, found.boxes))
+    return detections._replace(masks=model.cpu().eval().refine(image, detections.masks, detections.boxes))
 
 
-def bright_in_the_box(image: Image, found: Detections) -> Detections:
+def bright_in_the_box(image: Image, detections: Detections) -> Detections:
     """The same detections, each mask what is brighter than Otsu's threshold of its box, a little grown."""
-    masks = counting.in_boxes(image, grow(found.boxes, MARGIN), lambda window: counting.otsu(image[:, *window]))
-    return found._replace(masks=masks)
+    masks = counting.in_boxes(image, grow(detections.boxes, MARGIN), lambda window: counting.otsu(image[:, *window]))
+    return detections._replace(masks=masks)
 
 
-def outlined(truth: Target, found: Detections) -> dict[str, float]:
+def outlined(truth: Target, detections: Detections) -> dict[str, float]:
     """AP, and the mean over true masks of the IoU with the one found that fits best."""
-    best = overlap.mask_iou(truth.masks, found.masks).amax(1) if len(found.masks) else torch.zeros(len(truth.masks))
-    return counting.average_precision(truth, found) | {"mean IoU": float(best.mean())}
+    best = (
+        overlap.mask_iou(truth.masks, detections.masks).amax(1)
+        if len(detections.masks)
+        else torch.zeros(len(truth.masks))
+    )
+    return counting.average_precision(truth, detections) | {"mean IoU": float(best.mean())}
 
 
 BRIGHT_IN_BOX = "bright in the box"

@@ -172,7 +172,7 @@ def nodule_views(
     longer = short | {name: timed(VIEWS[name], learn, test, seed=seed, steps=n) for name, n in long.items()}
     scores: Scores = {}
     for budget, arms in {"same epochs": short, "same CPU": longer}.items():
-        scores[f"AUC, {budget}"] = {name: area(held_out.labels, said) for name, (said, _) in arms.items()}
+        scores[f"AUC, {budget}"] = {name: area(held_out.labels, answers) for name, (answers, _) in arms.items()}
         scores[f"CPU seconds, {budget}"] = {name: seconds for name, (_, seconds) in arms.items()}
     return scores
 
@@ -221,7 +221,7 @@ def malignancy_from_shape(seed: int, *, steps: int = SHAPE_STEPS) -> Scores:
     patients = [nodule.patient for nodule in test.nodules]
     cubic = partial(end_to_end, look=nn.Identity(), seed=seed, steps=steps)
     one_sized = (of_one_size(learn.nodules), malignant)
-    said = {
+    answers = {
         CNN: cubic(cubic_network, learn=(learn.masks.float(), malignant), test=test.masks.float()),
         ONE_SIZED: cubic(partial(cubic_network, ONE_SIZE), learn=one_sized, test=of_one_size(test.nodules)),
         DIAMETER: test.diameter_mm,
@@ -231,10 +231,10 @@ def malignancy_from_shape(seed: int, *, steps: int = SHAPE_STEPS) -> Scores:
     small = (test.diameter_mm >= SMALL[0]) & (test.diameter_mm <= SMALL[1])
 
     def lead(rows: Tensor) -> float:
-        return area(truth[rows], said[CNN][rows]) - area(truth[rows], said[DIAMETER][rows])
+        return area(truth[rows], answers[CNN][rows]) - area(truth[rows], answers[DIAMETER][rows])
 
     return {
-        "AUC": {arm: area(truth, x) for arm, x in said.items()},
-        "AUC, 5 to 11 mm": {arm: area(truth[small], x[small]) for arm, x in said.items()},
+        "AUC": {arm: area(truth, x) for arm, x in answers.items()},
+        "AUC, 5 to 11 mm": {arm: area(truth[small], x[small]) for arm, x in answers.items()},
         "AUC, 3D CNN less diameter, 95 % over patients": lead_over_patients(patients, lead, seed=seed),
     }

@@ -209,19 +209,21 @@ def find(model: MaskRCNN, image: Image, *, smallest: int = SMALLEST) -> Detectio
     return Detections(*(x[kept].cpu() for x in detections))
 
 
-def average_precision(truth: Target, found: Detections) -> dict[str, float]:
+def average_precision(truth: Target, detections: Detections) -> dict[str, float]:
     """AP as COCO has it: over all thresholds, at IoU 0.5 and 0.75, and at the strict end."""
-    scores = detection.coco_scores(instances.from_images([truth._asdict()]), instances.from_images([found._asdict()]))
+    scores = detection.coco_scores(
+        instances.from_images([truth._asdict()]), instances.from_images([detections._asdict()])
+    )
     numbers = {name: scores.numbers()[name] for name in ("AP", "AP50", "AP75")}
     return numbers | {name: scores.average_precision(iou=t) for name, t in STRICT.items()}
 
 
-def measures(truth: Target, found: Detections) -> dict[str, float]:
+def measures(truth: Target, detections: Detections) -> dict[str, float]:
     """AP of all detections; of those more likely a nucleus than not, how near their count is (1 is exact), and Dice."""
-    sure = found.masks[found.scores >= 0.5]
+    sure = detections.masks[detections.scores >= 0.5]
     off = abs(len(sure) - len(truth.boxes)) / len(truth.boxes)
     dice = float(overlap.dice(truth.masks.any(0), sure.any(0)))
-    return average_precision(truth, found) | {"count": 1 - off, "Dice": dice}
+    return average_precision(truth, detections) | {"count": 1 - off, "Dice": dice}
 
 
 @claim(

@@ -55,11 +55,13 @@ def both_stages(model: MaskRCNN, image: Image) -> Scored:
     return Scored(detections.boxes, detections.scores)
 
 
-def measures(truth: Boxes, found: Scored) -> dict[str, float]:
+def measures(truth: Boxes, proposed: Scored) -> dict[str, float]:
     """Box AP as COCO has it."""
-    classes = [torch.ones(len(boxes), dtype=torch.int64) for boxes in (truth, found.boxes)]
+    classes = [torch.ones(len(boxes), dtype=torch.int64) for boxes in (truth, proposed.boxes)]
     true = instances.from_images([{"labels": classes[0], "boxes": truth}], kind="box")
-    ranked = instances.from_images([{"labels": classes[1], "boxes": found.boxes, "scores": found.scores}], kind="box")
+    ranked = instances.from_images(
+        [{"labels": classes[1], "boxes": proposed.boxes, "scores": proposed.scores}], kind="box"
+    )
     numbers = detection.coco_scores(true, ranked).numbers()
     return {name: numbers[name] for name in MEASURES}
 

@@ -154,11 +154,11 @@ class Teacher:
         mine, its = (batch.image + VIEW_NOISE * self._noise(batch.image) for _ in range(2))
         logits, unlabelled = net(mine), batch.target == UNLABELLED
         with torch.no_grad():
-            told = self.mean(its)
+            teaching = self.mean(its)
         if self.kind == "consistency":
-            rest = losses.consistency(logits, told, where=unlabelled)
+            rest = losses.consistency(logits, teaching, where=unlabelled)
         else:
-            sure, label = told.softmax(1).max(1)
+            sure, label = teaching.softmax(1).max(1)
             rest = losses.cross_entropy(logits, torch.where(unlabelled & (sure > SURE), label, UNLABELLED))
         return losses.cross_entropy(logits, batch.target) + WEIGHT * min(1.0, self.step / RAMP) * rest
 

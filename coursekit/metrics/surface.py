@@ -91,17 +91,17 @@ def surface_record(
     the tolerance but for rounding. Source: Nikolov et al. 2021 (surface Dice); Maier-Hein et al. 2024.
     """
     _check.positive("tolerance_mm", tolerance_mm, zero=True)
-    there, back = surface_distances(truth, prediction, spacing_mm=spacing_mm)
-    both = torch.cat([there, back])
-    if not there.numel() or not back.numel():
+    out, back = surface_distances(truth, prediction, spacing_mm=spacing_mm)
+    both = torch.cat([out, back])
+    if not out.numel() or not back.numel():
         far, dice = (math.inf, 0.0) if both.numel() else (0.0, 1.0)
-        return SurfaceRecord(far, far, far, dice, tolerance_mm, there.numel(), back.numel())
+        return SurfaceRecord(far, far, far, dice, tolerance_mm, out.numel(), back.numel())
     return SurfaceRecord(
         hausdorff_mm=both.max().item(),
-        hd95_mm=max(np.percentile(d.numpy(), 95).item() for d in (there, back)),
+        hd95_mm=max(np.percentile(d.numpy(), 95).item() for d in (out, back)),
         assd_mm=both.mean().item(),
         surface_dice=(~_check.above(both, tolerance_mm)).double().mean().item(),
         tolerance_mm=tolerance_mm,
-        truth_voxels=there.numel(),
+        truth_voxels=out.numel(),
         predicted_voxels=back.numel(),
     )

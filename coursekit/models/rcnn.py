@@ -263,12 +263,12 @@ class MaskRCNN(nn.Module):
         positive = torch.cat([s.truth for s in sampled]) >= 0
         labels = true_labels.new_zeros(len(positive)).masked_scatter(positive, true_labels)
         logits, offsets = self.box_head(self.pool(features, boxes, BOX_CELLS))
-        said = offsets[positive, true_labels]
-        wanted = box_ops.encode(true_boxes, torch.cat(on_object), weights=WEIGHTS).to(said.dtype)
+        predicted = offsets[positive, true_labels]
+        wanted = box_ops.encode(true_boxes, torch.cat(on_object), weights=WEIGHTS).to(predicted.dtype)
         drawn = self.mask_head(self.pool(features, on_object, MASK_CELLS))
         return {
             "class": losses.cross_entropy(logits, labels),
-            "box": losses.smooth_l1(said, wanted, beta=BETA, reduction="sum") / max(len(labels), 1),
+            "box": losses.smooth_l1(predicted, wanted, beta=BETA, reduction="sum") / max(len(labels), 1),
             "mask": losses.mask_loss(drawn, torch.cat(true_masks), true_labels - 1),
         }
 

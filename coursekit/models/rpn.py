@@ -132,8 +132,8 @@ def rpn_loss(
         wanted.append(torch.cat([torch.ones_like(objects), torch.zeros_like(background)]))
         offsets.append(raw.offsets[i, objects])
         targets.append(box_ops.encode(boxes[assigned[objects]], raw.anchors[objects]))
-    said, goal = torch.cat(logits), torch.cat(targets)
-    many = max(len(said), 1)
-    objectness = F.binary_cross_entropy_with_logits(said, torch.cat(wanted).to(said.dtype), reduction="sum")
-    box = losses.smooth_l1(torch.cat(offsets), goal.to(said.dtype), beta=BETA, reduction="sum")
+    scores, goal = torch.cat(logits), torch.cat(targets)
+    many = max(len(scores), 1)
+    objectness = F.binary_cross_entropy_with_logits(scores, torch.cat(wanted).to(scores.dtype), reduction="sum")
+    box = losses.smooth_l1(torch.cat(offsets), goal.to(scores.dtype), beta=BETA, reduction="sum")
     return objectness / many, box / many

@@ -56,7 +56,7 @@ class Actor:
         self.times, self.keys = [since], [people.standing(room.entry, self.angle)]
 
     @property
-    def here(self) -> Place:
+    def spot(self) -> Place:
         return self.keys[-1][0, :2]
 
     def reach(self, pose: Pose, seconds: float) -> None:
@@ -73,12 +73,12 @@ class Actor:
         """Stand where one is and turn to ``angle`` the shorter way."""
         by = (angle - self.angle + np.pi) % (2 * np.pi) - np.pi
         for share in (0.5, 1.0):
-            self.reach(people.standing(self.here, self.angle + share * by, lean=lean * share), TURN)
+            self.reach(people.standing(self.spot, self.angle + share * by, lean=lean * share), TURN)
         self.angle += by
 
     def walk(self, place: Place, pace: float) -> None:
         """Straight, at ``pace`` metres a second, step by step."""
-        start, (x, y) = self.here, place - self.here
+        start, (x, y) = self.spot, place - self.spot
         self.turn(float(np.arctan2(y, x)))
         steps = int(np.hypot(x, y) / STEP) + 1
         for k in range(1, steps + 1):
@@ -128,10 +128,10 @@ class Patient(Actor):
         rest, stir = ("lying", "up") if in_bed else ("back", "fore")
         while True:
             self.stay(self.draw(6, 24))
-            there, hold, back = self.draw(2, 5), self.draw(5, 20), self.draw(2, 5)
-            if self.now + there + hold + back > until:
+            rise, hold, back = self.draw(2, 5), self.draw(5, 20), self.draw(2, 5)
+            if self.now + rise + hold + back > until:
                 break
-            for pose, seconds in ((stir, there), (stir, hold), (rest, back)):
+            for pose, seconds in ((stir, rise), (stir, hold), (rest, back)):
                 self.reach(self.poses[pose], seconds)
         self.stay(until - self.now)
 
@@ -189,11 +189,11 @@ class Carer(Actor):
             place, angle, lean = self.room.standing(self.draw(0, 1), self.share), self.draw(-np.pi, np.pi), 0.0
             if self.draw(0, 1) < 0.4:
                 place, angle, lean = self.room.beside + np.array([0, 2.4 * self.share - 1.2]), np.pi, self.draw(0, 1)
-            busy, way = self.draw(3, 18), sum(np.linalg.norm(place - end) for end in (self.here, goal))
+            busy, way = self.draw(3, 18), sum(np.linalg.norm(place - end) for end in (self.spot, goal))
             if self.now + busy + way / PACE + 6 * TURN > until:
                 break
             self.walk(place, PACE)
             self.turn(angle, lean=lean)
             self.stay(busy)
-        self.stay(until - self.now - float(np.linalg.norm(goal - self.here)) / PACE - 2 * TURN)
+        self.stay(until - self.now - float(np.linalg.norm(goal - self.spot)) / PACE - 2 * TURN)
         self.walk(goal, PACE)
