@@ -10,6 +10,7 @@ from coursekit.figures import drawing as figure
 def test_show_puts_the_alt_text_beside_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[object] = []
     monkeypatch.setattr(figure, "display", shown.append)
+    plt.close("all")  # what an earlier test left open is not this one's
     figure.show(plt.figure(), alt="nothing yet")
     data, metadata = shown[0]._repr_mimebundle_()  # type: ignore[attr-defined]
     assert metadata["image/png"]["alt"] == "nothing yet"
