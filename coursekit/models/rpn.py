@@ -1,4 +1,4 @@
-"""The region proposal network: where might an object be? (Ren et al. 2015, "Faster R-CNN", section 3)
+"""The region proposal network: where might an object be? (Ren et al. 2015; journal version 2017, section 3)
 
 At each cell of the feature map lie a few anchors, boxes of fixed size and shape. For each the network says how likely
 an object is there (objectness) and how to move and stretch the anchor onto it (offsets). The best, without
@@ -89,7 +89,7 @@ def assign(iou: Float[Tensor, "G A"], *, low: float, high: float, best: bool = F
     """The object each anchor overlaps most, if by ``high``; BACKGROUND if by less than ``low``; else BETWEEN.
 
     ``best`` also gives each object all anchors that overlap it as much as any does, however little, but for those
-    that overlap nothing. Source: Ren et al. 2015, section 3.1.2.
+    that overlap nothing. Source: Ren et al. (journal version), section 3.1.2.
     """
     if not iou.shape[0]:
         return torch.full((iou.shape[1],), BACKGROUND, device=iou.device)
@@ -122,7 +122,7 @@ def rpn_loss(
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """Cross-entropy of the objectness of sampled anchors, and smooth L1 of the offsets of those on an object.
 
-    Both are divided by the number of sampled anchors. Source: Ren et al. 2015, equation 1 and section 3.1.3.
+    Both are divided by the number of sampled anchors. Source: Ren et al. (journal version), equation 1, section 3.1.3.
     """
     logits, wanted, offsets, targets = [], [], [], []
     for i, boxes in enumerate(truth):

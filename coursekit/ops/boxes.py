@@ -74,7 +74,7 @@ def clip(boxes: Boxes, size: tuple[int, int]) -> Boxes:
 def encode(boxes: Boxes, anchors: Boxes, *, weights: Weights = (1.0, 1.0, 1.0, 1.0)) -> Float[Tensor, "N 4"]:
     """The offsets (dx, dy, dw, dh) that lead from each anchor to its box, times the weights.
 
-    dx = (x − x_a) / w_a, dw = log(w / w_a) with centres x and sizes w: Ren et al. 2015, "Faster R-CNN", equation 2.
+    dx = (x − x_a) / w_a, dw = log(w / w_a) with centres x and sizes w: Ren et al., "Faster R-CNN", equation 2.
     Boxes and anchors must have a positive width and height.
     """
     _same_count(boxes, anchors, "boxes")
