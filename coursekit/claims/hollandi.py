@@ -1,4 +1,4 @@
-"""Images of another look, and boundaries drawn again: two ideas of Hollandi et al. 2020, each asked alone (lecture 05).
+"""Images of another look, boundaries drawn again: two ideas of Hollandi et al. 2020, each asked alone (lecture 05a).
 
 Style: a U-Net learns on a phantom, whose masks come for nothing, and is scored on the right of the real image; the
 left lends its style, not its labels. Boundaries: Mask R-CNN and a refiner learn on the left.
@@ -94,7 +94,7 @@ def scored(held_out: nuclei.Nuclei, inside: Tensor, pieces: Detections) -> dict[
 
 
 @claim(
-    lecture="05",
+    lecture="05a",
     statement="A U-Net that learns on a phantom outlines real nuclei better if its images are given the style of "
     "unlabelled real ones.",
     comparisons=[
@@ -188,7 +188,7 @@ OUTLINES = ("AP", "AP50", "AP75", "AP85", "AP90", "mean IoU")
 
 
 @claim(
-    lecture="05",
+    lecture="05a",
     statement="Boundaries that a U-Net draws again, one instance at a time, are nearer to the truth than those of "
     "Mask R-CNN.",
     comparisons=versus("Mask R-CNN + refiner", "Mask R-CNN", BRIGHT_IN_BOX, counting.IN_BOX[0], on=OUTLINES),

@@ -1,4 +1,4 @@
-"""Counting needs instances: a semantic mask of touching nuclei, cut up, against Mask R-CNN (lectures 01 and 05).
+"""Counting needs instances: a semantic mask of touching nuclei, cut up, against Mask R-CNN (lectures 01 and 05a).
 
 All arms learn from the same tiles of the left of the real image and are scored on the 35 nuclei of its right.
 """
@@ -227,7 +227,7 @@ def measures(truth: Target, detections: Detections) -> dict[str, float]:
 
 
 @claim(
-    lecture="01, 05",
+    lecture="01, 05a",
     statement="Connected parts of a semantic mask are not the nuclei: Mask R-CNN finds these better, and their number.",
     comparisons=[
         *versus("Mask R-CNN", "U-Net, components", on=["AP50", "count", "AP75"]),

@@ -7,8 +7,8 @@ neural networks", ISBI), as the maxima, over place and size, of the scale-normal
 """
 
 import itertools
-from dataclasses import replace
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -43,13 +43,17 @@ class Vessels(NamedTuple):
     diameter_mm: Float64[np.ndarray, " N"]
 
 
-class Ground(NamedTuple):
-    """``free`` is lung away from the labelled tumour."""
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """``free`` is lung away from the labelled tumour; ``vessels`` are sought when they are first asked for."""
 
     ct: CT
     lungs: Bool[Tensor, "D H W"]
     free: Bool[Tensor, "D H W"]
-    vessels: Vessels
+
+    @cached_property
+    def vessels(self) -> Vessels:
+        return vessels(self.ct.scan, self.lungs, self.ct.label)
 
 
 def of(split: Part) -> Ground:
@@ -66,7 +70,7 @@ def _made(ct: CT) -> Ground:
     if len(lit):
         reach = np.ceil(MARGIN_MM / np.array(ct.label.spacing_mm)).astype(int)
         near[tuple(map(slice, np.maximum(lit.min(0) - reach, 0), lit.max(0) + reach + 1))] = True
-    return Ground(ct, inside, inside & ~near, vessels(ct.scan, inside, ct.label))
+    return Ground(ct, inside, inside & ~near)
 
 
 def vessels(scan: Scan, inside: Bool[Tensor, "D H W"], label: Scan) -> Vessels:
