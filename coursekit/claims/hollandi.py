@@ -175,11 +175,8 @@ def bright_in_the_box(image: Image, detections: Detections) -> Detections:
 
 def outlined(truth: Target, detections: Detections) -> dict[str, float]:
     """AP, and the mean over true masks of the IoU with the one found that fits best."""
-    best = (
-        overlap.mask_iou(truth.masks, detections.masks).amax(1)
-        if len(detections.masks)
-        else torch.zeros(len(truth.masks))
-    )
+    fits = overlap.mask_iou(truth.masks, detections.masks)  # (N, M)
+    best = fits.amax(1) if len(detections.masks) else fits.sum(1)
     return counting.average_precision(truth, detections) | {"mean IoU": float(best.mean())}
 
 

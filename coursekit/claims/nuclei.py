@@ -211,9 +211,8 @@ def find(model: MaskRCNN, image: Image, *, smallest: int = SMALLEST) -> Detectio
 
 def average_precision(truth: Target, detections: Detections) -> dict[str, float]:
     """AP as COCO has it: over all thresholds, at IoU 0.5 and 0.75, and at the strict end."""
-    scores = detection.coco_scores(
-        instances.from_images([truth._asdict()]), instances.from_images([detections._asdict()])
-    )
+    truths, answers = (instances.from_images([x._asdict()]) for x in (truth, detections))
+    scores = detection.coco_scores(truths, answers)
     numbers = {name: scores.numbers()[name] for name in ("AP", "AP50", "AP75")}
     return numbers | {name: scores.average_precision(iou=t) for name, t in STRICT.items()}
 
