@@ -77,9 +77,11 @@ def test_a_lung_without_any(toy: Scan) -> None:
 
 @pytest.mark.parametrize(("split", "least"), [("train", 400), ("test", 700)])
 def test_hundreds_in_the_real_lungs_none_at_the_tumour(split: Part, least: int) -> None:
-    ct, inside, _, found = ground.of(split)
-    assert len(found.world) >= least
-    index = ct.scan.index(found.world)
+    lung = ground.of(split)
+    ct, inside = lung.ct, lung.lungs
+    assert lung.vessels is ground.of(split).vessels, "they are sought once"
+    assert len(lung.vessels.world) >= least
+    index = ct.scan.index(lung.vessels.world)
     nearest = tuple(np.round(index).astype(int).T)
     assert bool(inside[nearest].all())
     assert float(ndimage.map_coordinates(ct.scan.values.numpy(), index.T, order=1).min()) > -560

@@ -167,7 +167,7 @@ def test_the_lungs_of_a_phantom(chest: Scan, refuses) -> None:
 
 @pytest.mark.parametrize("split", PARTS)
 def test_the_lungs_of_the_real_ones(split: Part) -> None:
-    ct, found, *_ = ground.of(split)
+    ct, found = ground.of(split).ct, ground.of(split).lungs
     litres = float(found.sum()) * math.prod(ct.scan.spacing_mm) / 1e6
     assert 2 < litres < 6
     values = ct.scan.values
