@@ -9,6 +9,7 @@ precision is computed, and losses returned, in float32: 65,505 voxels are more t
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Integer
+from scipy import ndimage
 from torch import Tensor
 
 from coursekit import _check
@@ -16,16 +17,21 @@ from coursekit import _check
 UNLABELLED = -1  # the label of a voxel nobody looked at
 SMOOTH = 1e-5  # what Dice adds above and below, so that nothing predicted of nothing there is right
 
-__all__ = ["UNLABELLED", "consistency", "cross_entropy", "dice_loss", "mask_loss", "smooth_l1"]
+__all__ = ["UNLABELLED", "border_weights", "consistency", "cross_entropy", "dice_loss", "mask_loss", "smooth_l1"]
 
 
 def cross_entropy(
-    logits: Float[Tensor, "N C *S"], truth: Integer[Tensor, "N *S"], *, weight: Float[Tensor, "C"] | None = None
+    logits: Float[Tensor, "N C *S"],
+    truth: Integer[Tensor, "N *S"],
+    *,
+    weight: Float[Tensor, "C"] | None = None,
+    each: Float[Tensor, "N *S"] | None = None,
 ) -> Float[Tensor, ""]:
     """Σ w(y) · −log softmax(logits)[y] / Σ w(y) over the labelled voxels y; the ``UNLABELLED`` weigh nothing.
 
-    ``weight``: one number >= 0 a class, 1 if not given. A label outside 0 … C − 1 raises ``ValueError``.
-    Source: Çiçek et al. 2016, section 3 (weighted softmax loss, weight 0 for unlabelled voxels).
+    ``weight``: one number >= 0 a class, ``each``: one a voxel, 1 if not given; w is their product. A label outside
+    0 … C − 1 raises ``ValueError``. Source: Ronneberger et al. 2015, equation 1 (weighted pixels); Çiçek et al. 2016,
+    section 3 (weight 0 for unlabelled voxels).
     """
     classes, labelled = _labels(logits, truth)
     log_p = F.log_softmax(_where(labelled, logits), 1)  # (N, C, *S)
@@ -36,7 +42,33 @@ def cross_entropy(
         _check.finite("weight", weight)
         _check.within("weight", weight, 0, float("inf"), "a weight is at least 0")
         w = w * weight[classes]
+    if each is not None:
+        _check.tensor("each", each, " ".join(map(str, truth.shape)), "one weight a voxel, the shape of truth")
+        _check.within("each", each, 0, float("inf"), "a weight is at least 0")
+        w = w * each
     return _weighted_mean(-own, w)
+
+
+def border_weights(
+    masks: Bool[Tensor, "N H W"], *, balance: tuple[float, float] = (1.0, 1.0), w0: float = 10.0, sigma: float = 5.0
+) -> Float[Tensor, "H W"]:
+    """w_c + w0 exp(−(d1 + d2)² / 2σ²): what a pixel weighs, most in the background between cells that nearly touch.
+
+    ``masks``: a plane a cell. d1, d2: pixels from here to the nearest and the second nearest cell. Inside a cell, and
+    where there are not two, w_c alone, the ``balance`` of background and cells.
+    Source: Ronneberger et al. 2015, section 3, equation 2 (w0 = 10, σ ≈ 5 pixels).
+    """
+    _check.tensor("masks", masks, "N H W", "one plane a cell")
+    _check.boolean("masks", masks)
+    _check.positive("balance, w0 and sigma", (*balance, w0, sigma))
+    inside = masks.any(0)
+    w_c = torch.where(inside, float(balance[1]), float(balance[0]))
+    seen = [mask for mask in masks.cpu() if mask.any()]
+    if len(seen) < 2:
+        return w_c
+    distance = torch.stack([torch.from_numpy(ndimage.distance_transform_edt(~mask.numpy())) for mask in seen])
+    d1, d2 = distance.topk(2, dim=0, largest=False).values.to(w_c)
+    return w_c + w0 * torch.exp(-((d1 + d2) ** 2) / (2 * sigma**2)) * ~inside
 
 
 def dice_loss(

@@ -40,6 +40,54 @@ def test_cross_entropy_by_hand() -> None:
     assert losses.cross_entropy(logits, torch.tensor([[0, 1, -1]])).item() == pytest.approx(math.log(2))
 
 
+def test_cross_entropy_with_a_weight_for_each_voxel() -> None:
+    logits, truth = scene((3, 4), n=4)
+    each, weight = torch.rand(truth.shape, dtype=torch.float64), torch.tensor([0.2, 1.0, 3.0], dtype=torch.float64)
+    own = F.cross_entropy(logits, truth, weight, ignore_index=-1, reduction="none")
+    total = (each * weight[truth.clamp(min=0)])[truth >= 0].sum()
+    assert_close(losses.cross_entropy(logits, truth, weight=weight, each=each), (own * each).sum() / total)
+    assert_close(losses.cross_entropy(logits, truth, each=torch.ones_like(each)), losses.cross_entropy(logits, truth))
+    assert losses.cross_entropy(logits, truth, each=0 * each) == 0
+
+
+def row_of_cells() -> torch.Tensor:
+    """Two cells in a row of eight pixels, two pixels between them, two behind: 11001100."""
+    masks = torch.zeros(2, 1, 8, dtype=torch.bool)
+    masks[0, 0, :2] = masks[1, 0, 4:6] = True
+    return masks
+
+
+def test_border_weights_by_hand() -> None:
+    """Between the cells d1 + d2 = 1 + 2, behind them 1 + 5 and 2 + 6; inside only the balance counts."""
+    weights = losses.border_weights(row_of_cells(), balance=(0.5, 2.0), w0=10, sigma=5)
+    expected = [2, 2, *[0.5 + 10 * math.exp(-((1 + 2) ** 2) / 50)] * 2, 2, 2]
+    assert weights[0].tolist() == pytest.approx(
+        [*expected, 0.5 + 10 * math.exp(-(6**2) / 50), 0.5 + 10 * math.exp(-(8**2) / 50)]
+    )
+    narrow = losses.border_weights(row_of_cells(), w0=3, sigma=1)[0]
+    assert narrow[2].item() == pytest.approx(1 + 3 * math.exp(-9 / 2))
+
+
+def test_border_weights_are_the_slow_definition() -> None:
+    """Distances to every pixel of every cell, one by one; cells that touch and one that nobody sees."""
+    labels = torch.randint(0, 5, (9, 11)) * (torch.rand(9, 11) > 0.6)
+    masks = torch.stack([labels == k for k in (1, 2, 3, 4, 9)])
+    expected = torch.ones(9, 11)
+    for y, x in (labels == 0).nonzero().tolist():
+        away = sorted(min(math.dist((y, x), p) for p in mask.nonzero().tolist()) for mask in masks if mask.any())
+        expected[y, x] += 10 * math.exp(-((away[0] + away[1]) ** 2) / 50)
+    assert_close(losses.border_weights(masks), expected, atol=1e-5)
+
+
+def test_border_weights_without_two_cells_are_the_balance() -> None:
+    masks = row_of_cells()
+    alone = torch.where(masks[0], 3.0, 2.0)
+    unseen = torch.stack([masks[0], torch.zeros_like(masks[0])])
+    assert_close(losses.border_weights(masks[:1], balance=(2, 3)), alone)
+    assert_close(losses.border_weights(unseen, balance=(2, 3)), alone)
+    assert_close(losses.border_weights(masks[:0], balance=(2, 3)), torch.full((1, 8), 2.0))
+
+
 @given(st.integers(0, 999))
 @settings(max_examples=20)
 def test_unlabelled_voxels_weigh_nothing(seed: int) -> None:
@@ -170,7 +218,7 @@ def test_on_a_fake_gpu() -> None:
     with fake_cuda() as to_cuda:
         x, y = to_cuda(logits), to_cuda(truth)
         values = [
-            losses.cross_entropy(x, y, weight=to_cuda(torch.ones(3))),
+            losses.cross_entropy(x, y, weight=to_cuda(torch.ones(3)), each=to_cuda(torch.ones(2, 4, 4))),
             losses.dice_loss(x, y, background=False),
             losses.smooth_l1(x, x),
             losses.mask_loss(x, to_cuda(masks), to_cuda(labels)),
@@ -195,6 +243,11 @@ def test_bad_input(refuses) -> None:
     refuses("one weight a class", losses.cross_entropy, logits, truth, weight=torch.ones(2))
     refuses("a weight is at least 0", losses.cross_entropy, logits, truth, weight=torch.tensor([1.0, -1.0, 1.0]))
     refuses("weight to be finite", losses.cross_entropy, logits, truth, weight=torch.tensor([1.0, math.inf, 1.0]))
+    refuses("one weight a voxel", losses.cross_entropy, logits, truth, each=torch.ones(2))
+    refuses("a weight is at least 0", losses.cross_entropy, logits, truth, each=-torch.ones(2, 4))
+    refuses("one plane a cell", losses.border_weights, row_of_cells()[0])
+    refuses("masks to be boolean", losses.border_weights, row_of_cells().float())
+    refuses("sigma > 0", losses.border_weights, row_of_cells(), sigma=0.0)
     unseen = torch.full((2, 4), 255, dtype=torch.uint8)
     refuses(r"truth in \[0, 2\], got values in \[255, 255\]", losses.cross_entropy, logits, unseen)
     refuses("without the background", losses.dice_loss, logits[:, :1], truth, background=False)

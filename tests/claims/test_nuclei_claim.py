@@ -30,6 +30,41 @@ def test_components_merge_what_touches_and_the_watershed_parts_it() -> None:
     )
 
 
+def test_what_touches_is_separated_and_what_does_not_is_as_it_was() -> None:
+    apart = nuclei.masks(claim.components(two_disks(4)))
+    assert torch.equal(claim.separated(apart), apart)
+    pair = torch.zeros(2, 4, 8, dtype=torch.bool)
+    pair[0, 1:3, 1:4] = pair[1, 1:3, 4:7] = True
+    parted = claim.separated(pair)
+    assert parted.sum((1, 2)).tolist() == [4, 4]  # each has lost the column beside the other
+    assert (int(claim.components(pair.any(0)).max()), int(claim.components(parted.any(0)).max())) == (1, 2)
+    assert claim.separated(pair[:0]).shape == (0, 4, 8)
+
+
+def test_balanced_weights_give_each_class_half() -> None:
+    tile = nuclei.Tile(torch.zeros(1, 4, 4), torch.zeros(4, 4, dtype=torch.int64))
+    tile.labels[0, :2] = 1  # an eighth
+    background, nucleus = claim.balanced([tile, tile])
+    assert 14 * background == pytest.approx(2 * nucleus)
+    assert 14 * background + 2 * nucleus == pytest.approx(16)
+
+
+def test_the_unet_learns_with_border_weights_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = claim.tiles(nuclei.load(split="train"), seed=0, count=3)
+    weights: list[torch.Tensor | None] = []
+    cross_entropy = claim.losses.cross_entropy
+
+    def watched(logits: torch.Tensor, truth: torch.Tensor, *, each: torch.Tensor | None) -> torch.Tensor:
+        weights.append(each)
+        return cross_entropy(logits, truth, each=each)
+
+    monkeypatch.setattr(claim.losses, "cross_entropy", watched)
+    plain, borders = (claim.train_unet(pieces, seed=0, steps=2, borders=b) for b in (False, True))
+    assert weights[:2] == [None, None]
+    assert all(w is not None and w.max() > 5 for w in weights[2:])
+    assert not torch.equal(plain.logits.weight, borders.logits.weight)
+
+
 def test_measures_of_the_truth_of_a_merged_pair_and_of_nothing() -> None:
     labels = claim.components(two_disks(4))
     truth, sure = claim.target(labels), torch.ones(labels.shape)
