@@ -119,8 +119,8 @@ def train_unet(pieces: Tiles, *, seed: int, steps: int = UNET_STEPS, borders: bo
 
 def separated(masks: Masks) -> Masks:
     """The masks (N, H, W) without the pixels that have another's around them: background parts what touched."""
-    reach = F.max_pool2d(masks.float(), 3, stride=1, padding=1)  # each mask and one pixel around it
-    return masks & (reach.sum(0) < 2)
+    reach = F.max_pool2d(masks[:, None].float(), 3, stride=1, padding=1)  # each mask and one pixel around it
+    return masks & (reach.sum((0, 1)) < 2)
 
 
 def balanced(pieces: Tiles) -> tuple[float, float]:
