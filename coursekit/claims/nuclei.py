@@ -39,7 +39,7 @@ RCNN_STEPS, UNET_STEPS, LR = 300, 200, 3e-3
 ANCHORS = ((14.0, 22.0), (32.0, 44.0))  # √area in pixels at strides 4 and 8: the training nuclei span 10 to 50
 RATIOS = (0.6, 1.0, 1.6)
 LOSSES = ("objectness", "rpn_box", "class", "box", "mask")  # of the proposals, of the regions, of their pixels
-ROI_ALIGN = partial(roi_align, sampling_ratio=2)
+ALIGN = partial(roi_align, sampling_ratio=2)
 STRICT = {"AP85": detection.IOU_THRESHOLDS[7], "AP90": detection.IOU_THRESHOLDS[8]}
 APART = 6  # pixels between two seeds of the watershed
 BLUR, AROUND = 1.0, 51  # pixels: what a local threshold smooths away, and the side of the neighbourhood it looks at
@@ -77,26 +77,20 @@ def batches(pieces: Tiles, *, seed: int) -> Iterator[Batch]:
         yield torch.stack(images), targets
 
 
-def mask_rcnn(roi_op: RoIOp = ROI_ALIGN) -> MaskRCNN:
+def mask_rcnn(roi_op: RoIOp = ALIGN) -> MaskRCNN:
     """The course's own backbone, anchors of the size of nuclei."""
     return MaskRCNN(small_pyramid(1), roi_op, sizes=ANCHORS, ratios=RATIOS)
 
 
 def train_mask_rcnn(
-    pieces: Tiles,
-    *,
-    seed: int,
-    steps: int = RCNN_STEPS,
-    roi_op: RoIOp = ROI_ALIGN,
-    masks: bool = True,
-    show: bool = False,
+    pieces: Tiles, *, seed: int, steps: int = RCNN_STEPS, roi_op: RoIOp = ALIGN, masks: bool = True, show: bool = False
 ) -> MaskRCNN:
     """Trained on the sum of its losses, that of ``masks`` or not, from a start and on batches that ``seed`` decides."""
     terms, sampler = LOSSES if masks else LOSSES[:-1], stream(seed, "regions")
 
     def loss_of(net: nn.Module, batch: Batch) -> Tensor:
-        losses: dict[str, Tensor] = net(*batch, generator=sampler)
-        return torch.stack([losses[term] for term in terms]).sum()
+        values: dict[str, Tensor] = net(*batch, generator=sampler)
+        return torch.stack([values[term] for term in terms]).sum()
 
     build, label = partial(mask_rcnn, roi_op), "Mask R-CNN" if masks else "Faster R-CNN"
     knobs: dict[str, Any] = {"steps": steps, "lr": LR, "clip": 5.0, "label": label, "show": show}
@@ -107,14 +101,13 @@ def train_unet(pieces: Tiles, *, seed: int, steps: int = UNET_STEPS, borders: bo
     """Nucleus or background, pixel by pixel: it never hears of instances, but of the ``borders`` between them."""
     balance = balanced(pieces)
 
-    def loss_of(net: nn.Module, batch: Batch) -> Tensor:
+    def loss(net: nn.Module, batch: Batch) -> Tensor:
         images, masks = batch[0], [separated(t.masks) if borders else t.masks for t in batch[1]]
         truth = torch.stack([mask.any(0) for mask in masks]).long()
         each = torch.stack([losses.border_weights(m, balance=balance) for m in masks]) if borders else None
         return losses.cross_entropy(net(images), truth, each=each)
 
-    knobs: dict[str, Any] = {"steps": steps, "lr": LR, "label": "U-Net", "show": show}
-    return trained(unet_2d, batches(pieces, seed=seed), loss_of, seed=seed, **knobs)
+    return trained(unet_2d, batches(pieces, seed=seed), loss, seed=seed, steps=steps, lr=LR, label="U-Net", show=show)
 
 
 def separated(masks: Masks) -> Masks:
@@ -229,8 +222,7 @@ def find(model: MaskRCNN, image: Image, *, smallest: int = SMALLEST) -> Detectio
 
 def average_precision(truth: Target, detections: Detections) -> dict[str, float]:
     """AP as COCO has it: over all thresholds, at IoU 0.5 and 0.75, and at the strict end."""
-    truths, answers = (instances.from_images([x._asdict()]) for x in (truth, detections))
-    scores = detection.coco_scores(truths, answers)
+    scores = detection.coco_scores(*(instances.from_images([x._asdict()]) for x in (truth, detections)))
     numbers = {name: scores.numbers()[name] for name in ("AP", "AP50", "AP75")}
     return numbers | {name: scores.average_precision(iou=t) for name, t in STRICT.items()}
 
@@ -261,9 +253,8 @@ def instances_vs_components(
 ) -> Scores:
     """Four ways to instances, learnt on the left of the image, and those without learning, scored on its right."""
     pieces, image, truth = real_task(seed=seed, count=count)
-    plain, parted = (
-        foreground(train_unet(pieces, seed=seed, steps=unet_steps, borders=borders), image) for borders in (False, True)
-    )
+    unets = [train_unet(pieces, seed=seed, steps=unet_steps, borders=borders) for borders in (False, True)]
+    plain, parted = (foreground(net, image) for net in unets)
     arms = {
         "U-Net, components": as_detections(components(plain > 0.5), plain),
         "U-Net, border weights": as_detections(components(parted > 0.5), parted),

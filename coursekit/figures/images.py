@@ -156,9 +156,8 @@ def planes(
     kept = [tuple(axis for axis in range(3) if axis != across) for across in range(3)]
     shares = [millimetres[columns] for _, columns in kept]
     tallest = max(millimetres[rows] for rows, _ in kept)
-    figure, grid = plt.subplots(
-        1, 3, figsize=(11, 11 * tallest / sum(shares) + 1.2), layout="constrained", width_ratios=shares
-    )
+    size = (11, 11 * tallest / sum(shares) + 1.2)
+    figure, grid = plt.subplots(1, 3, figsize=size, layout="constrained", width_ratios=shares)
     values = volume.detach().float().cpu()
     black = float(values.min()) if low is None else low
     white = float(values.max()) if high is None else high

@@ -63,9 +63,8 @@ def flow_field(
     axes = list(grid)
     if image is not None:
         draw_panel(axes.pop(0), Panel(image), "first image")
-    draw_panel(
-        axes[0], Panel(flow_to_colour(flow[None].cpu(), largest=fastest)[0]), f"direction; fastest {fastest:.1f}"
-    )
+    colours = flow_to_colour(flow[None].cpu(), largest=fastest)[0]
+    draw_panel(axes[0], Panel(colours), f"direction; fastest {fastest:.1f}")
     wheel = axes[0].inset_axes((0.02, 0.02, 0.2, 0.2 * width / height))
     wheel.imshow(colour_key(65).movedim(0, -1).numpy())
     wheel.axis("off")

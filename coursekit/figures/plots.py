@@ -24,15 +24,7 @@ class Curve:
     high: ArrayLike | None = None
 
 
-def curves(
-    lines: Mapping[str, Curve],
-    *,
-    x: str,
-    y: str,
-    alt: str,
-    title: str = "",
-    x_log: bool = False,
-) -> Picture:
+def curves(lines: Mapping[str, Curve], *, x: str, y: str, alt: str, title: str = "", x_log: bool = False) -> Picture:
     """Curves by name in one plot, each with a colour, a line and a marker of its own, and its interval as a band.
 
     ``x`` and ``y`` name the axes with their units. Raises ValueError for more than six curves: no reader tells
@@ -83,9 +75,8 @@ def record_table(record: Mapping[str, Any]) -> str:
     "not shown", which is not the same as no effect.
     """
     scores = record["scores"]
-    versions = " and ".join(
-        f"{name} {number}" for name, number in record["versions"].items() if name in ("torch", "coursekit")
-    )
+    packages = [(name, number) for name, number in record["versions"].items() if name in ("torch", "coursekit")]
+    versions = " and ".join(f"{name} {number}" for name, number in packages)
     lines = [f"{record['seeds']} seeds, {record['cpu_s_total']:.0f} CPU s, made {record['made']} with {versions}"]
     base = record["baseline"]
     lines += [f"best without learning: {base['arm']}, {base['measure']} {base['mean']:.2f}", ""]

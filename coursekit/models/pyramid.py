@@ -74,11 +74,7 @@ class Pyramid(nn.Module):
 
 
 def small_pyramid(
-    in_channels: int = 1,
-    *,
-    widths: Sequence[int] = (16, 32, 48, 64),
-    strides: Sequence[int] = (4, 8),
-    width: int = 48,
+    in_channels: int = 1, *, widths: Sequence[int] = (16, 32, 48, 64), strides: Sequence[int] = (4, 8), width: int = 48
 ) -> Pyramid:
     """The course's own backbone, trained from the start."""
     return Pyramid(SmallBody(in_channels, widths), strides=strides, width=width)

@@ -63,10 +63,7 @@ class Patch(NamedTuple):
 
 
 def annotate(
-    labels: Integer[Tensor, "D H W"] | Bool[Tensor, "D H W"],
-    *,
-    slices: int,
-    planes: Literal["z", "orthogonal"] = "z",
+    labels: Integer[Tensor, "D H W"] | Bool[Tensor, "D H W"], *, slices: int, planes: Literal["z", "orthogonal"] = "z"
 ) -> Integer[Tensor, "D H W"]:
     """The target an annotator leaves who draws in few slices: 1 in a nucleus, 0 outside, ``UNLABELLED`` elsewhere.
 
