@@ -1,14 +1,18 @@
 """What every lecture notebook promises its reader, read off the stored file. (That it runs is nbval's business.)"""
 
+import ast
 import re
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat import NotebookNode
+from plotting import code_lines, plotting_lines
 
 LECTURES = sorted((Path(__file__).parents[2] / "lectures").glob("*.ipynb"))
-MOST_LINES = 24  # about fifteen lines of thought, and the labels of a figure
+MOST_LINES = 15  # of a cell
+MOST_PLOTTING = 0.25  # of the lines of code that a reader sees
+NO_NETWORK = {"00_start_here"}
 
 pytestmark = pytest.mark.parametrize("path", LECTURES, ids=lambda p: p.stem)
 
@@ -63,8 +67,46 @@ def test_has_something_to_touch(path: Path) -> None:
     assert any("application/vnd.jupyter.widget-view+json" in o.get("data", {}) for o in outputs(path))
 
 
-def test_cells_are_short(path: Path) -> None:
-    assert max(len(c.source.splitlines()) for c in cells(path, "code")) <= MOST_LINES
+def visible(path: Path) -> list[NotebookNode]:
+    return [c for c in cells(path, "code") if not is_folded(c)]
+
+
+def is_folded(cell: NotebookNode) -> bool:
+    return bool(cell.metadata.get("jupyter", {}).get("source_hidden"))
+
+
+def test_cells_are_short_and_lines_fit(path: Path) -> None:
+    assert max(len(c.source.splitlines()) for c in visible(path)) <= MOST_LINES
+    assert max(len(line) for c in visible(path) for line in c.source.splitlines()) <= 120
+
+
+def test_at_most_a_quarter_of_the_visible_code_plots(path: Path) -> None:
+    code = cells(path, "code")
+    shown = [
+        (code_lines(cell.source), plots)
+        for cell, plots in zip(code, plotting_lines([c.source for c in code]), strict=True)
+        if not is_folded(cell)
+    ]
+    assert sum(len(lines & plots) for lines, plots in shown) <= MOST_PLOTTING * sum(len(lines) for lines, _ in shown)
+
+
+def test_what_is_folded_plots_and_is_folded_on_the_site_too(path: Path) -> None:
+    code = cells(path, "code")
+    for cell, plots in zip(code, plotting_lines([c.source for c in code]), strict=True):
+        assert is_folded(cell) == ("hide-input" in cell.metadata.get("tags", []))
+        if is_folded(cell):
+            lines = code_lines(cell.source)
+            assert len(lines & plots) > len(lines) / 2, f"{cell.id} holds more than a picture"
+
+
+def test_a_network_and_its_training_stand_in_sight(path: Path) -> None:
+    if path.stem in NO_NETWORK:
+        return
+    tree = [node for c in visible(path) for node in ast.walk(ast.parse(c.source))]
+    calls = {node.func.attr for node in tree if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)}
+    forward = [node for node in tree if isinstance(node, ast.FunctionDef) and node.name == "forward"]
+    assert forward, "builds no network"
+    assert {"backward", "step", "zero_grad"} <= calls, "shows no training loop"
 
 
 def test_names_nothing_of_the_machine_it_was_run_on(path: Path) -> None:
