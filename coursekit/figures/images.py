@@ -120,7 +120,7 @@ def pictures(
     rows = -(-len(images) // columns)
     tall = max(panel.image.shape[-2] / panel.image.shape[-1] for _, panel in images)
     size = (width, rows * (width / columns * tall + 0.45) + 0.4 * bool(title) + 0.5)
-    figure, grid = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    figure, grid = plt.subplots(rows, columns, figsize=size, layout="compressed", squeeze=False)
     for axes in grid.flat[len(images) :]:
         axes.axis("off")
     for axes, (name, panel) in zip(grid.flat, images):
