@@ -35,6 +35,8 @@ def as_saved(text: str) -> str:
     """The notebook's text as JupyterLab saves it, its kernel connected and nothing run."""
     notebook = nbformat.from_dict(whole(nbformat.reads(text, as_version=4)))
     notebook.metadata |= {"kernelspec": KERNEL, "language_info": LANGUAGE}
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)  # when each cell ran, which nbconvert keeps
     return nbformat.writes(notebook) + "\n"
 
 
