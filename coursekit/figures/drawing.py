@@ -34,7 +34,7 @@ class Picture(Image):  # type: ignore[misc]
         if not alt.strip():
             raise ValueError("expected alt text, got an empty one: say in a sentence what the figure shows")
         png = io.BytesIO()
-        figure.savefig(png, format="png", dpi=110)
+        figure.savefig(png, format="png", dpi=110, bbox_inches="tight")
         self.figure = figure
         super().__init__(data=png.getvalue(), format="png", alt=alt)
 
