@@ -7,8 +7,6 @@ patient is for looking and for measuring how far readers agree, not for training
 
 import csv
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -48,18 +46,13 @@ class Organs:
 
 
 def thin() -> Thin:
-    """The CT with its four readings, about 0.3 GB, read once and kept; ``DataMissing`` if a file cannot be had."""
-    return _thin(fetch.path("thin_image"), fetch.path("lidc"))
-
-
-@lru_cache(maxsize=1)
-def _thin(image: Path, readings: Path) -> Thin:
-    stored = nib.load(image)
+    """The CT with its four readings, about 0.3 GB, read anew at each call; ``DataMissing`` if a file cannot be had."""
+    stored = nib.load(fetch.path("thin_image"))
     assert (stored.dataobj.slope, stored.dataobj.inter) == SCALING
     values = stored.dataobj.get_unscaled().transpose(2, 1, 0) + np.int16(SCALING[1])  # as floats, four times the room
     affine = np.asarray(stored.affine, np.float64)[:, [2, 1, 0, 3]]
     scan = oriented(Scan(torch.from_numpy(np.ascontiguousarray(values)), affine, "HU"))
-    (read,) = (one for one in database(readings) if one.patient == PATIENT)
+    (read,) = (one for one in database(fetch.path("lidc")) if one.patient == PATIENT)
     (nodule,) = (one for one in grouped(read) if len(one.readings) > 1)
     masks = torch.stack([_mask(reading, scan) for reading in nodule.readings])
     return Thin(scan, masks, replace(scan, values=masks.sum(0, dtype=torch.uint8) >= 2, unit=""), nodule)
