@@ -19,10 +19,11 @@ def refuse(expected: str, got: object, advice: str) -> ValueError:
     return ValueError(f"expected {expected}, got {got}: {advice}")
 
 
-def tensor(name: str, x: object, axes: str, advice: str = "") -> tuple[int, ...]:
+def tensor(name: str, x: object, axes: str, advice: str = "", *, of: str = "") -> tuple[int, ...]:
     """Return the sizes of ``x``, which must have ``axes``, e.g. ``"N 4"``: a letter is free, a number is fixed.
 
-    The same letter must have the same size throughout; ``"... H W"`` allows any axes in front.
+    The same letter must have the same size throughout; ``"... H W"`` allows any axes in front. ``of``: the rule that
+    its values are to pass too, "floating", "numbers", "integer" or "boolean".
     """
     if not isinstance(x, Tensor):
         raise refuse(f"{name} to be a torch tensor", type(x).__name__, "convert it with torch.as_tensor")
@@ -35,6 +36,8 @@ def tensor(name: str, x: object, axes: str, advice: str = "") -> tuple[int, ...]
     if not fits:
         shape = ", ".join(wanted) + ("," if len(wanted) == 1 else "")
         raise refuse(f"{name} of shape ({shape})", sizes, advice or "reshape it, or add or drop an axis")
+    if of:
+        {"floating": floating, "numbers": numbers, "integer": integer, "boolean": boolean}[of](name, x)
     return sizes
 
 
@@ -42,6 +45,12 @@ def floating(name: str, x: Tensor) -> None:
     """Refuse anything but a floating-point tensor."""
     if not x.is_floating_point():
         raise refuse(f"{name} to be floating point", x.dtype, "convert it with .float()")
+
+
+def numbers(name: str, x: Tensor) -> None:
+    """Refuse anything but a floating-point tensor without NaN and infinity."""
+    floating(name, x)
+    finite(name, x)
 
 
 def wide_dtype(*tensors: Tensor) -> torch.dtype:
@@ -101,9 +110,7 @@ def within(name: str, x: Tensor, low: float, high: float, advice: str) -> None:
 
 def boxes(name: str, x: Tensor) -> int:
     """Check boxes ``(N, 4)``: floating, finite, ``x1 <= x2`` and ``y1 <= y2``. Returns N."""
-    count, _ = tensor(name, x, "N 4", "pass one row (x1, y1, x2, y2) a box")
-    floating(name, x)
-    finite(name, x)
+    count, _ = tensor(name, x, "N 4", "pass one row (x1, y1, x2, y2) a box", of="numbers")
     crossed = (x[:, 2:] < x[:, :2]).any(1)
     if has_values(x) and bool(crossed.any()):
         row = int(crossed.nonzero()[0])
@@ -117,6 +124,14 @@ def same_device(**tensors: Tensor) -> None:
     if len(set(devices.values())) > 1:
         got = ", ".join(f"{name} on {device}" for name, device in devices.items())
         raise refuse("tensors on one device", got, "move them with .to(device)")
+
+
+def same_shape(advice: str, **tensors: Tensor) -> None:
+    """Refuse two tensors of different shapes, or on different devices."""
+    (name, x), (other, y) = tensors.items()
+    if x.shape != y.shape:
+        raise refuse(f"{name} and {other} of one shape", f"{tuple(x.shape)} and {tuple(y.shape)}", advice)
+    same_device(**tensors)
 
 
 def positive(name: str, value: float | Sequence[float], *, zero: bool = False) -> None:

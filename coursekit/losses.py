@@ -14,6 +14,8 @@ from torch import Tensor
 
 from coursekit import _check
 
+Logits = Float[Tensor, "N C *S"]
+Truth = Integer[Tensor, "N *S"]
 UNLABELLED = -1  # the label of a voxel nobody looked at
 SMOOTH = 1e-5  # what Dice adds above and below, so that nothing predicted of nothing there is right
 
@@ -21,11 +23,7 @@ __all__ = ["UNLABELLED", "border_weights", "consistency", "cross_entropy", "dice
 
 
 def cross_entropy(
-    logits: Float[Tensor, "N C *S"],
-    truth: Integer[Tensor, "N *S"],
-    *,
-    weight: Float[Tensor, "C"] | None = None,
-    each: Float[Tensor, "N *S"] | None = None,
+    logits: Logits, truth: Truth, *, weight: Float[Tensor, "C"] | None = None, each: Float[Tensor, "N *S"] | None = None
 ) -> Float[Tensor, ""]:
     """Σ w(y) · −log softmax(logits)[y] / Σ w(y) over the labelled voxels y; the ``UNLABELLED`` weigh nothing.
 
@@ -58,8 +56,7 @@ def border_weights(
     where there are not two, w_c alone, the ``balance`` of background and cells.
     Source: Ronneberger et al. 2015, section 3, equation 2 (w0 = 10, σ ≈ 5 pixels).
     """
-    _check.tensor("masks", masks, "N H W", "one plane a cell")
-    _check.boolean("masks", masks)
+    _check.tensor("masks", masks, "N H W", "one plane a cell", of="boolean")
     _check.positive("balance, w0 and sigma", (*balance, w0, sigma))
     inside = masks.any(0)
     w_c = torch.where(inside, float(balance[1]), float(balance[0]))
@@ -71,9 +68,7 @@ def border_weights(
     return w_c + w0 * torch.exp(-((d1 + d2) ** 2) / (2 * sigma**2)) * ~inside
 
 
-def dice_loss(
-    logits: Float[Tensor, "N C *S"], truth: Integer[Tensor, "N *S"], *, background: bool = True
-) -> Float[Tensor, ""]:
+def dice_loss(logits: Logits, truth: Truth, *, background: bool = True) -> Float[Tensor, ""]:
     """1 − mean over samples and classes of 2 Σ p g / (Σ p + Σ g), p the softmax, g the one-hot truth.
 
     Sums run over the labelled voxels. ``background=False`` leaves class 0 out of the mean. A class that is neither
@@ -95,11 +90,10 @@ def smooth_l1(
 ) -> Float[Tensor, ""]:
     """d² / 2β where d = |prediction − truth| < β, else d − β / 2: a parabola that goes on as its own tangent.
 
-    ``reduction``: "mean" (0 of no values) or "sum". Source: Girshick 2015, equation 3 (β = 1); Ren et al. 2015 use
-    β = 1/9.
+    ``reduction``: "mean" (0 of no values) or "sum". Source: Girshick 2015, equation 3 (β = 1); in Ren et al. 2015 1/9.
     """
     _check.floating("prediction", prediction)
-    _same_shape(prediction=prediction, truth=truth)
+    _check.same_shape("pair them one to one", prediction=prediction, truth=truth)
     _check.positive("beta", beta)
     _check.one_of("reduction", reduction, ("mean", "sum"))
     d = (_wide(prediction) - _wide(truth)).abs()
@@ -113,10 +107,8 @@ def mask_loss(logits: Float[Tensor, "K C M W"], truth: Tensor, labels: Integer[T
     ``truth`` (K, M, W): the mask resampled to the region, bool or 0 … 1. ``labels``: the class of each region, which
     picks the plane. Without regions the loss is 0. Source: He et al. 2017, section 3 (L_mask).
     """
-    k, c, m, w = _check.tensor("logits", logits, "K C M W", "one plane a region and class")
-    _check.floating("logits", logits)
-    _check.tensor("labels", labels, str(k), "one class a region")
-    _check.integer("labels", labels)
+    k, c, m, w = _check.tensor("logits", logits, "K C M W", "one plane a region and class", of="floating")
+    _check.tensor("labels", labels, str(k), "one class a region", of="integer")
     _check.within("labels", labels, 0, c - 1, f"give classes 0 … {c - 1}")
     _check.tensor("truth", truth, f"{k} {m} {w}", "one mask a region, of the size of the logits")
     _check.same_device(logits=logits, truth=truth)
@@ -126,19 +118,16 @@ def mask_loss(logits: Float[Tensor, "K C M W"], truth: Tensor, labels: Integer[T
     return _mean(F.binary_cross_entropy_with_logits(own, truth, reduction="none"))
 
 
-def consistency(
-    student: Float[Tensor, "N C *S"], teacher: Float[Tensor, "N C *S"], *, where: Bool[Tensor, "N *S"] | None = None
-) -> Float[Tensor, ""]:
+def consistency(student: Logits, teacher: Logits, *, where: Bool[Tensor, "N *S"] | None = None) -> Float[Tensor, ""]:
     """Mean squared difference of the two softmax outputs; no gradient reaches the teacher.
 
     ``where``: the voxels to compare, e.g. the unlabelled ones; all if not given. The mean runs over voxels and classes.
     Source: Laine and Aila 2017 (Π-model); Tarvainen and Valpola 2017 (mean teacher).
     """
     _check.floating("student", student)
-    _same_shape(student=student, teacher=teacher)
+    _check.same_shape("pair them one to one", student=student, teacher=teacher)
     where = torch.ones_like(student[:, 0], dtype=torch.bool) if where is None else where
-    _check.boolean("where", where)
-    _check.tensor("where", where, " ".join(map(str, student[:, 0].shape)), "one bool a voxel")
+    _check.tensor("where", where, " ".join(map(str, student[:, 0].shape)), "one bool a voxel", of="boolean")
     ours, theirs = (_where(where, x).softmax(1) for x in (student, teacher.detach()))
     return _weighted_mean(((ours - theirs) ** 2).mean(1), where.to(ours.dtype))
 
@@ -146,8 +135,7 @@ def consistency(
 def _labels(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     """Check classes against logits; returns the classes (0 where there is none) and where there is one."""
     axes = "... N C" if logits.ndim == 2 else "... N C S"
-    _check.tensor("logits", logits, axes, "pass (N, C, …), the classes on axis 1")
-    _check.floating("logits", logits)
+    _check.tensor("logits", logits, axes, "pass (N, C, …), the classes on axis 1", of="floating")
     _check.integer("truth", truth)
     n, c, *space = logits.shape
     _check.tensor("truth", truth, " ".join(map(str, (n, *space))), "the shape of logits without its class axis")
@@ -158,7 +146,7 @@ def _labels(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     return classes, labelled
 
 
-def _where(voxels: Bool[Tensor, "N *S"], logits: Float[Tensor, "N C *S"]) -> Float[Tensor, "N C *S"]:
+def _where(voxels: Bool[Tensor, "N *S"], logits: Logits) -> Logits:
     """The logits there and 0 elsewhere: whatever stood there gives neither loss nor gradient."""
     return _wide(logits).where(voxels.unsqueeze(1), 0)
 
@@ -176,11 +164,3 @@ def _weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
 def _mean(values: Tensor) -> Tensor:
     """The mean, and 0 of nothing."""
     return values.sum() / max(values.numel(), 1)
-
-
-def _same_shape(**tensors: Tensor) -> None:
-    (name, x), (other, y) = tensors.items()
-    if x.shape != y.shape:
-        got = f"{tuple(x.shape)} and {tuple(y.shape)}"
-        raise _check.refuse(f"{name} and {other} of one shape", got, "pair them one to one")
-    _check.same_device(**tensors)

@@ -37,8 +37,7 @@ def closed(names: Sequence[str]) -> Iterator[list[str]]:
     """Notice every call into the modules or functions ``names`` while the block runs; yields the list of calls seen.
 
     A name closes what lies under it: ``"torchvision.ops"`` also ``torchvision.ops.roi_align`` and, under
-    ``"torch.ops.torchvision"``, the operator itself. What counts is the function that runs, so an import under
-    another name is noticed too.
+    ``"torch.ops.torchvision"``, the operator itself. What counts is the function that runs, under whatever name.
     """
     seen: list[str] = []
     under = tuple(f"{name}." for name in names)

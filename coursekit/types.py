@@ -1,9 +1,8 @@
 """The axes, frames and units of the course, decided once.
 
 Axes
-    ``N`` boxes, instances or batch · ``K`` regions · ``C`` channels · ``D`` depth (slices) · ``H`` rows · ``W``
-    columns · ``T`` frames. An image is ``(C, H, W)``, a volume ``(C, D, H, W)``, a clip ``(C, T, H, W)``; a batch
-    puts ``N`` in front.
+    ``N`` boxes, instances, batch · ``K`` regions · ``C`` channels · ``D`` slices · ``H`` rows · ``W`` columns · ``T``
+    frames. An image is ``(C, H, W)``, a volume ``(C, D, H, W)``, a clip ``(C, T, H, W)``; ``N`` in front is a batch.
 
 Frames
     A box is ``(x1, y1, x2, y2)``, continuous and half-open: pixel (row i, column j) covers [j, j + 1) × [i, i + 1),
@@ -11,8 +10,7 @@ Frames
     Pascal VOC). Flow channels follow the axes: ``(dy, dx)`` in the plane, ``(dz, dy, dx)`` in a volume, in pixels.
 
 Units
-    ``spacing_mm`` follows the axes ``(D, H, W)``; ``fps`` frames a second; ``ef_percent`` 0–100; CT in Hounsfield
-    units.
+    ``spacing_mm`` follows the axes ``(D, H, W)``; ``fps`` frames a second; ``ef_percent`` 0–100; CT in HU (Hounsfield).
 """
 
 from jaxtyping import Bool, Float, Integer

@@ -157,18 +157,14 @@ def _read_block(text: bytes, size: Int64[np.ndarray, "N"]) -> tuple[Int32[np.nda
         value[longer] |= (code[starts[longer] + k] & 31).astype(np.int64) << 5 * k
     value -= (code[ends] & 16).astype(np.int64) << 5 * (length - 1) + 1  # bit 4 of the last character is the sign
     runs = np.diff(np.searchsorted(ends, np.cumsum(size)), prepend=0)
-    return clip_to_32_bits(_undo_differences(value, runs)), runs
-
-
-def _undo_differences(value: Int64[np.ndarray, "R"], runs: Int64[np.ndarray, "N"]) -> Int64[np.ndarray, "R"]:
-    """From its fourth run on, a mask's value is the difference from the run two before: add up every other value."""
+    # from its fourth run on, a mask's value is the difference from the run two before: add up every other value
     total = np.zeros(len(value) + 2, np.int64)  # total[i + 2] = value[i] + total[i], over all masks
     total[2::2] = np.cumsum(value[0::2])
     total[3::2] = np.cumsum(value[1::2])
     start = np.repeat(np.cumsum(runs) - runs, runs)
     place = np.arange(len(value)) - start  # in the mask
     chain_start = start + np.minimum(place, 2 - place % 2)  # places 0, 1 and 2 begin a chain each
-    return np.asarray(total[2:] - total[chain_start])
+    return clip_to_32_bits(total[2:] - total[chain_start]), runs
 
 
 def clip_to_32_bits(counts: Int64[np.ndarray, "R"]) -> Int32[np.ndarray, "R"]:

@@ -26,7 +26,9 @@ def survivors(boxes: Tensor, threshold: float) -> Tensor:
         pairs = _overlap(block[:, :, None], block[:, None], threshold).triu_(1).nonzero()
         best = _decide(pairs[:, 0], pairs[:, 1], block.shape[1])
         kept.append(rows[:BLOCK][best])
-        rows = rest[~_meets_any(boxes[rest].T.contiguous(), block[:, best], threshold)]
+        parts = boxes[rest].T.contiguous().split(max(1, PAIRS // max(1, len(best))), 1)
+        gone = [_overlap(block[:, best, None], part[:, None], threshold).any(0) for part in parts]
+        rows = rest[~torch.cat(gone)]
         crowded = len(rows) < (1 - CROWD) * len(rest)
     if len(rows):
         kept.append(rows[_sweep(boxes[rows], torch.zeros_like(rows), threshold)])
@@ -40,12 +42,6 @@ def survivors_by_label(boxes: Tensor, labels: Tensor, threshold: float) -> Tenso
         return _sweep(boxes, number, threshold)
     own = [(number == i).nonzero()[:, 0] for i in range(len(names))]
     return torch.cat([rows[survivors(boxes[rows], threshold)] for rows in own])
-
-
-def _meets_any(boxes: Tensor, best: Tensor, threshold: float) -> Tensor:
-    """Which of the boxes (4, N) overlap any of the best (4, M)."""
-    step = max(1, PAIRS // max(1, best.shape[1]))
-    return torch.cat([_overlap(best[:, :, None], part[:, None], threshold).any(0) for part in boxes.split(step, 1)])
 
 
 def _sweep(boxes: Tensor, number: Tensor, threshold: float) -> Tensor:
@@ -87,13 +83,10 @@ def _overlap(a: Tensor, b: Tensor, threshold: float) -> Tensor:
     width = torch.minimum(ax2, bx2).sub_(torch.maximum(ax1, bx1)).clamp_(min=0)
     shared = torch.minimum(ay2, by2).sub_(torch.maximum(ay1, by1)).clamp_(min=0).mul_(width)
     union = ((ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1)).sub_(shared)
-    return shared.div_(union) > _floor(threshold, shared.dtype)
-
-
-def _floor(threshold: float, dtype: torch.dtype) -> float:
-    """The largest number of the dtype that is not above the threshold."""
-    nearest = torch.tensor(threshold, dtype=dtype)
-    return float(nearest if float(nearest) <= threshold else nearest.nextafter(torch.tensor(-1.0, dtype=dtype)))
+    floor = torch.tensor(threshold, dtype=shared.dtype)
+    if float(floor) > threshold:  # the largest number of the dtype that is not above the threshold
+        floor = floor.nextafter(torch.tensor(-1.0, dtype=shared.dtype))
+    return shared.div_(union) > float(floor)
 
 
 def _decide(better: Tensor, worse: Tensor, count: int) -> Tensor:

@@ -27,12 +27,10 @@ def flow_to_colour(flow: Float[Tensor, "N 2 H W"], *, largest: float | None = No
 
     ``flow``: (N, 2, H, W), channels ``(dy, dx)``. Right is red, down yellow, left cyan-blue, up violet; no motion is
     white and ``largest`` pixels the full colour, faster ones darker. By default ``largest`` is the fastest vector of
-    the whole batch: give a number to compare pictures. A vector that is NaN or infinite is unknown, and black. For a
-    volume, show two components of one slice. Raises ValueError for another shape, an integer dtype or ``largest`` not
-    above 0.
+    the whole batch: give a number to compare pictures. An unknown vector, NaN or infinite, is black. For a volume, show
+    two components of one slice. ValueError for another shape, an integer dtype or ``largest`` not above 0.
     """
-    _check.tensor("flow", flow, "N 2 H W", "pass the two components (dy, dx) of one plane")
-    _check.floating("flow", flow)
+    _check.tensor("flow", flow, "N 2 H W", "pass the two components (dy, dx) of one plane", of="floating")
     if largest is not None:
         _check.positive("largest", largest)
     known = flow.isfinite().all(1, keepdim=True)  # (N, 1, H, W)
@@ -43,20 +41,14 @@ def flow_to_colour(flow: Float[Tensor, "N 2 H W"], *, largest: float | None = No
         speed = speed / largest
     elif speed.numel():
         speed = speed / speed.max().clamp(min=torch.finfo(wide.dtype).tiny)
-    hue = _hue(dy, dx).movedim(-1, 0)  # (3, N, H, W)
+    wheel = colour_wheel(dtype=wide.dtype).to(wide.device)
+    place = torch.atan2(dy, dx) / (2 * math.pi) % 1 * (len(wheel) - 1)  # on the wheel, from right over down
+    low = place.floor()
+    between, index = (place - low)[..., None], low.long()
+    hue = (1 - between) * wheel[index] + between * wheel[(index + 1) % len(wheel)]  # (N, H, W, 3)
+    hue = hue.movedim(-1, 0)
     colour = torch.where(speed <= 1, 1 - speed * (1 - hue), 0.75 * hue).movedim(0, 1)
     return (colour * known).to(flow.dtype)
-
-
-def _hue(dy: Tensor, dx: Tensor) -> Float[Tensor, "N H W 3"]:
-    """The wheel's colour for each direction, between its two nearest steps."""
-    wheel = colour_wheel(dtype=dy.dtype).to(dy.device)
-    turn = torch.atan2(dy, dx) / (2 * math.pi) % 1  # 0 right, 1/4 down
-    place = turn * (len(wheel) - 1)
-    low = place.floor()
-    between = (place - low)[..., None]
-    index = low.long()
-    return (1 - between) * wheel[index] + between * wheel[(index + 1) % len(wheel)]
 
 
 def colour_key(size: int = 65) -> Float[Tensor, "3 size size"]:
@@ -76,8 +68,7 @@ def to_channels(flow: Float[Tensor, "N ndim *size"], *, bound: float = 20.0) -> 
     The channels keep our order ``(dy, dx)``: published weights expect ``(dx, dy)``, so flip axis 1 for them. Rounding
     to uint8, which is left to you, costs up to ``bound / 255`` pixels. Raises ValueError if the flow is not finite.
     """
-    _check.floating("flow", flow)
-    _check.finite("flow", flow)
+    _check.numbers("flow", flow)
     _check.positive("bound", bound)
     wide = flow.to(_check.wide_dtype(flow))
     return ((wide.clamp(-bound, bound) + bound) * (255 / (2 * bound))).to(flow.dtype)

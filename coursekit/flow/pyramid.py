@@ -64,9 +64,8 @@ def resize_flow(flow: Flow, size: Sequence[int]) -> Float[Tensor, "N ndim *new"]
 def coarse_to_fine(first: Frames, second: Frames, refine: Refine, *, smallest: int = 16) -> Flow:
     """Call ``refine(first, second, flow)`` on each level of the pyramid, from the smallest, its flow handed on.
 
-    A level has half the pixels of the finer one (means of 2 × 2) along each axis that stays at ``smallest`` or above;
-    a thin axis is left alone. Starts from no motion; an empty batch or frame has an empty flow. Frames in half
-    precision are computed in float32.
+    A level has half the pixels of the finer one (means of 2 × 2) along each axis that stays at ``smallest`` or above.
+    Starts from no motion; an empty batch or frame has an empty flow. Half precision is computed in float32.
     """
     _check.positive("smallest", smallest)
     if first.numel() == 0:
@@ -92,14 +91,10 @@ def door(first: object, second: object, **knobs: float) -> None:
             got = tuple(frame.shape) if isinstance(frame, Tensor) else type(frame).__name__
             advice = "take the mean of the colours, and put pairs in front"
             raise _check.refuse(f"{name} of shape (N, 1, H, W) or (N, 1, D, H, W)", got, advice)
-        _check.floating(name, frame)
-        _check.finite(name, frame)
+        _check.numbers(name, frame)
         _check.within(name, frame, 0, 1, "divide both frames by the same number, e.g. 255")
     assert isinstance(first, Tensor)
     assert isinstance(second, Tensor)
-    if first.shape != second.shape:
-        got = f"{tuple(first.shape)} and {tuple(second.shape)}"
-        raise _check.refuse("two frames of one shape", got, "crop or resample one")
+    _check.same_shape("crop or resample one", first=first, second=second)
     if first.dtype != second.dtype:
         raise _check.refuse("two frames of one dtype", f"{first.dtype} and {second.dtype}", "convert one of them")
-    _check.same_device(first=first, second=second)

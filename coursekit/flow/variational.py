@@ -15,6 +15,8 @@ from torch import Tensor
 from coursekit.fast.total_variation import TVL1
 from coursekit.flow.pyramid import Flow, Frames, coarse_to_fine, door, linearise, shifted
 
+Dual = Float[Tensor, "N ndim ndim *size"]  # a vector along the axes for each component of a flow
+
 
 @torch.no_grad()
 def horn_schunck(
@@ -26,11 +28,9 @@ def horn_schunck(
     where ū is the mean of the neighbours: go to the average, then step along the gradient g towards the line on which
     brightness is constant. Here ū is the mean of the 2·ndim nearest, in any dimension (the paper adds the diagonals,
     for 2D), and ``smoothness² = 2·ndim·α²``. It is in brightness a pixel: a gradient well above it is believed, one
-    well below it is filled in. Far too small a value lets noise in flat places throw the flow about, further with
-    each warp.
+    well below it is filled in. Far too small, it lets noise in flat places throw the flow about.
 
-    ``first``, ``second``: (N, 1, H, W) or (N, 1, D, H, W), N pairs at once, brightness in [0, 1].
-    Returns (N, ndim, *size) in pixels, channels ``(dy, dx)`` or ``(dz, dy, dx)``. Raises ValueError for anything else.
+    Frames, result and errors are those of ``lucas_kanade``.
     """
     door(first, second, smoothness=smoothness, warps=warps, iterations=iterations)
 
@@ -72,8 +72,7 @@ def tv_l1(
     (Zach, Pock and Bischof 2007, sections 2 and 3). Each iteration is :func:`tv_l1_step`, its dual p
     zero at the start of a level; ``coursekit.fast.total_variation`` writes it in place.
 
-    ``first``, ``second``: (N, 1, H, W) or (N, 1, D, H, W), N pairs at once, brightness in [0, 1].
-    Returns (N, ndim, *size) in pixels, channels ``(dy, dx)`` or ``(dz, dy, dx)``. Raises ValueError for anything else.
+    Frames, result and errors are those of ``lucas_kanade``.
     """
     door(first, second, attachment=attachment, tightness=tightness, warps=warps, iterations=iterations)
 
@@ -87,14 +86,8 @@ def tv_l1(
 
 
 def tv_l1_step(
-    u: Flow,
-    p: Float[Tensor, "N ndim ndim *size"],
-    residual: Frames,
-    slope: Flow,
-    *,
-    attachment: float,
-    tightness: float,
-) -> tuple[Flow, Float[Tensor, "N ndim ndim *size"]]:
+    u: Flow, p: Dual, residual: Frames, slope: Flow, *, attachment: float, tightness: float
+) -> tuple[Flow, Dual]:
     """One iteration: v at fixed u, pixel by pixel, then a step for u at fixed v with its dual p (Chambolle 2004).
 
     v minimises ``λ |ρ(v)| + |u − v|² / 2θ``: go along the slope g until ρ = 0, at most λθ times g.
@@ -110,12 +103,12 @@ def tv_l1_step(
     return u, (p + step) / (1 + step.norm(dim=2, keepdim=True))
 
 
-def gradient(u: Flow) -> Float[Tensor, "N ndim ndim *size"]:
+def gradient(u: Flow) -> Dual:
     """Forward differences of each component along each axis, 0 at the far edge."""
     return torch.stack([shifted(u, axis, 1) - u for axis in range(2, u.ndim)], 2)
 
 
-def divergence(p: Float[Tensor, "N ndim ndim *size"]) -> Flow:
+def divergence(p: Dual) -> Flow:
     """Backward differences, each along its axis, from 0 before the first: minus the adjoint of ``gradient``."""
     parts = enumerate(p.unbind(2), start=2)
     return torch.stack([torch.diff(x, dim=axis, prepend=0 * x.narrow(axis, 0, 1)) for axis, x in parts]).sum(0)

@@ -4,8 +4,7 @@ Two steps: match detections to truths by score (``match_by_definition``), walk d
 at fixed recalls (``average_precision_by_definition``). ``coco_scores``, the one to use, takes them for all images,
 labels, thresholds and sizes at once, by ``coursekit.fast.coco``; its numbers equal those of pycocotools.
 
-Source: Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014; cocodataset.org, "Detection evaluation".
-Lecture 04.
+Source: Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014; cocodataset.org. Lecture 04.
 """
 
 import math
@@ -81,14 +80,16 @@ class CocoScores:
 
     def average_precision(self, *, iou: float | None = None, area: str = "all", label: int | None = None) -> float:
         """Mean of precision over recall levels and, unless one is asked for, over thresholds and labels."""
-        return _mean(self.precision[self._thresholds(iou)][:, :, self._labels(label), self._area(area)])
+        return _mean(
+            self.precision[self._thresholds(iou)][:, :, self._labels(label), _position("area", area, self.areas)]
+        )
 
     def average_recall(
         self, *, iou: float | None = None, area: str = "all", label: int | None = None, limit: int | None = None
     ) -> float:
         """Mean of the highest recall reached with at most ``limit`` (default: the largest) detections a group."""
         m = _position("limit", self.max_detections[-1] if limit is None else limit, self.max_detections)
-        return _mean(self.recall[self._thresholds(iou)][:, self._labels(label), self._area(area), m])
+        return _mean(self.recall[self._thresholds(iou)][:, self._labels(label), _position("area", area, self.areas), m])
 
     def numbers(self) -> dict[str, float]:
         """COCO's twelve, in COCO's order: AP, at 0.50, at 0.75, by size; AR at each limit, by size. −1 if undefined."""
@@ -109,9 +110,6 @@ class CocoScores:
 
     def _labels(self, label: int | None) -> list[int]:
         return list(range(len(self.labels))) if label is None else [_position("label", label, self.labels)]
-
-    def _area(self, area: str) -> int:
-        return _position("area", area, self.areas)
 
 
 def _mean(values: np.ndarray) -> float:
@@ -146,7 +144,19 @@ def coco_scores(
     threshold = np.minimum(threshold, threshold.round(12))  # arange's 0.7000000000000002 means 0.7
     ranges = np.array(list(area_ranges.values()), np.float64).reshape(-1, 2)
     ignored = truth.crowd[:, None] | _outside(truth.area, ranges)  # (G, A)
-    rank, hit, counted = _outcomes(truth, prediction, threshold, ranges, ignored, limits[-1])
+
+    # of each detection: its place in its group (an image and label), whether it hits a truth, whether it counts
+    _, image = np.unique(np.concatenate([truth.image, prediction.image]), return_inverse=True)
+    _, label = np.unique(np.concatenate([truth.label, prediction.label]), return_inverse=True)
+    group = label * (image.max(initial=0) + 1) + image
+    own, others = group[: len(truth)], group[len(truth) :]
+    rank = coco.ranks(prediction.score, others)
+    pairs = coco.pairs_within(own, others, np.flatnonzero(rank < limits[-1]))
+    close = [_close(truth, prediction, t, d, threshold.min()) for t, d in pairs]
+    none = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+    t, d, iou = map(np.concatenate, zip(none, *close))
+    hit, alone = coco.match((t, d, iou), rank, threshold, ignored, truth.crowd)
+    counted = hit | (alone & ~_outside(prediction.size, ranges)[:, None, :])  # (D, T, A)
 
     labels = np.union1d(truth.label, prediction.label)
     levels = np.array(RECALL_LEVELS)
@@ -189,28 +199,6 @@ def _check_input(truth: Instances, prediction: Instances, thresholds: Sequence[f
 def _outside(area: Float64[np.ndarray, "N"], ranges: Float64[np.ndarray, "A 2"]) -> Bool[np.ndarray, "N A"]:
     """Whether each area lies outside each range; both ends belong to the range."""
     return (area[:, None] < ranges[:, 0]) | (area[:, None] > ranges[:, 1])
-
-
-def _outcomes(
-    truth: Instances,
-    prediction: Instances,
-    threshold: Float64[np.ndarray, "T"],
-    ranges: Float64[np.ndarray, "A 2"],
-    ignored: Bool[np.ndarray, "G A"],
-    limit: int,
-) -> tuple[Int64[np.ndarray, "D"], coco.Hits, coco.Hits]:
-    """Of each detection: its place in its group (an image and label), whether it hits a truth, whether it counts."""
-    _, image = np.unique(np.concatenate([truth.image, prediction.image]), return_inverse=True)
-    _, label = np.unique(np.concatenate([truth.label, prediction.label]), return_inverse=True)
-    group = label * (image.max(initial=0) + 1) + image
-    own, others = group[: len(truth)], group[len(truth) :]
-    rank = coco.ranks(prediction.score, others)
-    pairs = coco.pairs_within(own, others, np.flatnonzero(rank < limit))
-    close = [_close(truth, prediction, t, d, threshold.min()) for t, d in pairs]
-    none = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
-    t, d, iou = map(np.concatenate, zip(none, *close))
-    hit, alone = coco.match((t, d, iou), rank, threshold, ignored, truth.crowd)  # (D, T, A) each
-    return rank, hit, hit | (alone & ~_outside(prediction.size, ranges)[:, None, :])
 
 
 def _close(
@@ -266,13 +254,9 @@ def precision_recall(scores: Scores, correct: Bool[Tensor, "N"], *, positives: i
 
     Equal scores keep their order. With no truth there is no recall: ``ValueError``.
     """
-    (n,) = _check.tensor("scores", scores, "N")
-    _check.floating("scores", scores)
-    _check.finite("scores", scores)
-    _check.boolean("correct", correct)
+    (n,) = _check.tensor("scores", scores, "N", of="numbers")
+    _check.tensor("correct", correct, str(n), "pass one flag a detection", of="boolean")
     _check.positive("positives", positives)
-    if correct.shape != scores.shape:
-        raise _check.refuse(f"correct for each of {n} scores", tuple(correct.shape), "pass one flag a detection")
     order = scores.argsort(descending=True, stable=True)
     hits = correct[order].double().cumsum(0)
     if n and hits[-1] > positives:

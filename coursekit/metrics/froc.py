@@ -18,6 +18,8 @@ from coursekit.metrics.regression import Interval, interval, resamples
 
 RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # false positives a scan, LUNA16
 NO_LESION, IGNORED = -1, -2  # what a candidate may hit besides lesion 0, 1, …
+Hits = Sequence[Integer[Tensor, "_"]]  # of each scan's candidates; and their scores
+Scores = Sequence[Float[Tensor, "_"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,13 +65,7 @@ class _Events:
     lesions: Tensor  # (scans,) how many there are, found or not
 
 
-def froc(
-    lesions: Sequence[int],
-    hit: Sequence[Integer[Tensor, "_"]],
-    scores: Sequence[Float[Tensor, "_"]],
-    *,
-    rates: Sequence[float] = RATES,
-) -> Froc:
+def froc(lesions: Sequence[int], hit: Hits, scores: Scores, *, rates: Sequence[float] = RATES) -> Froc:
     """Score the candidates of several scans: the lesions of each, what each candidate hits (``hits``), and its score.
 
     A candidate that hits ``IGNORED`` (a finding that is neither) counts for nothing. Between points the sensitivity
@@ -86,8 +82,8 @@ def froc(
 
 def froc_interval(
     lesions: Sequence[int],
-    hit: Sequence[Integer[Tensor, "_"]],
-    scores: Sequence[Float[Tensor, "_"]],
+    hit: Hits,
+    scores: Scores,
     *,
     generator: torch.Generator,
     rates: Sequence[float] = RATES,
@@ -98,9 +94,8 @@ def froc_interval(
     events = _events(lesions, hit, scores, rates)
     draws = resamples(len(lesions), generator=generator, repeats=repeats).cpu()
     weights = [torch.bincount(rows, minlength=len(lesions)).double() for rows in draws]
-    values = torch.tensor(
-        [_at(*_curve(events, w)[:2], rates) for w in weights], dtype=torch.float64
-    )  # (repeats, rates)
+    at_rates = [_at(*_curve(events, w)[:2], rates) for w in weights]
+    values = torch.tensor(at_rates, dtype=torch.float64)  # (repeats, rates)
     whole = froc(lesions, hit, scores, rates=rates)
     each = tuple(interval(e, v, level=level) for e, v in zip(whole.at_rates, values.T))
     return interval(whole.average, values.mean(1), level=level), each
@@ -115,7 +110,9 @@ def _events(lesions: Sequence[int], hit: Sequence[Tensor], scores: Sequence[Tens
     _check.positive("rates", tuple(rates))
     score, is_lesion, scan = [], [], []
     for i, (n, h, s) in enumerate(zip(lesions, hit, scores)):
-        _check_scan(n, h, s)
+        (k,) = _check.tensor("hit", h, "K", "pass one lesion number a candidate", of="integer")
+        _check.tensor("scores", s, str(k), "pass one score a candidate", of="numbers")
+        _check.within("hit", h, IGNORED, n - 1, "number the lesions of each scan from 0; -1 hits none")
         h, s = h.cpu(), s.cpu().double()
         best = torch.full((n,), -math.inf, dtype=torch.float64).scatter_reduce(0, h[h >= 0].long(), s[h >= 0], "amax")
         best = best[best > -math.inf]  # of the lesions that are hit
@@ -126,15 +123,6 @@ def _events(lesions: Sequence[int], hit: Sequence[Tensor], scores: Sequence[Tens
     order = torch.cat(score).argsort(descending=True, stable=True)
     ranked = [torch.cat(column)[order] for column in (score, is_lesion, scan)]
     return _Events(ranked[0], ranked[1].double(), ranked[2], torch.tensor(list(lesions)))
-
-
-def _check_scan(lesions: int, hit: Tensor, scores: Tensor) -> None:
-    (k,) = _check.tensor("hit", hit, "K", "pass one lesion number a candidate")
-    _check.tensor("scores", scores, str(k), "pass one score a candidate")
-    _check.integer("hit", hit)
-    _check.floating("scores", scores)
-    _check.finite("scores", scores)
-    _check.within("hit", hit, IGNORED, lesions - 1, "number the lesions of each scan from 0; -1 hits none")
 
 
 def _curve(events: _Events, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:

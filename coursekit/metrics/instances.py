@@ -17,6 +17,7 @@ from coursekit.metrics import rle
 from coursekit.metrics.rle import RunLengths
 
 KINDS = ("mask", "box")
+Column = np.ndarray | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +42,7 @@ def from_images(images: Sequence[Mapping[str, Tensor]], *, kind: str = "mask") -
 
     ``labels`` (N,) and, for ``kind="box"``, ``boxes`` (N, 4) as (x1, y1, x2, y2) or, for ``kind="mask"``, boolean
     ``masks`` (N, H, W). Predictions add ``scores`` (N,). Truth may add ``iscrowd`` (N,) and ``area`` (N,), which
-    defaults to the shape's own area. All that is there is read, whichever side it stands on: what is truth is said
-    where two tables meet. Other keys are left alone.
+    defaults to the shape's own area. All that is there is read, on either side. Other keys are left alone.
     """
     _check.one_of("kind", kind, KINDS)
     shape = "masks" if kind == "mask" else "boxes"
@@ -50,7 +50,15 @@ def from_images(images: Sequence[Mapping[str, Tensor]], *, kind: str = "mask") -
         if missing := {"labels", shape} - image.keys():
             got = f"no {sorted(missing)[0]!r} in image {place}"
             raise _check.refuse(f"'labels' and '{shape}' in every image", got, "add it, empty if need be")
-        _check_image(image, shape)
+        n = _check.tensor("labels", image["labels"], "N", of="integer")[0]
+        if shape == "masks":
+            _check.tensor("masks", image["masks"], "N H W", "pass one plane an instance", of="boolean")
+        else:
+            _check.boxes("boxes", image["boxes"])
+        for name in (shape, *({"scores", "iscrowd", "area"} & image.keys())):
+            if len(image[name]) != n or (name != shape and image[name].ndim != 1):
+                got = tuple(image[name].shape)
+                raise _check.refuse(f"{name} for each of {n} labels", got, "pass one row an object")
     scored = [("scores" in image) for image in images]
     if any(scored) and not all(scored):
         got = f"none in image {scored.index(False)}"
@@ -94,13 +102,7 @@ def from_coco(annotations: Sequence[Mapping[str, object]], *, kind: str = "mask"
 
 
 def _table(
-    *,
-    image: np.ndarray,
-    label: np.ndarray,
-    score: np.ndarray | None,
-    crowd: np.ndarray | None,
-    area: np.ndarray | None,
-    shapes: RunLengths | np.ndarray,
+    *, image: np.ndarray, label: np.ndarray, score: Column, crowd: Column, area: Column, shapes: RunLengths | np.ndarray
 ) -> Instances:
     """Fill in what was not given, and check what was. An area of NaN stands for the shape's own."""
     masks = shapes if isinstance(shapes, RunLengths) else None
@@ -117,20 +119,7 @@ def _table(
     return Instances(image, label, score, box, size, area, crowd, masks)
 
 
-def _check_image(image: Mapping[str, Tensor], shape: str) -> None:
-    n = _check.tensor("labels", image["labels"], "N")[0]
-    _check.integer("labels", image["labels"])
-    if shape == "masks":
-        _check.tensor("masks", image["masks"], "N H W", "pass one plane an instance")
-        _check.boolean("masks", image["masks"])
-    else:
-        _check.boxes("boxes", image["boxes"])
-    for name in (shape, *({"scores", "iscrowd", "area"} & image.keys())):
-        if len(image[name]) != n or (name != shape and image[name].ndim != 1):
-            raise _check.refuse(f"{name} for each of {n} labels", tuple(image[name].shape), "pass one row an object")
-
-
-def _column(images: Sequence[Mapping[str, Tensor]], name: str, dtype: type) -> np.ndarray | None:
+def _column(images: Sequence[Mapping[str, Tensor]], name: str, dtype: type) -> Column:
     """One value an object over all images, None if no image has it; an image without it gives NaN or False."""
     if not any(name in image for image in images):
         return None

@@ -5,8 +5,7 @@ positive, a prediction without a partner a false positive, a truth without one a
 images, divide last.
 
 F1, COCO's AP (``metrics.detection``) and TP / (TP + FP + FN) share these counts. The 2018 Data Science Bowl and much of
-microscopy call the last one "average precision"; it averages over no recall and needs no scores. Here it has its older
-name, the threat score.
+microscopy call the last "average precision": no recall to average over, no scores. Here it is the threat score.
 
 Source: Caicedo et al., Nature Methods 16 (2019), the 2018 Data Science Bowl. Lecture 04.
 """
@@ -79,10 +78,8 @@ def match_greedy(iou: Float[Tensor, "N M"], scores: Float[Tensor, "M"], *, thres
     Equal scores: the earlier prediction goes first. Equal overlaps: the later truth is taken.
     """
     n, m = _check_table(iou, threshold)
-    _check.tensor("scores", scores, "M")
+    _check.tensor("scores", scores, str(m), "the table has a column a prediction")
     _check.finite("scores", scores)
-    if len(scores) != m:
-        raise _check.refuse(f"a score for each of {m} predictions", len(scores), "the table has a column a prediction")
     table, enough = iou.tolist(), _check.at_least(iou, threshold).tolist()
     free, pairs = set(range(n)), []
     for j in scores.argsort(descending=True, stable=True).tolist():
@@ -112,9 +109,8 @@ def dsb_score(
 ) -> float:
     """The 2018 Data Science Bowl: the threat score, averaged over ``thresholds`` within an image, then over images.
 
-    ``tables`` holds one IoU table an image (``overlap.mask_iou`` or ``overlap.instance_iou``). ``empty`` is the score
-    of an image with neither truth nor prediction. A pair counts at or above the threshold; the challenge's own script
-    wants it above.
+    ``tables``: one IoU table an image (of ``overlap.mask_iou`` or ``instance_iou``). ``empty``: the score of an image
+    with neither truth nor prediction. A pair counts at or above the threshold; the challenge's script wants it above.
     """
     if not len(tables) or not len(thresholds):
         got = f"{len(tables)} and {len(thresholds)}"
@@ -137,9 +133,7 @@ def _record(iou: Tensor, pairs: list[tuple[int, int]], threshold: float) -> Matc
 
 
 def _check_table(iou: Tensor, threshold: float) -> tuple[int, int]:
-    n, m = _check.tensor("iou", iou, "N M", "truth in rows, prediction in columns")
-    _check.floating("iou", iou)
-    _check.finite("iou", iou)
+    n, m = _check.tensor("iou", iou, "N M", "truth in rows, prediction in columns", of="numbers")
     _check.within("iou", iou, 0, 1, "divide the intersection by the union")
     if not 0 < threshold <= 1:
         raise _check.refuse("threshold above 0 and at most 1", threshold, "0.5 is usual")

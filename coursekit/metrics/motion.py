@@ -9,6 +9,8 @@ from torch import Tensor
 
 from coursekit import _check
 
+Flow = Float[Tensor, "N ndim *size"]
+
 
 @dataclass(frozen=True)
 class MotionError:
@@ -21,23 +23,18 @@ class MotionError:
     pixels: int  # how many were counted
 
 
-def end_point_error(
-    truth: Float[Tensor, "N ndim *size"], flow: Float[Tensor, "N ndim *size"]
-) -> Float[Tensor, "N *size"]:
+def end_point_error(truth: Flow, flow: Flow) -> Float[Tensor, "N *size"]:
     """The length of the difference, in pixels, at each pixel (Otte and Nagel 1994)."""
     truth, flow = _door(truth, flow)
     length: Tensor = torch.linalg.vector_norm(flow - truth, dim=1)
     return length
 
 
-def angular_error(
-    truth: Float[Tensor, "N ndim *size"], flow: Float[Tensor, "N ndim *size"]
-) -> Float[Tensor, "N *size"]:
+def angular_error(truth: Flow, flow: Flow) -> Float[Tensor, "N *size"]:
     """The angle in degrees between ``(truth, 1)`` and ``(flow, 1)``: directions in space and time (Barron et al. 1994).
 
-    The 1 (a frame) makes it defined for no motion; it also makes the same miss weigh less at high speed: read it
-    beside the end-point error. Computed from the half angle, ``tan(φ/2) = |a − b| / |a + b|``, which stays exact for
-    small angles.
+    The 1 (a frame) makes it defined for no motion; it also makes the same miss weigh less at high speed: read it beside
+    the end-point error. Computed from the half angle, ``tan(φ/2) = |a − b| / |a + b|``, exact for small angles.
     """
     truth, flow = _door(truth, flow)
     a, b = (torch.cat([f, torch.ones_like(f[:, :1])], 1) for f in (truth, flow))  # (N, ndim + 1, *size)
@@ -46,12 +43,7 @@ def angular_error(
     return half * (360 / math.pi)
 
 
-def motion_error(
-    truth: Float[Tensor, "N ndim *size"],
-    flow: Float[Tensor, "N ndim *size"],
-    *,
-    valid: Bool[Tensor, "N *size"] | None = None,
-) -> MotionError:
+def motion_error(truth: Flow, flow: Flow, *, valid: Bool[Tensor, "N *size"] | None = None) -> MotionError:
     """Both errors over the pixels where ``valid`` (default: all), as a record.
 
     ``truth``, ``flow``: (N, 2, H, W) or (N, 3, D, H, W), in pixels. Leave out, with ``valid``, what has no true
@@ -61,10 +53,7 @@ def motion_error(
     truth, flow = _door(truth, flow)
     if valid is None:
         valid = torch.ones_like(truth[:, 0], dtype=torch.bool)
-    _check.boolean("valid", valid)
-    if valid.shape != truth[:, 0].shape:
-        expected = f"valid of shape {tuple(truth[:, 0].shape)}"
-        raise _check.refuse(expected, tuple(valid.shape), "give one truth value a pixel")
+    _check.tensor("valid", valid, " ".join(map(str, truth[:, 0].shape)), "give one truth value a pixel", of="boolean")
     _check.same_device(truth=truth, valid=valid)
     t, f = (x.movedim(1, -1)[valid] for x in (truth, flow))  # (pixels, ndim)
     _check.finite("truth where valid", t)

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from coursekit import _check
 
+Mask = Bool[Tensor, "*space"]
 
-def dice(
-    truth: Bool[Tensor, "*space"], prediction: Bool[Tensor, "*space"], *, empty: float = 1.0
-) -> Float64[Tensor, ""]:
+
+def dice(truth: Mask, prediction: Mask, *, empty: float = 1.0) -> Float64[Tensor, ""]:
     """Dice coefficient of two masks.
 
     ``empty`` is the answer for two empty masks: 1 (nothing to find, nothing found) or NaN (leave it out of a mean).
@@ -25,9 +25,7 @@ def dice(
     return torch.where(a + b > 0, 2 * shared / (a + b).clamp(min=1), empty)
 
 
-def iou(
-    truth: Bool[Tensor, "*space"], prediction: Bool[Tensor, "*space"], *, empty: float = 1.0
-) -> Float64[Tensor, ""]:
+def iou(truth: Mask, prediction: Mask, *, empty: float = 1.0) -> Float64[Tensor, ""]:
     """Intersection over union of two masks; ``empty`` as in ``dice``."""
     shared, a, b = _counts(truth, prediction)
     return torch.where(a + b > 0, shared / (a + b - shared).clamp(min=1), empty)
@@ -53,7 +51,7 @@ def instance_iou(
 
     Returns the table and the labels of its rows and columns, rising. Labels need not be consecutive.
     """
-    _check_same(truth, prediction)
+    _check.same_shape("bring both to one grid", truth=truth, prediction=prediction)
     for name, x in (("truth", truth), ("prediction", prediction)):
         _check.integer(name, x)
         _check.within(name, x, 0, torch.inf, "give the background 0 and the instances 1, 2, …")
@@ -66,16 +64,10 @@ def instance_iou(
 
 def _counts(truth: Tensor, prediction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Voxels in both, in truth, in prediction."""
-    _check_same(truth, prediction)
+    _check.same_shape("bring both to one grid", truth=truth, prediction=prediction)
     _check.boolean("truth", truth)
     _check.boolean("prediction", prediction)
     return (truth & prediction).sum().double(), truth.sum().double(), prediction.sum().double()
-
-
-def _check_same(truth: Tensor, prediction: Tensor) -> None:
-    if truth.shape != prediction.shape:
-        got = f"{tuple(truth.shape)} and {tuple(prediction.shape)}"
-        raise _check.refuse("truth and prediction of one shape", got, "bring both to one grid")
 
 
 def _with_background(labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,7 +76,6 @@ def _with_background(labels: Tensor) -> tuple[Tensor, Tensor]:
     return values, place[1:]
 
 
-def _table_iou(
-    shared: Float64[Tensor, "N M"], a: Float64[Tensor, "N"], b: Float64[Tensor, "M"]
-) -> Float64[Tensor, "N M"]:
+def _table_iou(shared: Float64[Tensor, "N M"], a: Tensor, b: Tensor) -> Float64[Tensor, "N M"]:
+    """From what they share, and the sizes of rows (N,) and columns (M,)."""
     return shared / (a[:, None] + b - shared).clamp(min=1)

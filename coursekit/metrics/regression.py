@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Generator, Tensor
 
 from coursekit import _check
 
@@ -50,8 +50,7 @@ def regression(truth: Float[Tensor, "N"], prediction: Float[Tensor, "N"]) -> Reg
     (n,) = _check.tensor("truth", truth, "N", "pass one number a case")
     _check.tensor("prediction", prediction, str(n), "pass one number a case of the truth")
     for name, x in [("truth", truth), ("prediction", prediction)]:
-        _check.floating(name, x)
-        _check.finite(name, x)
+        _check.numbers(name, x)
     if not n:
         raise _check.refuse("at least one case", n, "there is nothing to average")
     t, error = truth.double(), prediction.double() - truth.double()
@@ -63,17 +62,12 @@ def regression(truth: Float[Tensor, "N"], prediction: Float[Tensor, "N"]) -> Reg
 
 
 def bootstrap(
-    statistic: Callable[..., float],
-    *samples: Tensor,
-    generator: torch.Generator,
-    repeats: int = 1000,
-    level: float = 0.95,
+    statistic: Callable[..., float], *samples: Tensor, generator: Generator, repeats: int = 1000, level: float = 0.95
 ) -> Interval:
     """The percentile interval of ``statistic(*samples)`` under drawing cases with replacement (Efron 1979).
 
-    ``samples``: tensors with one row a case, drawn together: ``bootstrap(lambda t, p: regression(t, p).mae, truth,
-    prediction, generator=g)``. The rows must be independent: one a patient, not one a frame. A resample whose
-    statistic is NaN is left out.
+    ``samples``: one row a case, drawn together: ``bootstrap(lambda t, p: regression(t, p).mae, truth, prediction,
+    generator=g)``. The rows must be independent: one a patient, not one a frame. A resample that gives NaN is left out.
     """
     if not samples or not len(samples[0]) or any(len(s) != len(samples[0]) for s in samples):
         got = [tuple(s.shape) for s in samples]
@@ -83,7 +77,7 @@ def bootstrap(
     return interval(statistic(*samples), values, level=level)
 
 
-def resamples(n: int, *, generator: torch.Generator, repeats: int) -> Tensor:
+def resamples(n: int, *, generator: Generator, repeats: int) -> Tensor:
     """Row numbers of ``repeats`` draws of n from n, with replacement: (repeats, n)."""
     _check.positive("repeats", repeats)
     return torch.randint(n, (repeats, n), generator=generator, device=generator.device)

@@ -2,8 +2,7 @@
 
 A mask ``(H, W)`` is read down its columns (column-major) and written as the lengths of its runs, background first, so
 the first length may be 0. COCO files hold those lengths as text: six bits a character, each length as the difference
-from the one before the last (``LEB128`` with 5 payload bits; pycocotools ``maskApi.c``). Evaluation works on the CPU
-in NumPy.
+from the one before the last (``LEB128`` with 5 payload bits; pycocotools ``maskApi.c``). It works in NumPy.
 
 Source: Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014, and the COCO API. Lecture 04.
 """
@@ -64,8 +63,7 @@ def read_by_definition(text: bytes) -> list[int]:
 
 def encode(masks: Masks) -> RunLengths:
     """Run lengths of boolean masks ``(N, H, W)``, on any device: ``encode_by_definition`` of each."""
-    n, h, w = _check.tensor("masks", masks, "N H W", "pass one plane an instance")
-    _check.boolean("masks", masks)
+    n, h, w = _check.tensor("masks", masks, "N H W", "pass one plane an instance", of="boolean")
     flat = masks.transpose(1, 2).reshape(n, w * h)  # column-major
     edge = torch.ones(n, w * h + 1, dtype=torch.bool, device=masks.device)  # a run always ends at the last pixel
     edge[:, :-1] = flat.diff(dim=1, prepend=flat.new_zeros(n, 1)) if w * h else flat

@@ -30,11 +30,8 @@ class Roc:
 
 def roc(truth: Bool[Tensor, "N"], scores: Float[Tensor, "N"]) -> Roc:
     """Curve and area: the chance that a positive scores above a negative, ties half (Hanley and McNeil 1982)."""
-    (n,) = _check.tensor("truth", truth, "N", "pass one bool a case")
-    _check.boolean("truth", truth)
-    _check.tensor("scores", scores, str(n), "pass one score a case")
-    _check.floating("scores", scores)
-    _check.finite("scores", scores)
+    (n,) = _check.tensor("truth", truth, "N", "pass one bool a case", of="boolean")
+    _check.tensor("scores", scores, str(n), "pass one score a case", of="numbers")
     levels, which = scores.double().unique(return_inverse=True)  # rising
     hits = torch.bincount(which[truth], minlength=len(levels)).flip(0).cumsum(0)
     alarms = torch.bincount(which[~truth], minlength=len(levels)).flip(0).cumsum(0)

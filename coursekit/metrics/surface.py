@@ -55,13 +55,6 @@ def surface_distances(
     Two masks of one shape in 2D or 3D; ``spacing_mm`` follows their axes. Infinite where the other mask is empty.
     Float64 on the CPU, in the order of the voxels; a search tree over each surface finds the nearest.
     """
-    _check_masks(truth, prediction, spacing_mm)
-    scale = np.asarray(spacing_mm, dtype=np.float64)
-    a, b = (surface(m).cpu().nonzero().numpy() * scale for m in (truth, prediction))  # (A, ndim), (B, ndim)
-    return _nearest(a, b), _nearest(b, a)
-
-
-def _check_masks(truth: Tensor, prediction: Tensor, spacing_mm: Sequence[float]) -> None:
     for name, mask in [("truth", truth), ("prediction", prediction)]:
         _check.boolean(name, mask)
     if truth.shape != prediction.shape or not truth.ndim:
@@ -71,6 +64,9 @@ def _check_masks(truth: Tensor, prediction: Tensor, spacing_mm: Sequence[float])
         expected = f"spacing_mm of {truth.ndim} numbers"
         raise _check.refuse(expected, tuple(spacing_mm), "give one an axis, e.g. (D, H, W)")
     _check.positive("spacing_mm", tuple(spacing_mm))
+    scale = np.asarray(spacing_mm, dtype=np.float64)
+    a, b = (surface(m).cpu().nonzero().numpy() * scale for m in (truth, prediction))  # (A, ndim), (B, ndim)
+    return _nearest(a, b), _nearest(b, a)
 
 
 def _nearest(points: np.ndarray, others: np.ndarray) -> Tensor:

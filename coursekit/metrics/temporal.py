@@ -15,6 +15,8 @@ from torch import Tensor
 
 from coursekit import _check
 
+Videos = Sequence[Float[Tensor, "_ 2"]]  # the events of each
+
 
 @dataclass(frozen=True, eq=False)
 class EventMatch:
@@ -41,7 +43,8 @@ class EventMatch:
 def temporal_iou(truth: Float[Tensor, "E 2"], prediction: Float[Tensor, "P 2"]) -> Float[Tensor, "E P"]:
     """Seconds in both over seconds in either, of every pair; 0 for two events of no length."""
     for name, events in [("truth", truth), ("prediction", prediction)]:
-        _check_events(name, events)
+        _check.tensor(name, events, "N 2", "pass one row (start, end) an event", of="numbers")
+        _check.within(f"length of {name}", events[:, 1] - events[:, 0], 0, math.inf, "an event ends after it starts")
     dtype = _check.wide_dtype(truth, prediction)
     truth, prediction = truth.to(dtype), prediction.to(dtype)
     start = torch.maximum(truth[:, None, 0], prediction[None, :, 0])
@@ -49,13 +52,6 @@ def temporal_iou(truth: Float[Tensor, "E 2"], prediction: Float[Tensor, "P 2"]) 
     both = (end - start).clamp(min=0)  # (E, P)
     either = (truth[:, 1] - truth[:, 0])[:, None] + (prediction[:, 1] - prediction[:, 0])[None] - both
     return both / either.where(either > 0, 1)
-
-
-def _check_events(name: str, events: Tensor) -> None:
-    _check.tensor(name, events, "N 2", "pass one row (start, end) an event")
-    _check.floating(name, events)
-    _check.finite(name, events)
-    _check.within(f"length of {name}", events[:, 1] - events[:, 0], 0, math.inf, "an event ends after it starts")
 
 
 def match_events(
@@ -66,9 +62,7 @@ def match_events(
     This is ActivityNet's rule; Pascal VOC's would not look at the second-best event. Ties are its too, those of
     ``argsort()[::-1]``: of equal scores the later prediction goes first, of equal overlaps the later event is taken.
     """
-    _check.tensor("scores", scores, str(len(prediction)), "pass one score a prediction")
-    _check.floating("scores", scores)
-    _check.finite("scores", scores)
+    _check.tensor("scores", scores, str(len(prediction)), "pass one score a prediction", of="numbers")
     _check_threshold(threshold)
     iou = temporal_iou(truth.double(), prediction.double()).cpu()
     match = torch.full((len(prediction),), -1)
@@ -92,16 +86,11 @@ def _check_threshold(threshold: float) -> None:
 
 
 def average_precision(
-    truth: Sequence[Float[Tensor, "_ 2"]],
-    prediction: Sequence[Float[Tensor, "_ 2"]],
-    scores: Sequence[Float[Tensor, "_"]],
-    *,
-    threshold: float = 0.5,
+    truth: Videos, prediction: Videos, scores: Sequence[Float[Tensor, "_"]], *, threshold: float = 0.5
 ) -> float:
     """AP of one class over several videos, matched within each video and ranked over all of them by score.
 
-    NaN without any event, 0 with events and no prediction. Average over thresholds for ActivityNet's mean AP (0.5,
-    0.55 … 0.95).
+    NaN without any event, 0 with events and no prediction. For ActivityNet's mean AP average over 0.5, 0.55 … 0.95.
     """
     if not len(truth) == len(prediction) == len(scores):
         got = f"{len(truth)}, {len(prediction)}, {len(scores)}"

@@ -42,10 +42,9 @@ class ResidualBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
         super().__init__()
         middle = middle_width(inputs, outputs)
-        self.conv1 = nn.Sequential(
-            Conv2Plus1D(inputs, outputs, middle, stride=stride), nn.BatchNorm3d(outputs), nn.ReLU(inplace=True)
-        )
-        self.conv2 = nn.Sequential(Conv2Plus1D(outputs, outputs, middle), nn.BatchNorm3d(outputs))
+        first, second = Conv2Plus1D(inputs, outputs, middle, stride=stride), Conv2Plus1D(outputs, outputs, middle)
+        self.conv1 = nn.Sequential(first, nn.BatchNorm3d(outputs), nn.ReLU(inplace=True))
+        self.conv2 = nn.Sequential(second, nn.BatchNorm3d(outputs))
         self.around = None
         if stride != 1 or inputs != outputs:
             self.around = nn.Sequential(nn.Conv3d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm3d(outputs))

@@ -1,8 +1,7 @@
 """The Inception module and its network, in 2D for images and in 3D (I3D) for clips, by one body.
 
-Layers have the same names in both, so a 2D network's weights become the 3D network's by
-``ops.inflate.inflate_state``; a still clip then gives what the image gives. Time is padded with the first and last
-frame, as that equality asks for.
+Layers have the same names in both, so a 2D network's weights become the 3D network's by ``ops.inflate.inflate_state``;
+a still clip then gives what the image gives, for which time is padded with its first and last frame.
 """
 
 from typing import NamedTuple
@@ -95,9 +94,8 @@ class Inception(nn.Module):
     """Stem, Inception modules with pools between, mean, class: ``(N, in_channels, [T,] H, W) -> (N, classes)``.
 
     ``ndim=2`` is GoogLeNet's trunk (batch norm instead of its two side exits), ``ndim=3`` I3D. Space is halved by the
-    stem's convolution, twice by its pools, and before every stage but the first. ``stride_time``: frames are halved
-    by the stem's convolution and before every stage but the first, as in I3D; off, every frame is kept, for short
-    clips. ``FULL`` has the papers' sizes.
+    stem's convolution, twice by its pools, and before every stage but the first. ``stride_time``: so are frames, but
+    for the stem's pools, as in I3D; off, every frame is kept, for short clips. ``FULL`` has the papers' sizes.
     """
 
     def __init__(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from .. import _check
 
+Size = int | Sequence[int]  # one number for all axes, or one an axis
 WIDTHS = (8, 16, 16)
 LAYERS = {2: (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d), 3: (nn.Conv3d, nn.BatchNorm3d, nn.MaxPool3d)}
 
@@ -29,10 +30,10 @@ class PatchFeatures(nn.Module):
     """What a patch looks like, in ``hidden`` numbers: ``(N, in_channels, *size) -> (N, hidden)``.
 
     One convolution and pool a width of ``WIDTHS``, then a fully connected layer over what is left of the patch.
-    ``size``: one number for all axes, or one an axis, at least 8 each.
+    ``size``: at least 8 along each axis.
     """
 
-    def __init__(self, *, ndim: int, size: int | Sequence[int], in_channels: int = 1, hidden: int = 32) -> None:
+    def __init__(self, *, ndim: int, size: Size, in_channels: int = 1, hidden: int = 32) -> None:
         super().__init__()
         _check.one_of("ndim", ndim, tuple(LAYERS))
         _check.positive("in_channels and hidden", (in_channels, hidden))
@@ -62,13 +63,7 @@ class NoduleNet(nn.Module):
     """
 
     def __init__(
-        self,
-        *,
-        ndim: int = 3,
-        size: int | Sequence[int] = 24,
-        in_channels: int = 1,
-        classes: int = 2,
-        dropout: float = 0.0,
+        self, *, ndim: int = 3, size: Size = 24, in_channels: int = 1, classes: int = 2, dropout: float = 0.0
     ) -> None:
         super().__init__()
         _check.positive("classes", classes)

@@ -15,9 +15,8 @@ from .. import _check
 def conv_norm_relu(inputs: int, outputs: int, *, halve: bool = False) -> nn.Sequential:
     """Convolution, batch norm, ReLU: ``(N, inputs, H, W) -> (N, outputs, H, W)``, or ``halve``: H // 2 and W // 2.
 
-    Halving takes a 4×4 kernel, since that is centred on the 2×2 pixels its output stands for: cell ``i`` of the
-    result then covers ``[2i, 2i + 2)``, which is what RoIAlign takes for granted. A 3×3 kernel at stride 2 is centred
-    half a pixel off.
+    Halving takes a 4×4 kernel, since that is centred on the 2×2 pixels its output stands for: cell ``i`` of the result
+    then covers ``[2i, 2i + 2)``, as RoIAlign takes for granted. A 3×3 kernel at stride 2 is centred half a pixel off.
     """
     kernel, stride = (4, 2) if halve else (3, 1)
     return nn.Sequential(
@@ -34,9 +33,8 @@ class SmallBody(nn.Module):
         super().__init__()
         pairs = itertools.pairwise([in_channels, *widths])
         self.widths, self.strides = tuple(widths), tuple(2 ** (i + 1) for i in range(len(widths)))
-        self.stages = nn.ModuleList(
-            nn.Sequential(conv_norm_relu(a, b, halve=True), conv_norm_relu(b, b)) for a, b in pairs
-        )
+        stages = (nn.Sequential(conv_norm_relu(a, b, halve=True), conv_norm_relu(b, b)) for a, b in pairs)
+        self.stages = nn.ModuleList(stages)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         maps = []

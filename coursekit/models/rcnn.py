@@ -117,9 +117,8 @@ class MaskBranch(nn.Module):
 class Pooler(nn.Module):
     """A RoI operation on a pyramid: each box is read from the map that fits its size.
 
-    A box of √area s goes to the coarsest map of stride at most s / ``CELLS``, the finest if there is none (the idea
-    of Lin et al. 2017, equation 1, whose 224 pixels at stride 16 are 14 cells; here small objects may still fill a
-    map).
+    A box of √area s goes to the coarsest map of stride at most s / ``CELLS``, else the finest (the idea of Lin et al.
+    2017, equation 1, whose 224 pixels at stride 16 are 14 cells; here small objects may fill a map).
     """
 
     CELLS = 7.0

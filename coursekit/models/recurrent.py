@@ -30,8 +30,7 @@ def rnn_step(gates: Float[Tensor, "N M"], state: State) -> State:
 def lstm_step(gates: Float[Tensor, "N gates"], state: State) -> State:
     """Forget a share f of the memory, write a share i of the new, show a share o: c' = f c + i g, h' = o tanh(c').
 
-    ``gates`` holds i, f, g, o, M numbers each, before their σ (tanh for g). Source: Hochreiter and Schmidhuber 1997,
-    and Gers 2000 for f.
+    ``gates`` holds i, f, g, o, M each, before σ (g: tanh). Source: Hochreiter and Schmidhuber 1997; f: Gers 2000.
     """
     i, f, g, o = gates.chunk(4, 1)  # (N, M) each
     cell = f.sigmoid() * state.cell + i.sigmoid() * g.tanh()
@@ -76,10 +75,9 @@ class Recurrent(nn.Module):
 class CNNRNN(nn.Module):
     """A 2D network on every frame, a recurrent one over what it says, a class: ``(N, C, T, H, W) -> (N, classes)``.
 
-    ``frame_net`` takes ``(N, C, H, W)`` to ``(N, width)``. Jointly: train the whole. In two steps: train
-    ``frame_net`` on frames (or take one that is trained), keep ``features`` of all clips, and train ``classify`` on
-    those; far cheaper, but the frames never learn what the sequence needs. Source: Donahue et al. 2015 (LRCN),
-    section 3.
+    ``frame_net`` takes ``(N, C, H, W)`` to ``(N, width)``. Jointly: train the whole. In two steps: train ``frame_net``
+    on frames (or take a trained one), keep ``features`` of all clips, and train ``classify`` on those: far cheaper, but
+    the frames never learn what the sequence needs. Source: Donahue et al. 2015 (LRCN), section 3.
     """
 
     def __init__(self, frame_net: nn.Module, *, width: int, classes: int, hidden: int = 32, cell: str = "lstm") -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Generator, Tensor
 
 from .. import _check
 
@@ -63,9 +63,7 @@ def _enlarge(coarse: Tensor, like: Tensor) -> Tensor:
 
 
 def _check_images(name: str, image: Tensor) -> None:
-    _check.tensor(name, image, "N 1 H W", "style one channel at a time")
-    _check.floating(name, image)
-    _check.finite(name, image)
+    _check.tensor(name, image, "N 1 H W", "style one channel at a time", of="numbers")
     if min(image.shape[2:]) < 2**LEVELS:
         expected = f"{name} of at least {2**LEVELS} pixels a side"
         raise _check.refuse(expected, tuple(image.shape[2:]), "enlarge it, or take larger crops")
@@ -87,15 +85,12 @@ def style_of(image: Images) -> Style:
     return Style(mean, std, whole.amin(1), whole.amax(1))
 
 
-def restyle(
-    image: Images, style: OtherImages, *, most: float = 4.0, generator: torch.Generator | None = None
-) -> Images:
+def restyle(image: Images, style: OtherImages, *, most: float = 4.0, generator: Generator | None = None) -> Images:
     """``image (N, 1, H, W)`` with the band statistics of ``style``: N images of any size, or one for all.
 
     No band is made more than ``most`` times stronger or weaker than the image's contrast as a whole would be: a smooth
-    image has little to amplify but its rounding errors. With a ``generator`` what the two finest bands lack is filled
-    with noise, not made of sharper edges: for styles that are grainy. Values end within the style's range.
-    Differentiable in both images.
+    image has only rounding errors to amplify. With a ``generator`` what the two finest bands lack is filled with noise,
+    not made of sharper edges: for grainy styles. Values end within the style's range. Differentiable in both images.
     """
     _check_images("image", image)
     _check_images("style", style)
@@ -104,7 +99,12 @@ def restyle(
     if len(style) not in (1, len(image)):
         raise _check.refuse(f"one style, or {len(image)}", len(style), "give one an image, or one for all")
     own, goal = style_of(image), style_of(style)
-    gain, grain = _gains(own.std, goal.std, most, noisy=generator is not None)
+    tiny, strength = torch.finfo(image.dtype).eps, [x.std.square().sum(1, keepdim=True) for x in (goal, own)]
+    whole = (strength[0] / strength[1].clamp(min=tiny**2)).sqrt()  # of the contrast as a whole: (N, 1)
+    gain = (goal.std / own.std.clamp(min=tiny)).clamp(whole / most, whole * most)  # of each band, a flat one stays flat
+    if generator is not None:
+        gain = torch.cat([gain[:, :GRAINY].minimum(whole), gain[:, GRAINY:]], 1)
+    grain = (goal.std.square() - (gain * own.std).square()).clamp(min=0).sqrt()  # the noise that a band then lacks
     restyled = []
     for i, band in enumerate(bands(image)):
         band = _column(gain[:, i]) * (band - _column(own.mean[:, i])) + _column(goal.mean[:, i])
@@ -113,16 +113,6 @@ def restyle(
             band = band + _column(grain[:, i]) * noise.to(band.device)
         restyled.append(band)
     return join(restyled).clamp(_column(goal.low), _column(goal.high))
-
-
-def _gains(own: Tensor, goal: Tensor, most: float, *, noisy: bool) -> tuple[Tensor, Tensor]:
-    """How much stronger each band becomes, and what noise it then lacks, (N, bands) each; a flat band stays flat."""
-    tiny = torch.finfo(own.dtype).eps
-    whole = (goal.square().sum(1, keepdim=True) / own.square().sum(1, keepdim=True).clamp(min=tiny**2)).sqrt()
-    gain = (goal / own.clamp(min=tiny)).clamp(whole / most, whole * most)
-    if noisy:
-        gain = torch.cat([gain[:, :GRAINY].minimum(whole), gain[:, GRAINY:]], 1)
-    return gain, (goal.square() - (gain * own).square()).clamp(min=0).sqrt()
 
 
 def _column(x: Float[Tensor, "N"]) -> Float[Tensor, "N 1 1 1"]:

@@ -53,12 +53,6 @@ def crop(x: Tensor, size: Sequence[int]) -> Tensor:
     return x
 
 
-def pad_to(x: Tensor, size: Sequence[int]) -> Tensor:
-    """``x (N, C, …)`` continued behind by its last values up to ``size``: an odd axis lost one at the pool."""
-    missing = [wanted - n for n, wanted in zip(x.shape[2:], size)]
-    return F.pad(x, [p for m in reversed(missing) for p in (0, m)], mode="replicate") if any(missing) else x
-
-
 def _start(layer: nn.Module) -> None:
     if isinstance(layer, nn.modules.conv._ConvNd):
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -147,8 +141,7 @@ class UNet(nn.Module):
         self.apply(_start)
 
     def forward(self, x: Float[Tensor, "N C *space"]) -> Float[Tensor, "N K *out"]:
-        _check.tensor("x", x, f"N {self.in_channels} {'D H W' if self.ndim == 3 else 'H W'}")
-        _check.floating("x", x)
+        _check.tensor("x", x, f"N {self.in_channels} {'D H W' if self.ndim == 3 else 'H W'}", of="floating")
         _check_size(tuple(x.shape[2:]), self.depth, self.padding)
         bridges: list[Tensor] = []
         for down in self.down[:-1]:
@@ -159,7 +152,10 @@ class UNet(nn.Module):
             x = up_conv(x)
             if self.padding == "valid":
                 bridge = crop(bridge, x.shape[2:])
-            x = up(torch.cat([bridge, pad_to(x, bridge.shape[2:])], 1))
+            missing = [wanted - n for n, wanted in zip(x.shape[2:], bridge.shape[2:])]
+            if any(missing):  # an odd axis lost one at the pool: continued behind by its last values
+                x = F.pad(x, [p for m in reversed(missing) for p in (0, m)], mode="replicate")
+            x = up(torch.cat([bridge, x], 1))
         logits: Tensor = self.logits(x)
         return logits
 
@@ -206,9 +202,8 @@ def ronneberger(*, in_channels: int = 1, classes: int = 2) -> UNet:
 def cicek(*, in_channels: int = 3, classes: int = 3, norm: bool = True) -> UNet:
     """The 3D U-Net of Çiçek et al. 2016, figure 2: 132 × 132 × 116 voxels in, 44 × 44 × 28 out.
 
-    The paper's 19,069,955 parameters are reached exactly with 3 classes, one bias a 3-convolution, none an
-    up-convolution, and no scale and shift of batch norm counted: ``norm=False``. With batch norm scale and shift
-    replace each bias: 2,336 more.
+    The paper's 19,069,955 parameters are reached with 3 classes, one bias a 3-convolution, none an up-convolution, and
+    no scale and shift of batch norm counted: ``norm=False``. Batch norm has scale and shift for each bias: 2,336 more.
     """
     widths = ((32, 64), (64, 128), (128, 256), (256, 512))
     return UNet(ndim=3, in_channels=in_channels, classes=classes, widths=widths, padding="valid", norm=norm)

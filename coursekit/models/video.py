@@ -8,9 +8,8 @@
 ``TwoStream3D``       e) 3D convolutions over RGB and over flow, each with its own say (two-stream I3D)
 ====================  =======================================================================================
 
-All take ``rgb (N, C, T, H, W)`` and ``flow (N, 2, T − 1, H, W)``, in pixels a frame scaled as you like, and give
-``(N, classes)``; those that look at RGB alone leave ``flow`` aside. The frames of c) and d) are spread evenly over
-the clip, the flow around each.
+All take ``rgb (N, C, T, H, W)`` and ``flow (N, 2, T − 1, H, W)``, in pixels a frame, scaled or not, and give ``(N,
+classes)``; those of RGB alone leave ``flow`` aside. The frames of c) and d) are spread evenly, the flow around each.
 """
 
 import itertools

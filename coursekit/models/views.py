@@ -69,9 +69,8 @@ def view_features(
 ) -> Float[Tensor, "N width"]:
     """The features of each view, one behind the other, without a gradient: ``(N, V · width)``.
 
-    ``features`` takes ``(B, C, H, W)`` to ``(B, width)``: a frozen network in evaluation mode, with whatever prepares
-    its input, e.g. ``lambda x: net.features(prepare(as_photograph(x, low=-1000, high=400)))``. It is given ``batch``
-    planes at a time.
+    ``features`` takes ``(B, C, H, W)`` to ``(B, width)``: a frozen network in evaluation mode, with what prepares its
+    input, e.g. ``lambda x: net.features(prepare(as_photograph(x, low=-1000, high=400)))``. ``batch`` planes at a time.
     """
     n, count, *_ = _check.tensor("views", views, "N V C H W", "cut them with orthogonal_views")
     _check.positive("batch, volumes and views", (batch, n, count))
@@ -104,12 +103,9 @@ def fit_linear(
 ) -> LinearClassifier:
     """Logistic regression: mean cross-entropy + l2 / 2N · Σ weights², the bias free, by L-BFGS in float64.
 
-    The loss is convex, so where it starts does not matter. A feature that never varies counts nothing. Returns
-    float64 weights.
+    The loss is convex, wherever it starts. A feature that never varies counts nothing. Returns float64 weights.
     """
-    count, _ = _check.tensor("features", features, "N F", "one row a sample")
-    _check.floating("features", features)
-    _check.finite("features", features)
+    count, _ = _check.tensor("features", features, "N F", "one row a sample", of="numbers")
     _check.tensor("labels", labels, str(count), "one label a row of features")
     _check.positive("classes, samples and l2", (classes, count, l2))
     x = features.detach().double()

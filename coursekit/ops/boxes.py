@@ -16,6 +16,7 @@ from coursekit.types import Boxes
 
 FORMATS = ("xyxy", "xywh", "cxcywh")
 Weights = tuple[float, float, float, float]
+EVEN: Weights = (1.0, 1.0, 1.0, 1.0)
 
 
 def area(boxes: Boxes) -> Float[Tensor, "N"]:
@@ -44,9 +45,7 @@ def iou(boxes: Boxes, others: Float[Tensor, "M 4"]) -> Float[Tensor, "N M"]:
 
 def convert(boxes: Boxes, *, source: str = "xyxy", target: str = "xyxy") -> Boxes:
     """Rewrite boxes: ``"xyxy"`` (corners), ``"xywh"`` (first corner and size: COCO), ``"cxcywh"`` (centre and size)."""
-    _check.tensor("boxes", boxes, "N 4", "pass one row of four numbers a box")
-    _check.floating("boxes", boxes)
-    _check.finite("boxes", boxes)
+    _check.tensor("boxes", boxes, "N 4", "pass one row of four numbers a box", of="numbers")
     _check.one_of("source", source, FORMATS)
     _check.one_of("target", target, FORMATS)
     first, second = boxes.to(_check.wide_dtype(boxes)).split(2, 1)
@@ -71,7 +70,7 @@ def clip(boxes: Boxes, size: tuple[int, int]) -> Boxes:
     return torch.stack([x, y], 2).flatten(1)  # (N, 4): x1, y1, x2, y2
 
 
-def encode(boxes: Boxes, anchors: Boxes, *, weights: Weights = (1.0, 1.0, 1.0, 1.0)) -> Float[Tensor, "N 4"]:
+def encode(boxes: Boxes, anchors: Boxes, *, weights: Weights = EVEN) -> Float[Tensor, "N 4"]:
     """The offsets (dx, dy, dw, dh) that lead from each anchor to its box, times the weights.
 
     dx = (x − x_a) / w_a, dw = log(w / w_a) with centres x and sizes w: Ren et al., "Faster R-CNN", equation 2.
@@ -87,19 +86,13 @@ def encode(boxes: Boxes, anchors: Boxes, *, weights: Weights = (1.0, 1.0, 1.0, 1
 
 
 def decode(
-    offsets: Float[Tensor, "N 4"],
-    anchors: Boxes,
-    *,
-    weights: Weights = (1.0, 1.0, 1.0, 1.0),
-    max_log_scale: float = math.log(1000 / 16),
+    offsets: Float[Tensor, "N 4"], anchors: Boxes, *, weights: Weights = EVEN, max_log_scale: float = math.log(62.5)
 ) -> Boxes:
     """The boxes that the offsets lead to: ``decode(encode(boxes, anchors), anchors)`` gives the boxes back.
 
-    dw and dh are held at ``max_log_scale`` so that an untrained network's exp cannot overflow.
+    dw and dh are held at ``max_log_scale``, log(1000 / 16), so that an untrained network's exp cannot overflow.
     """
-    _check.tensor("offsets", offsets, "N 4", "pass one row (dx, dy, dw, dh) an anchor")
-    _check.floating("offsets", offsets)
-    _check.finite("offsets", offsets)
+    _check.tensor("offsets", offsets, "N 4", "pass one row (dx, dy, dw, dh) an anchor", of="numbers")
     _same_count(offsets, anchors, "offsets")
     _check.boxes("anchors", anchors)
     given, dtype = torch.promote_types(offsets.dtype, anchors.dtype), _check.wide_dtype(offsets, anchors)

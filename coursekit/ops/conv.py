@@ -1,9 +1,8 @@
 """Convolution by unfolding, in any number of axes: its result, its shape, and what it costs.
 
-A convolution layer computes a cross-correlation (the kernel is not flipped). Unfolding copies the window under every
-output into one column; the layer is then one matrix product (Chellapilla, Puri and Simard 2006). The copy holds
-prod(kernel) times the input, which is why ``F.conv3d`` does it block by block or not at all, and is usually faster;
-see ``tests.bench.conv``.
+A layer computes a cross-correlation: the kernel is not flipped. Unfolding copies the window under every output into one
+column; the layer is then one matrix product (Chellapilla, Puri and Simard 2006). The copy holds prod(kernel) times the
+input, which is why ``F.conv3d`` does it block by block or not at all, and is faster; see ``tests.bench.conv``.
 """
 
 import math
@@ -91,8 +90,7 @@ def conv(
 
 
 def _check_conv(x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> None:
-    _check.tensor("x", x, "... N C S", "pass a batch (N, C, …) with at least one axis of space")
-    _check.floating("x", x)
+    _check.tensor("x", x, "... N C S", "pass a batch (N, C, …) with at least one axis of space", of="floating")
     axes = " ".join(["C_out", "C_group", *(f"k{i}" for i in range(x.ndim - 2))])
     _check.tensor("weight", weight, axes, "one kernel axis an axis of x")
     _check.positive("groups", groups)

@@ -102,16 +102,15 @@ def inflate_state(state: Mapping[str, Tensor], like: nn.Module) -> dict[str, Ten
     if wanted.keys() != state.keys():
         odd = sorted(wanted.keys() ^ state.keys())[0]
         raise _check.refuse("the same names in both networks", f"{odd!r} in only one", "build both by one body")
-    return {name: _fit(name, x, tuple(wanted[name].shape)) for name, x in state.items()}
-
-
-def _fit(name: str, x: Tensor, shape: tuple[int, ...]) -> Tensor:
-    if tuple(x.shape) == shape:
-        return x
-    if x.ndim != 4 or (*shape[:2], *shape[3:]) != tuple(x.shape):
-        expected = f"{name} of shape {shape} without its time axis"
-        raise _check.refuse(expected, tuple(x.shape), "build both networks alike")
-    return inflate_kernel(x, shape[2])
+    inflated = dict(state)
+    for name, x in state.items():
+        size, shape = tuple(x.shape), tuple(wanted[name].shape)
+        if size != shape:
+            if x.ndim != 4 or (*shape[:2], *shape[3:]) != size:
+                expected = f"{name} of shape {shape} without its time axis"
+                raise _check.refuse(expected, size, "build both networks alike")
+            inflated[name] = inflate_kernel(x, shape[2])
+    return inflated
 
 
 # --- the 3D twin of each 2D layer ---
@@ -137,26 +136,20 @@ def _pair(value: Any) -> tuple[int, int]:
 def _window(layer: Any, depth: int | None, stride_time: bool) -> dict[str, Any]:
     """Kernel, stride and padding in 3D. Time is padded by ``_Padded``, so its own padding is 0."""
     kernel, stride = _pair(layer.kernel_size), _pair(layer.stride)
-    frames = 1 if max(kernel) == 1 else depth or max(kernel)
-    return {
-        "kernel_size": (frames, *kernel),
-        "stride": (max(stride) if stride_time else 1, *stride),
-        "padding": (0, *_space_padding(layer)),
-    }
+    frames, steps = 1 if max(kernel) == 1 else depth or max(kernel), max(stride) if stride_time else 1
+    if isinstance(layer.padding, str):
+        spans = [d * (k - 1) for d, k in zip(layer.dilation, kernel)] if layer.padding == "same" else [0, 0]
+        if any(span % 2 for span in spans):
+            raise _check.refuse("padding='same' with odd kernels", layer, "pad by hand, then use padding=0")
+        padding = (spans[0] // 2, spans[1] // 2)
+    else:
+        padding = _pair(layer.padding)
+    return {"kernel_size": (frames, *kernel), "stride": (steps, *stride), "padding": (0, *padding)}
 
 
 def _one_frame(size: Any) -> tuple[int, Any, Any]:
     """Output of an adaptive pool: None keeps an axis as it is."""
     return (1, *size) if isinstance(size, tuple) else (1, size, size)
-
-
-def _space_padding(layer: Any) -> tuple[int, int]:
-    if not isinstance(layer.padding, str):
-        return _pair(layer.padding)
-    spans = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size)] if layer.padding == "same" else [0, 0]
-    if any(span % 2 for span in spans):
-        raise _check.refuse("padding='same' with odd kernels", layer, "pad by hand, then use padding=0")
-    return spans[0] // 2, spans[1] // 2
 
 
 def _conv_knobs(layer: Any) -> dict[str, Any]:

@@ -52,8 +52,7 @@ def _door(boxes: Tensor, threshold: float, **per_box: Tensor) -> Tensor:
     for name, tensor in per_box.items():
         if _check.tensor(name, tensor, "N") != (count,):
             raise _check.refuse(f"one of {name} a box, {count} in all", len(tensor), "pair them first, row by row")
-    _check.floating("scores", per_box["scores"])
-    _check.finite("scores", per_box["scores"])
+    _check.numbers("scores", per_box["scores"])
     _check.same_device(boxes=boxes, **per_box)
     if not 0 <= threshold <= 1:
         raise _check.refuse("iou_threshold in [0, 1]", threshold, "0.5 and 0.7 are common")

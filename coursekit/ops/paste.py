@@ -17,8 +17,7 @@ def paste(masks: Float[Tensor, "K R S"], boxes: Boxes, size: tuple[int, int]) ->
     0.5 to 2.5 columns 0 and 1. Differentiable in the masks and boxes. Source: He et al. 2017, "Mask R-CNN", section 3
     (the mask is resized to the region's size).
     """
-    count, rows, columns = _check.tensor("masks", masks, "K R S")
-    _check.floating("masks", masks)
+    count, rows, columns = _check.tensor("masks", masks, "K R S", of="floating")
     if _check.boxes("boxes", boxes) != count:
         raise _check.refuse(f"{count} boxes", len(boxes), "pass one box a mask")
     _check.positive("size", size)

@@ -5,8 +5,7 @@ R-CNN", section 2.1). RoIAlign snaps nothing: it reads the map between the cells
 averages (He et al. 2017, "Mask R-CNN", section 3). Each is here once as its definition, for one box, and once for all
 boxes, where ``coursekit.fast.maxima`` and ``coursekit.fast.sparse`` do the work.
 
-One sentence holds all of RoIAlign: every output value is a weighted sum of cells, and the weights do not depend on
-the features.
+One sentence holds all of RoIAlign: an output value is a weighted sum of cells, the weights independent of the features.
 
 Positions are in cells of the feature map, and the value of cell h is read at position h. A box counts from the edge of
 cell 0, half a cell before that value, hence the 0.5 that ``aligned=True`` takes off.
@@ -38,12 +37,9 @@ def bilinear(features: Image, y: Float[Tensor, "..."], x: Float[Tensor, "..."]) 
     the nearest border cell is read, further out the value is 0. Differentiable in features and positions.
     """
     _, height, width = _check.tensor("features", features, "C H W")
-    if y.shape != x.shape:
-        got = f"{tuple(y.shape)} and {tuple(x.shape)}"
-        raise _check.refuse("y and x of one shape", got, "pass one y and one x a point")
+    _check.same_shape("pass one y and one x a point", y=y, x=x)
     for name, tensor in {"features": features, "y": y, "x": x}.items():
-        _check.floating(name, tensor)
-        _check.finite(name, tensor)
+        _check.numbers(name, tensor)
     _check.same_device(features=features, y=y, x=x)
     given, dtype = features.dtype, _check.wide_dtype(features, y, x)
     features = features.to(dtype)
@@ -172,8 +168,7 @@ def snapped_bins(
     """RoIPool's bins as whole cells, half-open ``[first, last)``: of rows (N, PH, 2) and of columns (N, PW, 2).
 
     The corners are rounded to the nearest cell (halves away from 0) and both end cells belong to the box, so that it
-    spans at least one cell; each bin is then widened to whole cells, so neighbouring bins may share one. Not clipped
-    to the map.
+    spans at least one cell; each bin is then widened to whole cells: neighbours may share one. Not clipped to the map.
     """
     _check.boxes("boxes", boxes)
     _check.positive("spatial_scale", spatial_scale)
@@ -235,28 +230,23 @@ def _pair(size: Size) -> tuple[int, int]:
 
 def _door(features: Tensor, boxes: Regions, output_size: Size, scale: float) -> tuple[Tensor, tuple[int, int]]:
     """Check what both operations take; return the regions as (K, 5) and the output size as (PH, PW)."""
-    n, _, h, w = _check.tensor("features", features, "N C H W")
-    _check.floating("features", features)
-    _check.finite("features", features)
+    n, _, h, w = _check.tensor("features", features, "N C H W", of="numbers")
     _check.positive("the sides of the feature map", (h, w))
     _check.positive("spatial_scale", scale)
-    regions = boxes if isinstance(boxes, Tensor) else _numbered(features, boxes)
+    if not isinstance(boxes, Tensor):
+        if len(boxes) != len(features):
+            expected = f"one tensor of boxes an image, {len(features)} in all"
+            raise _check.refuse(expected, len(boxes), "pass an empty (0, 4) where there are none")
+        for b in boxes:
+            _check.tensor("each tensor of boxes", b, "L 4", "pass one row (x1, y1, x2, y2) a box")
+        wide = [b.to(_check.wide_dtype(b)) for b in boxes]  # in half, image 2049 is 2048
+        boxes = torch.cat([torch.cat([torch.full_like(b[:, :1], i), b], 1) for i, b in enumerate(wide)])
     advice = "put the image's number in front of each box, or pass a list with one (L, 4) an image"
-    _check.tensor("boxes", regions, "K 5", advice)
-    _check.same_device(features=features, boxes=regions)
-    _check.boxes("boxes", regions[:, 1:])
-    _check.within("the image numbers of boxes", regions[:, 0], 0, n - 1, "number the images of the batch from 0")
-    if _check.has_values(regions) and bool((regions[:, 0] % 1 != 0).any()):
+    _check.tensor("boxes", boxes, "K 5", advice)
+    _check.same_device(features=features, boxes=boxes)
+    _check.boxes("boxes", boxes[:, 1:])
+    _check.within("the image numbers of boxes", boxes[:, 0], 0, n - 1, "number the images of the batch from 0")
+    if _check.has_values(boxes) and bool((boxes[:, 0] % 1 != 0).any()):
         expected = "whole image numbers in front of boxes"
         raise _check.refuse(expected, "a fraction", "number the images of the batch from 0")
-    return regions, _pair(output_size)
-
-
-def _numbered(features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
-    if len(boxes) != len(features):
-        expected = f"one tensor of boxes an image, {len(features)} in all"
-        raise _check.refuse(expected, len(boxes), "pass an empty (0, 4) where there are none")
-    for b in boxes:
-        _check.tensor("each tensor of boxes", b, "L 4", "pass one row (x1, y1, x2, y2) a box")
-    wide = [b.to(_check.wide_dtype(b)) for b in boxes]  # in half, image 2049 is 2048
-    return torch.cat([torch.cat([torch.full_like(b[:, :1], i), b], 1) for i, b in enumerate(wide)])
+    return boxes, _pair(output_size)

@@ -2,8 +2,7 @@
 
 Frame
     A point is given in pixel indices in the order of the axes, ``(y, x)`` or ``(z, y, x)``: whole numbers are pixel
-    centres, the first centre is 0, the last n − 1. (A box coordinate of ``coursekit.types`` is 0.5 larger at the same
-    place.)
+    centres, the first centre is 0, the last n − 1. (A box of ``coursekit.types`` counts 0.5 more there.)
 
 Border rule
     ``"replicate"``: the point is moved to the nearest place inside ``[0, n − 1]``, so the edge pixel goes on for ever
@@ -25,6 +24,8 @@ from torch import Tensor
 
 from coursekit import _check
 
+Images = Shaped[Tensor, "N C *size"]
+Flow = Float[Tensor, "N ndim *size"]
 BORDERS = ("replicate", "zeros")
 MODES = ("linear", "nearest")
 
@@ -38,11 +39,7 @@ def grid(
 
 
 def sample(
-    image: Shaped[Tensor, "N C *size"],
-    points: Float[Tensor, "N ndim *out"],
-    *,
-    mode: str = "linear",
-    border: str = "replicate",
+    image: Images, points: Float[Tensor, "N ndim *out"], *, mode: str = "linear", border: str = "replicate"
 ) -> Shaped[Tensor, "N C *out"]:
     """Read ``image`` at ``points`` (pixel indices, one channel an axis), linearly between the 2^ndim pixels around.
 
@@ -73,13 +70,7 @@ def sample(
     return values.reshape(*image.shape[:2], *points.shape[2:]).to(image.dtype)
 
 
-def warp(
-    image: Shaped[Tensor, "N C *size"],
-    flow: Float[Tensor, "N ndim *size"],
-    *,
-    mode: str = "linear",
-    border: str = "replicate",
-) -> Shaped[Tensor, "N C *size"]:
+def warp(image: Images, flow: Flow, *, mode: str = "linear", border: str = "replicate") -> Images:
     """``image`` read at ``x + flow(x)``: flow in pixels, channels ``(dy, dx)`` or ``(dz, dy, dx)``; see ``sample``."""
     size = _size_of(image)
     _check.floating("flow", flow)
@@ -105,9 +96,8 @@ def affine_points(
     thick slices is rotated as the body would be, not as the array.
     """
     ndim = len(size)
-    _check.tensor("matrix", matrix, f"N {ndim} {ndim + 1}", "give [A | b] for each image, in the order of the axes")
-    _check.floating("matrix", matrix)
-    _check.finite("matrix", matrix)
+    advice = "give [A | b] for each image, in the order of the axes"
+    _check.tensor("matrix", matrix, f"N {ndim} {ndim + 1}", advice, of="numbers")
     old = _spacings("spacing_mm", spacing_mm, ndim)
     new = old if out_spacing_mm is None else _spacings("out_spacing_mm", out_spacing_mm, ndim)
     out_size = tuple(size if out_size is None else out_size)
@@ -122,7 +112,7 @@ def affine_points(
 
 
 def affine(
-    image: Shaped[Tensor, "N C *size"],
+    image: Images,
     matrix: Float[Tensor, "N ndim ndim+1"],
     *,
     out_size: Sequence[int] | None = None,
@@ -132,37 +122,15 @@ def affine(
     border: str = "replicate",
 ) -> Shaped[Tensor, "N C *out"]:
     """``image`` through the map of :func:`affine_points`, with the border rule of :func:`sample`."""
-    points = affine_points(
-        matrix, _size_of(image), out_size=out_size, spacing_mm=spacing_mm, out_spacing_mm=out_spacing_mm
-    )
+    size = _size_of(image)
+    points = affine_points(matrix, size, out_size=out_size, spacing_mm=spacing_mm, out_spacing_mm=out_spacing_mm)
     return sample(image, points, mode=mode, border=border)
 
 
-def affine_flow(matrix: Float[Tensor, "N ndim ndim+1"], size: Sequence[int]) -> Float[Tensor, "N ndim *size"]:
+def affine_flow(matrix: Float[Tensor, "N ndim ndim+1"], size: Sequence[int]) -> Flow:
     """The flow, in pixels, of a shift, rotation or zoom about the image's middle: a motion whose truth is known."""
     points = affine_points(matrix, size)
     return (points - grid(size, dtype=points.dtype, device=points.device)).to(matrix.dtype)
-
-
-def resample(
-    image: Shaped[Tensor, "N C *size"],
-    spacing_mm: float | Sequence[float],
-    out_spacing_mm: float | Sequence[float],
-    *,
-    mode: str = "linear",
-) -> Shaped[Tensor, "N C *out"]:
-    """``image`` at another spacing, its middle kept in place.
-
-    An axis of n pixels gets ``round(n · spacing / out_spacing)``, at least 1. It only interpolates: to go much coarser,
-    blur first, or fine structure turns into noise.
-    """
-    size = _size_of(image)
-    ndim = len(size)
-    old = _spacings("spacing_mm", spacing_mm, ndim)
-    new = _spacings("out_spacing_mm", out_spacing_mm, ndim)
-    out_size = [max(1, round(n * s / t)) for n, s, t in zip(size, old, new)]
-    identity = torch.eye(ndim, ndim + 1, dtype=_check.wide_dtype(image), device=image.device).expand(len(image), -1, -1)
-    return affine(image, identity, out_size=out_size, spacing_mm=old, out_spacing_mm=new, mode=mode)
 
 
 def _size_of(image: object) -> tuple[int, ...]:

@@ -215,7 +215,7 @@ def test_the_door(refuses, method: Method) -> None:
     refuses("first to be floating", method, frame.long(), frame)
     refuses(r"second in \[0, 1\]", method, frame, 255 * frame)
     refuses("first to be finite", method, frame * torch.nan, frame)
-    refuses("frames of one shape", method, frame, frame[..., :8])
+    refuses("first and second of one shape", method, frame, frame[..., :8])
     refuses("frames of one dtype", method, frame, frame.double())
     refuses("warps > 0", method, frame, frame, warps=0)
     refuses("smallest > 0", method, frame, frame, smallest=0)

@@ -292,5 +292,5 @@ def test_every_function_takes_half_precision_and_computes_in_float32(dtype: torc
         roi.snapped_bins(box[None].float(), 5, spatial_scale=1 / 3)[0],
     )
     many = [torch.zeros(0, 4).to(dtype)] * 2049 + [box[None]]
-    numbered = roi._numbered(features[:1].expand(2050, -1, -1, -1), many)
+    numbered, _ = roi._door(features[:1].expand(2050, -1, -1, -1), many, 5, 1 / 3)
     assert numbered[0, 0] == 2049
