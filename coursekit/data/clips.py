@@ -6,7 +6,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import numpy as np
 import tifffile
 import torch
 import torch.nn.functional as F
@@ -167,7 +166,14 @@ def warped(
     if magnitude_px > size / 8:
         raise _check.refuse(f"magnitude_px at most {size / 8:g}", magnitude_px, "move less or take a larger size")
     generator = stream(0, "warped", kind, scene) if generator is None else generator
-    picture, source = _picture(scene)
+    if scene == "nuclei":
+        whole = nuclei.load()
+        grey, source = whole.image[0], whole.source
+    else:
+        path = _path(scene) if scene in FRAMES else None
+        stored = _frame(scene, path) if scene in FRAMES else still(scene)
+        grey, source = as_clip([stored])[0, 0], "phantom" if scene in FRAMES and path is None else "real"
+    picture = grey.double().numpy()  # (H, W)
     field = motion(kind, magnitude_px, (size, size), generator=generator)
     first, second = (torch.from_numpy(x).float() for x in exposed(picture, field, generator=generator))
     flow = torch.from_numpy(field).float()
@@ -175,17 +181,6 @@ def warped(
     frames = (first, (second * (1 + brightness)).clamp(0, 1))
     noisy = [(frame + noise * torch.randn(frame.shape, generator=generator)).clamp(0, 1)[None] for frame in frames]
     return Pair(noisy[0], noisy[1], flow, valid, kind, scene, source)
-
-
-def _picture(scene: str) -> tuple[np.ndarray, str]:
-    """The scene in grey (H, W), with its source."""
-    if scene == "nuclei":
-        whole = nuclei.load()
-        return whole.image[0].double().numpy(), whole.source
-    path = _path(scene) if scene in FRAMES else None
-    stored = _frame(scene, path) if scene in FRAMES else still(scene)
-    source = "phantom" if scene in FRAMES and path is None else "real"
-    return as_clip([stored])[0, 0].double().numpy(), source
 
 
 def pairs(*, split: Part, count: int = 40, size: int = 96, seed: int = 0, **disturbance: float) -> list[Pair]:
@@ -201,9 +196,8 @@ def pairs(*, split: Part, count: int = 40, size: int = 96, seed: int = 0, **dist
         generator = stream(seed, "pairs", split, i)
         kind, scene = KINDS[i % len(KINDS)], SCENES[split][i // len(KINDS) % len(SCENES[split])]
         magnitude = uniform(*MAGNITUDE_PX, generator=generator)
-        several.append(
-            warped(kind=kind, scene=scene, magnitude_px=magnitude, size=size, generator=generator, **disturbance)
-        )
+        pair = warped(kind=kind, scene=scene, magnitude_px=magnitude, size=size, generator=generator, **disturbance)
+        several.append(pair)
     return several
 
 
@@ -238,19 +232,16 @@ def actions(
 ) -> ActionSet:
     """``count`` clips (1 or 3, frames, size, size), 512 unless told; clip i is of class i mod 8 of ``MOTIONS``.
 
-    Textures of train and test are cut from different photographs; each clip is drawn from a stream of its own by
-    seed, part and number, so it is the same in a longer set. With ``COURSEKIT_VIDEOS`` naming a folder of class-named
-    folders the clips are real: there ``count`` is the most to take, all unless told (``readers.videos``), and
-    appearance may tell the class.
+    Textures of train and test are cut from different photographs; each clip is drawn from a stream of its own by seed,
+    part and number, so a longer set begins with it. With ``COURSEKIT_VIDEOS`` naming a folder of class-named folders
+    the clips are real: ``count`` is the most to take (``readers.videos``), and appearance may tell the class.
     """
     _check.one_of("split", split, [None, "train", "test"])
     _check.positive("frames, size, count", (frames, size, 1 if count is None else count))
     root = readers.folder("COURSEKIT_VIDEOS")
     if root is not None:
-        clips, labels, classes = videos.read(
-            root, split=split, count=count, frames=frames, size=size, gray=gray, seed=seed
-        )
-        return ActionSet(clips, labels, classes, "real")
+        chosen = videos.read(root, split=split, count=count, frames=frames, size=size, gray=gray, seed=seed)
+        return ActionSet(*chosen, "real")
     if not 16 <= size <= 160:
         raise _check.refuse("a size of 16 to 160", size, "resize the clips for more")
     pictures = textures(split, gray) if split else textures("train", gray) + textures("test", gray)

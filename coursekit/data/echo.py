@@ -180,11 +180,14 @@ def tracing(mask: Bool[Tensor, "H W"], *, axis: Float[Tensor, "4"] | None = None
     ventricle ends. A chord is as long as the area of its slice over the slice's height, so it is finer than a pixel.
     Raises ``ValueError`` if the mask is empty or the axis has no length.
     """
-    _check.tensor("mask", mask, "H W")
-    _check.boolean("mask", mask)
+    _check.tensor("mask", mask, "H W", of="boolean")
     if not bool(mask.any()):
         raise _check.refuse("a mask with pixels", "an empty one", "there is no ventricle to trace")
-    points = _points(mask.cpu().numpy())
+    pieces, _ = ndimage.label(mask.cpu().numpy())
+    largest = 1 + np.bincount(pieces.ravel())[1:].argmax()
+    within = (np.arange(FINE) + 0.5) / FINE - 0.5  # ``FINE`` × ``FINE`` places (y, x) in each pixel
+    offsets = np.stack(np.meshgrid(within, within, indexing="ij"), -1).reshape(1, -1, 2)
+    points = (np.argwhere(pieces == largest)[:, None] + offsets).reshape(-1, 2)  # in pixel indices
     middle = points.mean(0)
     _, vectors = np.linalg.eigh(np.cov((points - middle).T))
     down = vectors[:, 1] * (1 if vectors[0, 1] >= 0 else -1)  # along which the points spread most
@@ -208,15 +211,6 @@ def tracing(mask: Bool[Tensor, "H W"], *, axis: Float[Tensor, "4"] | None = None
     return torch.from_numpy(np.concatenate([long_axis, chords])[:, [1, 0, 3, 2]])
 
 
-def _points(mask: np.ndarray) -> Float[np.ndarray, "N 2"]:
-    """``FINE`` × ``FINE`` places (y, x) in each pixel of the largest connected piece, in pixel indices."""
-    pieces, _ = ndimage.label(mask)
-    largest = 1 + np.bincount(pieces[mask])[1:].argmax()
-    within = (np.arange(FINE) + 0.5) / FINE - 0.5
-    offsets = np.stack(np.meshgrid(within, within, indexing="ij"), -1).reshape(1, -1, 2)
-    return (np.argwhere(pieces == largest)[:, None] + offsets).reshape(-1, 2)
-
-
 def volume_of_tracing(traced: Float[Tensor, "segments 4"], *, spacing_mm: float) -> float:
     """Volume in mL of a tracing in pixels: the chords are the diameters of discs, the long axis is shared by them."""
     rows, _ = _check.tensor("traced", traced, "N 4", "pass the long axis first, then one row a chord")
@@ -229,8 +223,7 @@ def volume_of_tracing(traced: Float[Tensor, "segments 4"], *, spacing_mm: float)
 
 def volume_by_discs(mask: Bool[Tensor, "*batch H W"], *, spacing_mm: float) -> Float[Tensor, "*batch"]:
     """Volume in mL of each ventricle (apex up) by its tracing, float64; an empty mask holds 0 mL."""
-    _check.tensor("mask", mask, "... H W")
-    _check.boolean("mask", mask)
+    _check.tensor("mask", mask, "... H W", of="boolean")
     planes = mask.reshape(-1, *mask.shape[-2:])
     volumes = [volume_of_tracing(tracing(p), spacing_mm=spacing_mm) if bool(p.any()) else 0.0 for p in planes]
     return torch.tensor(volumes, dtype=torch.float64).view(mask.shape[:-2])

@@ -181,8 +181,7 @@ def part(whole: Nuclei, split: Part) -> Nuclei:
 
 def relabel(labels: Instances) -> Instances:
     """Number the instances 1 … n in the order of their ids; 0 stays background."""
-    _check.tensor("labels", labels, "... H W")
-    _check.integer("labels", labels)
+    _check.tensor("labels", labels, "... H W", of="integer")
     _check.within("labels", labels, 0, 2**62, "instances are numbered from 1, background is 0")
     with_zero = torch.cat([labels.new_zeros(1), labels.flatten()])  # so that 0 is the first of the ids
     index: Tensor = with_zero.unique(return_inverse=True)[1]
@@ -197,16 +196,14 @@ def without_specks(labels: LabelMap, least: int) -> LabelMap:
 
 def masks(labels: LabelMap) -> Masks:
     """One boolean plane an instance, (N, H, W); plane k holds label k + 1."""
-    _check.tensor("labels", labels, "H W")
-    _check.integer("labels", labels)
+    _check.tensor("labels", labels, "H W", of="integer")
     count = int(labels.max()) if labels.numel() else 0
     return labels == torch.arange(1, count + 1, device=labels.device)[:, None, None]
 
 
 def boxes(labels: LabelMap) -> Boxes:
     """The tightest half-open box (x1, y1, x2, y2) around each instance, (N, 4) float32. Refuses an unused number."""
-    _check.tensor("labels", labels, "H W")
-    _check.integer("labels", labels)
+    _check.tensor("labels", labels, "H W", of="integer")
     windows = ndimage.find_objects(labels.cpu().numpy()) if labels.numel() else []
     if None in windows:
         unused = f"no pixel of {1 + windows.index(None)}"

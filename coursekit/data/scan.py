@@ -145,9 +145,8 @@ def _moved(scan: Scan, values: Tensor, start: np.ndarray, step: np.ndarray) -> S
 def from_nifti(path: Path) -> Scan:
     """Read a volume of three axes: NIfTI-1 or -2, also as .hdr beside .img, compressed or not.
 
-    Values are scaled and lengths are in the unit that the header states, mm where it states none; what is compressed
-    is read to its checksum. Raises ``ValueError`` for a file that is missing, damaged or none of these, or whose
-    orientation is unknown or ambiguous.
+    Values are scaled, lengths in the unit that the header states, else mm; what is compressed is read to its checksum.
+    Raises ``ValueError`` for a file missing, damaged, none of these, or of unknown or ambiguous orientation.
     """
     with _check.reading("a NIfTI volume", path):
         _read_to_its_end(path)  # first: of a damaged one nibabel says that it is no image
@@ -186,8 +185,10 @@ def _known_place(image: Any, path: Path) -> None:
         if 1 < (length := np.linalg.norm(quaternion)) < 1.01:  # by rounding; NIfTI's own library scales it so too
             for part, value in zip("bcd", quaternion / length):
                 image.header[f"quatern_{part}"] = value
+        with ImageOpener(image.file_map["header" if "header" in image.file_map else "image"].filename) as stream:
+            steps = type(image.header).from_fileobj(stream, check=False)["pixdim"][1:4]
         placed = {"sform": image.get_sform(coded=True)[0]}
-        if _has_steps(image):
+        if (np.isfinite(steps) & (steps > 0)).all():  # as the file has them: nibabel's copy has 1 for 0, and no signs
             placed["qform"] = image.get_qform(coded=True)[0]
         axes = {name: "".join(nib.aff2axcodes(affine)) for name, affine in placed.items() if affine is not None}
     if not axes:
@@ -198,18 +199,10 @@ def _known_place(image: Any, path: Path) -> None:
         raise _check.refuse(f"one orientation in {path.name}", got, "keep the one that is true and set the other to it")
 
 
-def _has_steps(image: Any) -> bool:
-    """Whether the header gives the spacing above 0 that a qform needs; nibabel's own copy has 1 for 0, and no signs."""
-    with ImageOpener(image.file_map["header" if "header" in image.file_map else "image"].filename) as stream:
-        steps = type(image.header).from_fileobj(stream, check=False)["pixdim"][1:4]
-    return bool((np.isfinite(steps) & (steps > 0)).all())
-
-
 def read_scan(values: np.ndarray, affine: np.ndarray, unit: str, path: Path) -> Scan:
     """The scan of what a library read, in this machine's byte order; of a wide sign-less integer the next wider one.
 
-    Raises ``ValueError`` with the file's name for values that are no real numbers or none at all, and for an affine
-    that is no place.
+    Raises ``ValueError`` with the file's name for values not real or none at all, and for an affine that is no place.
     """
     kind, wider = f"{values.dtype.kind}{values.dtype.itemsize}", {"u2": "i4", "u4": "i8", "u8": "i8"}
     native: str = wider.get(kind, kind)

@@ -47,8 +47,7 @@ def show(figure: Figure, *, alt: str) -> None:
 def interactive(figure: Figure, update: Callable[..., str], **sliders: ipywidgets.Widget) -> ipywidgets.VBox:
     """Sliders over one figure. ``update(**values)`` changes its artists and returns the alt text of what is seen.
 
-    Artists are changed rather than made anew, and drawn once: ``savefig`` would draw twice and compress harder, and
-    take twice as long.
+    Artists are changed rather than made anew, and drawn once: ``savefig`` would draw twice and take twice as long.
     """
     picture, canvas = ipywidgets.HTML(), FigureCanvasAgg(figure)
     figure.set_dpi(72)

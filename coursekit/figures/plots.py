@@ -27,8 +27,7 @@ class Curve:
 def curves(lines: Mapping[str, Curve], *, x: str, y: str, alt: str, title: str = "", x_log: bool = False) -> Picture:
     """Curves by name in one plot, each with a colour, a line and a marker of its own, and its interval as a band.
 
-    ``x`` and ``y`` name the axes with their units. Raises ValueError for more than six curves: no reader tells
-    them apart.
+    ``x`` and ``y`` name the axes with their units. ValueError for more than six curves: no reader tells them apart.
     """
     if not 0 < len(lines) <= len(ORDER):
         raise _check.refuse(f"1 to {len(ORDER)} curves", len(lines), "draw them in several plots")

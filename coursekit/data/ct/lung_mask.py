@@ -41,8 +41,13 @@ def lungs(scan: Scan) -> Bool[Tensor, "D H W"]:
         raise _check.refuse("a chest with air in it, in HU", got, "convert the values to HU first")
     ((box),) = ndimage.find_objects(air.astype(np.uint8))
     window = tuple(slice(max(side.start - MARGIN, 0), side.stop + MARGIN) for side in box)
+    lung = _without_airway(air[window], values[window], scan.spacing_mm)
+    holes, _ = ndimage.label(~lung, PLANE)
+    small = np.bincount(holes.ravel()) * scan.spacing_mm[1] * scan.spacing_mm[2] <= HOLE_MM2
+    small[0] = True
     mask = np.zeros(values.shape, bool)
-    mask[window] = _closed(_without_airway(air[window], values[window], scan.spacing_mm), scan.spacing_mm)
+    grown = _grown(small[holes], CLOSING_MM, scan.spacing_mm)  # the small islands filled, then closed
+    mask[window] = ~_grown(~grown, CLOSING_MM, scan.spacing_mm)
     return torch.from_numpy(mask)
 
 
@@ -68,14 +73,6 @@ def _without_airway(air: np.ndarray, values: np.ndarray, spacing_mm: tuple[float
         met = np.unique(core[plane][above])
         above = airway[plane] = np.isin(core[plane], met[fits[met]])
     return _largest(air & ~_grown(airway, WALL_MM, spacing_mm))
-
-
-def _closed(mask: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
-    """With small islands filled, grown by 5 mm in each slice and shrunk by as much."""
-    holes, _ = ndimage.label(~mask, PLANE)
-    small = np.bincount(holes.ravel()) * spacing_mm[1] * spacing_mm[2] <= HOLE_MM2
-    small[0] = True
-    return np.asarray(~_grown(~_grown(small[holes], CLOSING_MM, spacing_mm), CLOSING_MM, spacing_mm))
 
 
 def _grown(mask: np.ndarray, reach_mm: float, spacing_mm: tuple[float, float, float]) -> np.ndarray:

@@ -90,7 +90,13 @@ def _square(
     """Image, labels, whether the tumour is in view, and which plane."""
     where, how_many, _ = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
     inside = lung.ct.label.values if where < TUMOUR_SHARE else lung.free
-    start = _start(inside, size, generator)
+    planes, *sides = inside.shape
+    pool = inside[HALF_SLICES : planes - HALF_SLICES].flatten().nonzero()[:, 0]
+    which, *shares = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
+    first, *place = np.unravel_index(int(pool[int(which * len(pool))]), (planes - 2 * HALF_SLICES, *sides))
+    # the voxel drawn lies a fifth of the side or more from the edges of the square
+    corner = [int(np.clip(at - (0.2 + 0.6 * s) * size, 0, n - size)) for at, s, n in zip(place, shares, sides)]
+    start = [int(first), *corner]
     slab = cropped(lung.ct.scan, start, (2 * HALF_SLICES + 1, size, size))
     box = tuple(slice(a, a + n) for a, n in zip(start, slab.values.shape))
     free, tumour = lung.free[box].clone(), lung.ct.label.values[box][HALF_SLICES]
@@ -106,16 +112,6 @@ def _square(
             free &= ~torch.from_numpy(ndimage.binary_dilation((share > 0).numpy(), iterations=2))
     image, labels = nuclei.turn(slab.values[HALF_SLICES], labels, generator=generator)
     return window(image, **LUNG)[None], labels, bool(tumour.any()), start[0] + HALF_SLICES
-
-
-def _start(inside: Bool[Tensor, "D H W"], size: int, generator: Generator) -> tuple[int, int, int]:
-    """The first voxel of a slab around a voxel of the mask, which lies a fifth of the side or more from its edges."""
-    planes, *sides = inside.shape
-    pool = inside[HALF_SLICES : planes - HALF_SLICES].flatten().nonzero()[:, 0]
-    which, *shares = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
-    d, *place = np.unravel_index(int(pool[int(which * len(pool))]), (planes - 2 * HALF_SLICES, *sides))
-    row, column = (int(np.clip(at - (0.2 + 0.6 * s) * size, 0, n - size)) for at, s, n in zip(place, shares, sides))
-    return int(d), row, column
 
 
 def _fitted(slab: Scan, free: Tensor, shape: Nodule, generator: Generator) -> tuple[Scan, Tensor] | None:

@@ -39,9 +39,8 @@ SOFT_TISSUE = centred(40, 400)
 class CT:
     """A chest CT with its tumour.
 
-    ``scan`` (D, H, W) float32 in HU with axes SPL (rows to Posterior, columns to the patient's Left); ``label`` a
-    bool mask on the same grid; ``source`` "real" or "phantom": show it in the title of a figure; ``note`` says what
-    to run for the real one.
+    ``scan`` (D, H, W) float32 in HU with axes SPL (rows to Posterior, columns to Left); ``label`` a bool mask on the
+    same grid; ``source`` "real" or "phantom": name it in a figure's title; ``note`` says what to run for the real one.
     """
 
     scan: Scan

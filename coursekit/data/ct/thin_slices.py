@@ -15,7 +15,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from .. import fetch
-from ..readers.contours import Nodule, Reading, agreement, grouped
+from ..readers.contours import Nodule, agreement, grouped
 from ..scan import Scan, aligned, from_nifti, oriented
 from .lidc import database
 
@@ -54,18 +54,12 @@ def thin() -> Thin:
     scan = oriented(Scan(torch.from_numpy(np.ascontiguousarray(values)), affine, "HU"))
     (read,) = (one for one in database(fetch.path("lidc")) if one.patient == PATIENT)
     (nodule,) = (one for one in grouped(read) if len(one.readings) > 1)
-    masks = torch.stack([_mask(reading, scan) for reading in nodule.readings])
+    masks = torch.zeros(len(nodule.readings), *scan.values.shape, dtype=torch.bool)
+    for mask, reading in zip(masks, nodule.readings):  # the pixels of contours are those of the scan
+        share, z_mm, y, x = agreement([reading], scan.spacing_mm[0])
+        z, (depth, height, width) = round((z_mm - scan.affine[2, 3]) / scan.spacing_mm[0]), share.shape
+        mask[z : z + depth, y : y + height, x : x + width] = torch.from_numpy(share > 0)
     return Thin(scan, masks, replace(scan, values=masks.sum(0, dtype=torch.uint8) >= 2, unit=""), nodule)
-
-
-def _mask(reading: Reading, scan: Scan) -> Bool[Tensor, "D H W"]:
-    """One reader's voxels on the grid of the scan, whose pixels are those of the contours."""
-    share, z_mm, y, x = agreement([reading], scan.spacing_mm[0])
-    z = round((z_mm - scan.affine[2, 3]) / scan.spacing_mm[0])
-    depth, height, width = share.shape
-    mask = torch.zeros(scan.values.shape, dtype=torch.bool)
-    mask[z : z + depth, y : y + height, x : x + width] = torch.from_numpy(share > 0)
-    return mask
 
 
 def organs() -> Organs:

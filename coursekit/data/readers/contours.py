@@ -232,12 +232,16 @@ def grouped(scan: Readings) -> list[Nodule]:
 
     The rule that users of LIDC know from pylidc: two readings are of one nodule if their contours come as near as a
     pixel's width, and so are readings linked through others. Where that makes groups of more than four, the width is
-    shrunk by tenths until it does not, or until it is below 0.1 mm; a larger group that is left then is no one
-    nodule's and is dropped.
+    shrunk by tenths until it does not, or until it is below 0.1 mm; a larger group left then is dropped.
     """
     if not scan.readings:
         return []
-    apart = _distances(scan)
+    clouds = [reading.places * (1, scan.pixel_mm, scan.pixel_mm) for reading in scan.readings]
+    low, high = np.array([c.min(0) for c in clouds]), np.array([c.max(0) for c in clouds])
+    near = ((low[:, None] - high[None]) <= scan.pixel_mm + ROUNDING_MM).all(2)
+    apart, trees = np.full(near.shape, np.inf), [cKDTree(cloud, balanced_tree=False) for cloud in clouds]
+    for i, j in np.argwhere(np.triu(near & near.T, 1)):  # mm between two contours; infinite well above a pixel
+        apart[i, j] = apart[j, i] = trees[i].query(clouds[j], distance_upper_bound=2 * scan.pixel_mm)[0].min()
     for reach in scan.pixel_mm * 0.9 ** np.arange(MOST_TENTHS):
         group = sparse.csgraph.connected_components(apart <= reach + ROUNDING_MM, directed=False)[1]
         if np.bincount(group).max() <= MOST_READERS or reach <= LEAST_MM:
@@ -246,14 +250,3 @@ def grouped(scan: Readings) -> list[Nodule]:
     members.sort(key=lambda readings: float(np.mean([reading.places[:, 0].mean() for reading in readings])))
     place = (scan.patient, scan.scan, scan.pixel_mm, scan.slice_mm)
     return [Nodule(*place, readings) for readings in members if len(readings) <= MOST_READERS]
-
-
-def _distances(scan: Readings) -> Float64[np.ndarray, "R R"]:
-    """The least distance of two readings' contours in mm; infinite where it is well above a pixel."""
-    clouds = [reading.places * (1, scan.pixel_mm, scan.pixel_mm) for reading in scan.readings]
-    low, high = np.array([c.min(0) for c in clouds]), np.array([c.max(0) for c in clouds])
-    near = ((low[:, None] - high[None]) <= scan.pixel_mm + ROUNDING_MM).all(2)
-    apart, trees = np.full(near.shape, np.inf), [cKDTree(cloud, balanced_tree=False) for cloud in clouds]
-    for i, j in np.argwhere(np.triu(near & near.T, 1)):
-        apart[i, j] = apart[j, i] = trees[i].query(clouds[j], distance_upper_bound=2 * scan.pixel_mm)[0].min()
-    return apart

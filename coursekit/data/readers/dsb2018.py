@@ -1,8 +1,7 @@
 """The 2018 Data Science Bowl as its authors ship it: ``stage1_train/<ImageId>/images/<ImageId>.png`` and beside it
 ``masks/*.png``, one mask a nucleus.
 
-Source: Caicedo et al., Nucleus segmentation across imaging experiments: the 2018 Data Science Bowl, Nature Methods
-16, 2019.
+Caicedo et al., Nucleus segmentation across imaging experiments: the 2018 Data Science Bowl, Nature Methods 16, 2019.
 """
 
 from pathlib import Path

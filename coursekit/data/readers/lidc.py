@@ -84,9 +84,8 @@ def _contour(roi: ElementTree.Element) -> Contour:
     if np.min(points) < 0:
         raise ValueError(f"a point at {min(points)}")
     included = roi.findtext("nih:inclusion", "TRUE", NAMESPACE).strip().upper() == "TRUE"
-    return Contour(
-        float(roi.findtext("nih:imageZposition", "", NAMESPACE)), np.stack(points).astype(np.int64), included
-    )
+    z_mm = float(roi.findtext("nih:imageZposition", "", NAMESPACE))
+    return Contour(z_mm, np.stack(points).astype(np.int64), included)
 
 
 # --- the slices ---
@@ -95,9 +94,8 @@ def _contour(roi: ElementTree.Element) -> Contour:
 def series(place: Path) -> Scan:
     """The CT in one folder as a scan in HU, float32, axes SPL; padding and what is below −1024 HU become that.
 
-    Whether a file asks for its low values to be shown bright (MONOCHROME1) changes no HU. Refused: slices of several
-    series, sizes or directions, a slice missing or there twice, places that lie on no line, and a file that is no CT
-    slice or cannot be decoded.
+    MONOCHROME1, low values shown bright, changes no HU. Refused: slices of several series, sizes or directions, a slice
+    missing or there twice, places that lie on no line, and a file that is no CT slice or cannot be decoded.
     """
     headers = _headers(place)
     planes = [_hu(header) for header in headers]

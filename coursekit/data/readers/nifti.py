@@ -30,9 +30,8 @@ class Pair(NamedTuple):
 class NiftiFolder(Items[Pair], what="a volume"):
     """The volumes of a folder, one subject a file, by name; ``split`` takes those whose name lies in that part.
 
-    The images are listed at once and read when asked for. Refused: an image without label, and when read a file that
-    is no volume of three axes, labels that do not lie on the grid of their image, and labels that are no whole
-    numbers.
+    The images are listed at once and read when asked for. Refused: an image without label, and when read a file that is
+    no volume of three axes, labels that do not lie on the grid of their image, and fractions as labels.
     """
 
     def __init__(self, place: Path, *, split: Part | None = None) -> None:

@@ -35,9 +35,8 @@ Picture = UInt8[np.ndarray, "_ _ ..."]  # (H, W) or (H, W, 3)
 class Clips:
     """Videos that are decoded when asked for: ``clips[i]`` is (C, T, size, size) float32 in [0, 1].
 
-    T frames from the whole length, the middle one of each of T equal stretches, so a video of fewer frames repeats
-    some; the shorter side is brought to ``size``, and the middle square kept. Raises ``ValueError`` for a file that
-    cannot be read or holds no frame.
+    T frames, the middle ones of T equal stretches of the whole, so a video of fewer repeats some; the shorter side
+    becomes ``size``, the middle square stays. Raises ``ValueError`` for a file that cannot be read or holds no frame.
     """
 
     paths: tuple[Path, ...]

@@ -2,8 +2,7 @@
 
 Shape
     A body of revolution: z runs from the apex (0) along the long axis to the mitral plane (L), u across it, in mm. Its
-    radius is ``R · profile(z / L)``, so V = π R² L · FULLNESS: the method of discs is exact for this heart, not for a
-    real one.
+    radius is ``R · profile(z / L)``, so V = π R² L · FULLNESS: the method of discs is exact here, not for a real heart.
 
 Motion
     The volume is given; the length follows it, the radius from both. The wall is incompressible: what lies at radius r

@@ -75,8 +75,7 @@ class CopyPaste(Items[Tile], what="a tile"):
     """``length`` tiles of ``size`` pixels of one image or of ``images``: a share ``pasted``, the rest by ``crop``.
 
     Pasted tiles hold ``count`` nuclei, fewer where these would cover more than a third of the tile; an image without a
-    nucleus that lies free is cropped instead. Item i depends on ``seed`` and i alone. Give it the training part: what
-    it holds is copied, not invented.
+    free nucleus is cropped instead. Item i depends on ``seed`` and i alone. Give it the training part: it copies.
     """
 
     def __init__(

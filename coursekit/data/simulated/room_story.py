@@ -102,7 +102,18 @@ class Patient(Actor):
         super().__init__(room, 0.0, generator=generator)
         self.seconds = seconds
         self.events: list[Event] = []
-        self.poses = poses_in(room)
+        (*bed, top), (*chair, seat) = room.bed, room.chair
+        middle, edge = np.array(bed) - [0, 0.05], bed + np.array([HALF_BED[0] - 0.12, -0.1])
+        self.poses = {
+            "lying": people.lying(middle, top),
+            "up": people.sitting(middle, -np.pi / 2, top, lean=0.1, legs_out=True),
+            "edge": people.sitting(edge, 0.0, top),
+            "bent": people.sitting(edge + 0.08 * ACROSS, 0.0, top, lean=0.7),
+            "beside": people.standing(room.beside, 0.0),
+            "back": people.sitting(chair + 0.06 * ACROSS, FACING, seat, lean=-0.2),
+            "fore": people.sitting(chair - 0.12 * ACROSS, FACING, seat, lean=0.5),
+            "before": people.standing(room.before, FACING),
+        }
         in_bed = self.draw(0, 1) < 0.7
         self.keys = [self.poses["lying" if in_bed else "back"]]
         while self.now < seconds:
@@ -143,22 +154,6 @@ class Patient(Actor):
             self.walk(place, self.draw(0.35, 0.65))
         self.turn(angle)
         self.stay(self.draw(1, 3))
-
-
-def poses_in(room: Room) -> dict[str, Pose]:
-    """What a patient does in a room's bed and chair."""
-    (*bed, top), (*chair, seat) = room.bed, room.chair
-    middle, edge = np.array(bed) - [0, 0.05], bed + np.array([HALF_BED[0] - 0.12, -0.1])
-    return {
-        "lying": people.lying(middle, top),
-        "up": people.sitting(middle, -np.pi / 2, top, lean=0.1, legs_out=True),
-        "edge": people.sitting(edge, 0.0, top),
-        "bent": people.sitting(edge + 0.08 * ACROSS, 0.0, top, lean=0.7),
-        "beside": people.standing(room.beside, 0.0),
-        "back": people.sitting(chair + 0.06 * ACROSS, FACING, seat, lean=-0.2),
-        "fore": people.sitting(chair - 0.12 * ACROSS, FACING, seat, lean=0.5),
-        "before": people.standing(room.before, FACING),
-    }
 
 
 class Carer(Actor):

@@ -49,10 +49,8 @@ def rim(volume: Nuclei) -> Nuclei:
     depth = ndimage.distance_transform_edt(~outermost if outermost.any() else ids < 0, sampling=spacing)
     light = np.where((ids > 0) & (depth < RIM_UM), 0.6, 0.1).astype(np.float32)
     sigma = [blur / step for blur, step in zip(PSF_UM, spacing)]
-    image = ndimage.gaussian_filter(light, sigma, mode="nearest", truncate=3)
-    return replace(
-        volume, image=torch.from_numpy(image)[None].to(volume.image.device), source=f"rim of {volume.source}"
-    )
+    image = torch.from_numpy(ndimage.gaussian_filter(light, sigma, mode="nearest", truncate=3))[None]
+    return replace(volume, image=image.to(volume.image.device), source=f"rim of {volume.source}")
 
 
 class Patch(NamedTuple):
@@ -91,9 +89,8 @@ def crops(
 ) -> Patch:
     """``count`` random crops (N, 1, *size) with their targets (N, *size), each with at least one annotated voxel.
 
-    An annotated voxel is drawn, every one as likely, then a place of the crop that holds it; the crop is turned in
-    its plane by quarters and mirrored half the time. It is never turned out of its plane: voxels and optics are
-    coarser along the depth.
+    An annotated voxel is drawn, every one as likely, then a place of the crop that holds it; the crop is turned in its
+    plane by quarters and mirrored half the time. Never out of its plane: voxels and optics are coarser along the depth.
     """
     sizes = _check.tensor("target", target, "D H W")
     _check.tensor("image", image, "1 " + " ".join(map(str, sizes)), "one target a voxel")

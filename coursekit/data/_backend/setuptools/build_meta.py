@@ -1,8 +1,7 @@
 """What pip meets in place of setuptools while it downloads a source archive.
 
-Before ``pip download`` keeps a source archive it asks the archive's build backend for name and version, which would
-run the archive's own ``setup.py``. Here the two are told from the environment: nothing of the archive runs, nothing
-is compiled.
+Before ``pip download`` keeps a source archive it asks the archive's build backend for name and version, which would run
+the archive's own ``setup.py``. Here the two are told from the environment: nothing of the archive runs.
 """
 
 import os
