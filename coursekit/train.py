@@ -90,14 +90,13 @@ def fit(
     """Train ``model``, where it is, for ``steps`` batches with AdamW and a one-cycle rate; return a row a step.
 
     ``loss_of(model, batch)`` gives the scalar to minimise, a mean over the batch, which comes to the model's device.
-    ``clip`` bounds the gradient's norm. ``evaluate(model)`` is asked in ``eval`` mode every ``every`` steps and at
-    the end; ``checkpoint`` is written as often. If that file is there, training goes on from it: the batches already
-    seen are drawn again and skipped, so give the same stream, from its beginning, and the result is the one of a run
-    never stopped. What is drawn from the global generators of torch, NumPy and Python comes back as it was, on two
-    tracks: one for the stream (the order of ``DataLoader(shuffle=True)``), one for the rest. What ``loss_of`` keeps
-    itself (a second network, a generator of its own) does not. Raises ``FloatingPointError`` naming the batch whose
-    loss is not finite, and ``ValueError`` if ``batches`` ends early, or the checkpoint is of another run, network or
-    stream.
+    ``clip`` bounds the gradient's norm. ``evaluate(model)`` is asked in ``eval`` mode every ``every`` steps and at the
+    end; ``checkpoint`` is written as often. If that file is there, training goes on from it: the batches already seen
+    are drawn again and skipped, so give the same stream, from its beginning, and the result is the one of a run never
+    stopped. What is drawn from the global generators of torch, NumPy and Python comes back as it was, on two tracks:
+    one for the stream (the order of ``DataLoader(shuffle=True)``), one for the rest. What ``loss_of`` keeps itself (a
+    second network, a generator of its own) does not. Raises ``FloatingPointError`` at a loss not finite, and
+    ``ValueError`` if ``batches`` ends early, or for a checkpoint of another run, network or stream.
     """
     fabric = _fabric(next(model.parameters()).device, precision)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
@@ -137,10 +136,10 @@ def fit(
 
 
 @torch.no_grad()
-def predict(model: nn.Module, inputs: Tensor, *, size: int = 32) -> Tensor:
+def predict(model: nn.Module, *inputs: Tensor, size: int = 32) -> Tensor:
     """What ``model`` says of ``inputs (N, …)`` in ``eval`` mode, ``size`` at a time; it comes back where they are."""
-    where = next(model.parameters()).device
-    return torch.cat([model.eval()(part.to(where)).to(inputs.device) for part in inputs.split(size)])
+    where, parts = next(model.parameters()).device, zip(*(x.split(size) for x in inputs))
+    return torch.cat([model.eval()(*(x.to(where) for x in part)).to(inputs[0].device) for part in parts])
 
 
 # --- one process, or several that share each batch ---

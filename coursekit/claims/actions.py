@@ -56,13 +56,9 @@ def learn(
     return time.process_time() - start
 
 
-@torch.no_grad()
 def right(net: nn.Module, inputs: Inputs, labels: Tensor, *, size: int = 32) -> dict[str, float]:
     """Accuracy, and the same but for the sense of time: twins stand side by side in the list of classes."""
-    where = next(net.parameters()).device
-    net.eval()
-    chunks = zip(*(x.split(size) for x in inputs))
-    answers = torch.cat([net(*(x.to(where) for x in chunk)).argmax(1).cpu() for chunk in chunks])
+    answers = train.predict(net, *inputs, size=size).argmax(1)
     return {"accuracy": share(answers == labels), "axis of motion right": share(answers // 2 == labels // 2)}
 
 

@@ -1,8 +1,7 @@
 """Are lesions found in PET? A 3D U-Net on simulated FET against a threshold (lecture 09, after Blanc-Durand 2018).
 
-37 people to learn from and 11 others to be scored, as on the lecture's slide (the paper had 26 and 11); every seed
-simulates other people. Segmentation and detection are scored apart: half the voxels of a large lesion may outweigh
-three small ones missed.
+37 people to learn from and 11 others to be scored, as on the slide (the paper: 26 and 11); each seed has others.
+Segmentation and detection are scored apart: half the voxels of a large lesion may outweigh three small ones missed.
 """
 
 import itertools

@@ -59,9 +59,8 @@ def measures(truth: Boxes, proposed: Scored) -> dict[str, float]:
     """Box AP as COCO has it."""
     classes = [torch.ones(len(boxes), dtype=torch.int64) for boxes in (truth, proposed.boxes)]
     true = instances.from_images([{"labels": classes[0], "boxes": truth}], kind="box")
-    ranked = instances.from_images(
-        [{"labels": classes[1], "boxes": proposed.boxes, "scores": proposed.scores}], kind="box"
-    )
+    rows = {"labels": classes[1], "boxes": proposed.boxes, "scores": proposed.scores}
+    ranked = instances.from_images([rows], kind="box")
     numbers = detection.coco_scores(true, ranked).numbers()
     return {name: numbers[name] for name in MEASURES}
 

@@ -10,6 +10,7 @@ from ..data.seeds import Part
 from ..models.unet import UNet
 
 Net = TypeVar("Net", bound=nn.Module)
+Loss = Callable[[nn.Module, Any], Tensor]
 SPLITS: tuple[Part, ...] = ("train", "test")
 
 
@@ -26,18 +27,12 @@ def cross_entropy_and_dice(net: nn.Module, batch: tuple[Tensor, Tensor]) -> Tens
 
 
 def trained(
-    build: Callable[[], Net],
-    batches: Iterable[Any],
-    loss_of: Callable[[nn.Module, Any], Tensor] = cross_entropy,
-    *,
-    seed: int,
-    show: bool = False,
-    **knobs: Any,
+    build: Callable[[], Net], batches: Iterable[Any], loss_of: Loss = cross_entropy, *, seed: int, **knobs: Any
 ) -> Net:
-    """The network that ``build`` makes from the start of ``seed``, after ``train.fit`` with these knobs."""
+    """The network that ``build`` makes from the start of ``seed``, after ``train.fit`` with these knobs, unshown."""
     train.seed_everything(seed)
     net = build().to(train.device())
-    train.fit(net, batches, loss_of, show=show, **knobs)
+    train.fit(net, batches, loss_of, **{"show": False} | knobs)
     return net
 
 
