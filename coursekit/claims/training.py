@@ -32,7 +32,8 @@ def trained(
     """The network that ``build`` makes from the start of ``seed``, after ``train.fit`` with these knobs, unshown."""
     train.seed_everything(seed)
     net = build().to(train.device())
-    train.fit(net, batches, loss_of, **{"show": False} | knobs)
+    knobs = {"show": False} | knobs
+    train.fit(net, batches, loss_of, **knobs)
     return net
 
 

@@ -53,12 +53,12 @@ def match(
     taken = np.zeros((len(crowd), *hit.shape[1:]), np.bool_)
     truth, detection, iou = pairs
     # a pair's turn: the place of its detection by score among those linked to it by truths, crowds apart
-    row, node = np.unique(detection, return_inverse=True)
+    paired, node = np.unique(detection, return_inverse=True)
     link = ~crowd[truth]
-    edges, size = (node[link], len(row) + truth[link]), len(row) + len(crowd)
+    edges, size = (node[link], len(paired) + truth[link]), len(paired) + len(crowd)
     graph = coo_array((np.ones(len(edges[0]), np.bool_), edges), shape=(size, size))
     _, component = connected_components(graph, directed=False)
-    turn = ranks(-rank[row].astype(np.float64), component[: len(row)].astype(np.int64))[node]
+    turn = ranks(-rank[paired].astype(np.float64), component[: len(paired)].astype(np.int64))[node]
     order = np.lexsort((truth, iou, detection, turn))  # best truth last
     for part in np.split(order, np.cumsum(np.bincount(turn))[:-1]) if len(turn) else ():
         d, t = detection[part], truth[part]
