@@ -57,8 +57,8 @@ def from_images(images: Sequence[Mapping[str, Tensor]], *, kind: str = "mask") -
             _check.boxes("boxes", image["boxes"])
         for name in (shape, *({"scores", "iscrowd", "area"} & image.keys())):
             if len(image[name]) != n or (name != shape and image[name].ndim != 1):
-                got = tuple(image[name].shape)
-                raise _check.refuse(f"{name} for each of {n} labels", got, "pass one row an object")
+                sizes = tuple(image[name].shape)
+                raise _check.refuse(f"{name} for each of {n} labels", sizes, "pass one row an object")
     scored = [("scores" in image) for image in images]
     if any(scored) and not all(scored):
         got = f"none in image {scored.index(False)}"
