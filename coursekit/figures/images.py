@@ -4,21 +4,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Integer, Shaped
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgba
+from matplotlib.colors import ListedColormap, to_rgba
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from .. import _check
-from .drawing import BLUE, GREEN, LINES, ORANGE, PURPLE, SKY, VERMILLION, YELLOW, Picture
+from .drawing import BLUE, GREEN, LINES, ORANGE, PURPLE, SKY, VERMILLION, YELLOW, Picture, interactive
 
 SCALE_BARS_MM = (1, 2, 5, 10, 20, 50, 100)
 PLANES = ("axial", "coronal", "sagittal")  # of a volume whose axes are (D, H, W) with D from foot to head
+KEPT = ((1, 2), (0, 2), (0, 1))  # the axes that are the rows and columns of each
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,35 +147,92 @@ def planes(
 ) -> Picture:
     """The slices across D, H and W through voxel ``at``, by default the middle one, with crosshair and scale bar.
 
-    Each is to scale: a slice 5 mm thick looks 5 mm thick. ``masks``: ``Outlines`` whose masks are (N, D, H, W), of
-    which each slice shows its own cut. ``low`` and ``high``, in ``unit``, are drawn black and white and named in the
-    title.
+    Each is to scale, a slice 5 mm thick looks 5 mm thick, and D grows upwards. ``masks``: ``Outlines`` whose masks are
+    (N, D, H, W), of which each slice shows its own cut. ``low`` and ``high``, in ``unit``, are drawn black and white
+    and named in the title.
     """
     sizes = _check.tensor("volume", volume, "D H W")
     wanted = [n // 2 for n in sizes] if at is None else at
     spot = [_check.index("a voxel", index, n) for index, n in zip(wanted, sizes)]
     millimetres = [n * mm for n, mm in zip(sizes, spacing_mm)]
-    kept = [tuple(axis for axis in range(3) if axis != across) for across in range(3)]
-    shares = [millimetres[columns] for _, columns in kept]
-    tallest = max(millimetres[rows] for rows, _ in kept)
+    shares = [millimetres[columns] for _, columns in KEPT]
+    tallest = max(millimetres[rows] for rows, _ in KEPT)
     size = (11, 11 * tallest / sum(shares) + 1.2)
     figure, grid = plt.subplots(1, 3, figsize=size, layout="constrained", width_ratios=shares)
     values = volume.detach().float().cpu()
     black = float(values.min()) if low is None else low
     white = float(values.max()) if high is None else high
-    for across, (axes, (rows, columns)) in enumerate(zip(grid, kept)):
+    for across, (axes, (rows, columns)) in enumerate(zip(grid, KEPT)):
         cuts = [Outlines(m.masks.select(across + 1, spot[across]), m.label, m.colour, m.width) for m in masks]
         panel = Panel(values.select(across, spot[across]), cuts, black, white)
         draw_panel(axes, panel, f"{PLANES[across]}, slice {spot[across]}")
         axes.axhline(spot[rows] + 0.5, color=SKY, lw=0.7)
         axes.axvline(spot[columns] + 0.5, color=SKY, lw=0.7)
         axes.set(aspect=spacing_mm[rows] / spacing_mm[columns], xticks=[], yticks=[], xlabel="", ylabel="")
+        axes.yaxis.set_inverted(across == 0)  # else the head would be at the bottom
         scale_bar(axes, millimetres[columns])
     legend(figure)
     spacing = " × ".join(f"{mm:.3g}" for mm in spacing_mm)
     window = f"black {black:.4g}, white {white:.4g}{f' {unit}' if unit else ''}"
     figure.suptitle(" · ".join(filter(None, (title, f"voxel {spacing} mm", window))), fontsize=10)
     return Picture(figure, alt=alt)
+
+
+def browse(
+    volume: Shaped[Tensor, "D H W"],
+    *,
+    spacing_mm: tuple[float, float, float],
+    at: tuple[int, int, int] | None = None,
+    labels: Shaped[Tensor, "D H W"] | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    unit: str = "",
+    title: str = "",
+) -> ipywidgets.VBox:
+    """``planes`` under sliders: the voxel at the crosshair of all three, level and width of the window, an overlay.
+
+    Half of ``width`` below ``level`` is black, half of it above white; they begin as ``low`` and ``high`` say.
+    ``labels``, 0 outside, have the colours of ``Areas``. It needs a kernel: show ``planes`` beside it.
+    """
+    figure = planes(volume, spacing_mm=spacing_mm, at=at, low=low, high=high, title=title, alt="slices").figure
+    name = figure.get_suptitle().rsplit(" · ", 1)[0]
+    black, white = figure.axes[0].images[0].get_clim()
+    least, most = min(black, float(volume.min())), max(white, float(volume.max()))
+    span = max(most - least, 1e-6)
+    step = 10.0 ** np.floor(np.log10(span / 100))
+    sliders: dict[str, ipywidgets.Widget] = {
+        plane: ipywidgets.IntSlider(index % n, min=0, max=n - 1, description=plane)
+        for plane, index, n in zip(PLANES, at or [n // 2 for n in volume.shape], volume.shape)
+    }
+    sliders["level"] = ipywidgets.FloatSlider((black + white) / 2, min=least, max=most, step=step, description="level")
+    sliders["width"] = ipywidgets.FloatSlider(white - black, min=step, max=span, step=step, description="width")
+    if labels is not None:
+        _check.tensor("labels", labels, " ".join(map(str, volume.shape)), "one number a voxel")
+        sliders["overlay"] = ipywidgets.Checkbox(True, description="overlay")
+        for axes in figure.axes:
+            painted = axes.imshow([[0]], ListedColormap(Areas.colours), aspect=axes.get_aspect(), alpha=Areas.opacity)
+            painted.set(extent=axes.images[0].get_extent(), clim=(0, len(Areas.colours)), interpolation="nearest")
+
+    def update(level: float, width: float, overlay: bool = False, **place: int) -> str:
+        voxel = [place[plane] for plane in PLANES]
+        for across, (axes, (rows, columns)) in enumerate(zip(figure.axes, KEPT)):
+            axes.images[0].set_data(volume.select(across, voxel[across]).float().cpu().numpy())
+            axes.images[0].set_clim(level - width / 2, level + width / 2)
+            if labels is not None:
+                numbers = labels.select(across, voxel[across]).int().cpu().numpy()
+                axes.images[1].set_data(np.ma.masked_array((numbers - 1) % len(Areas.colours), numbers == 0))
+                axes.images[1].set_visible(overlay and bool(numbers.any()))
+            axes.lines[0].set_ydata([voxel[rows] + 0.5] * 2)
+            axes.lines[1].set_xdata([voxel[columns] + 0.5] * 2)
+            axes.set_title(f"{PLANES[across]}, slice {voxel[across]}", fontsize=10)
+        number = "" if labels is None else f", label {labels[*voxel]:g}"
+        crosshair = f"at the crosshair {volume[*voxel]:.4g} {unit}".strip() + number
+        window = f"black {level - width / 2:.4g}, white {level + width / 2:.4g} {unit}".strip()
+        figure.suptitle(f"{name} · {window} · {crosshair}", fontsize=10)
+        return f"Slices through voxel {voxel} of {list(volume.shape)}; {window}; {crosshair}."
+
+    *moved, picture = interactive(figure, update, **sliders).children
+    return ipywidgets.VBox([ipywidgets.HBox(moved[:3]), ipywidgets.HBox(moved[3:]), picture])
 
 
 def draw_panel(axes: Axes, panel: Panel, title: str = "", spacing_mm: float | None = None) -> None:

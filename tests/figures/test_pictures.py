@@ -3,10 +3,12 @@
 import itertools
 import tracemalloc
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from ipywidgets import VBox, Widget
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.contour import ContourSet
@@ -14,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from coursekit import claims, figures
-from coursekit.figures import GREEN, ORANGE, Areas, Boxes, Curve, Outlines, Panel, drawing
+from coursekit.figures import GREEN, ORANGE, Areas, Boxes, Curve, Outlines, Panel, drawing, images
 
 IMAGE = torch.linspace(0, 1, 40 * 60).view(40, 60)
 LABELS = torch.zeros(40, 60, dtype=torch.int64)
@@ -25,6 +27,7 @@ CUBE[0, 4:8, 10:20, 20:40] = True
 BOXES = torch.tensor([[5.0, 5.0, 25.0, 15.0], [50.0, 30.0, 60.0, 40.0]])
 FLOW = torch.stack([torch.linspace(-2, 3, 60).expand(40, 60), torch.full((40, 60), 1.0)])
 X = torch.linspace(0, 1, 8)
+HU = torch.arange(12 * 40 * 60).view(12, 40, 60).short() - 2000
 
 DRAWN: dict[str, Callable[..., figures.Picture]] = {
     "pictures": lambda **k: figures.pictures(
@@ -118,6 +121,69 @@ def test_the_crosshair_is_in_the_middle_of_the_voxel_that_was_asked_for() -> Non
     figure = figures.planes(torch.rand(12, 40, 60), spacing_mm=(5.0, 0.7, 0.7), at=(-1, 10, 20), alt="x").figure
     lines = [[float(np.mean(line.get_data()[k])) for k, line in zip((1, 0), axes.lines)] for axes in figure.axes]
     assert lines == [[10.5, 20.5], [11.5, 20.5], [11.5, 10.5]]
+
+
+def test_the_head_is_up() -> None:
+    figure = DRAWN["planes"](alt="x").figure
+    assert [axes.yaxis_inverted() for axes in figure.axes] == [True, False, False]
+
+
+@pytest.fixture
+def browsed(monkeypatch: pytest.MonkeyPatch) -> tuple[Figure, dict[str, Widget]]:
+    """The figure under the sliders of ``browse``, and those by name."""
+    kept: list[Any] = []
+    whole = drawing.interactive
+
+    def spied(figure: Figure, update: Callable[..., str], **sliders: Widget) -> VBox:
+        kept.extend((figure, sliders))
+        return whole(figure, update, **sliders)
+
+    monkeypatch.setattr(images, "interactive", spied)
+    kept.append(figures.browse(HU, spacing_mm=(5.0, 0.7, 0.7), labels=CUBE[0], low=-1000, high=400, unit="HU"))
+    return kept[0], kept[1] | {"picture": kept[2].children[-1]}
+
+
+def test_browsing_moves_the_crosshair_of_all_three_slices(browsed: tuple[Figure, dict[str, Widget]]) -> None:
+    figure, sliders = browsed
+    for name, index in {"axial": 5, "coronal": 11, "sagittal": 22}.items():
+        sliders[name].value = index
+    lines = [[float(np.mean(line.get_data()[k])) for k, line in zip((1, 0), axes.lines)] for axes in figure.axes]
+    assert lines == [[11.5, 22.5], [5.5, 22.5], [5.5, 11.5]]
+    for axes, cut in zip(figure.axes, (HU[5], HU[:, 11], HU[:, :, 22])):
+        assert np.array_equal(axes.images[0].get_array(), cut)
+    assert f"at the crosshair {HU[5, 11, 22]:.4g} HU, label 1" in sliders["picture"].value
+    assert "voxel [5, 11, 22] of [12, 40, 60]" in sliders["picture"].value
+
+
+def test_browsing_keeps_the_slices_to_scale(browsed: tuple[Figure, dict[str, Widget]]) -> None:
+    assert [axes.get_aspect() for axes in browsed[0].axes] == pytest.approx([1, 5 / 0.7, 5 / 0.7])
+
+
+def test_level_and_width_are_the_window(browsed: tuple[Figure, dict[str, Widget]]) -> None:
+    figure, sliders = browsed
+    assert [axes.images[0].get_clim() for axes in figure.axes] == [(-1000, 400)] * 3
+    sliders["level"].value, sliders["width"].value = 40, 400
+    assert [axes.images[0].get_clim() for axes in figure.axes] == [(-160, 240)] * 3
+    assert "black -160, white 240 HU" in sliders["picture"].value
+
+
+def test_the_overlay_lies_where_its_labels_are_and_can_be_lifted(browsed: tuple[Figure, dict[str, Widget]]) -> None:
+    figure, sliders = browsed
+    sliders["axial"].value, sliders["coronal"].value = 5, 11
+    painted = figure.axes[0].images[1]
+    assert painted.get_extent() == [0, 60, 40, 0]
+    assert np.array_equal(painted.to_rgba(painted.get_array())[..., 3] > 0, CUBE[0, 5])
+    sliders["axial"].value = 0  # without a label
+    assert [axes.images[1].get_visible() for axes in figure.axes] == [False, True, True]
+    sliders["overlay"].value = False
+    assert not any(axes.images[1].get_visible() for axes in figure.axes)
+
+
+def test_browsing_asks_for_labels_of_the_same_shape(refuses: Callable[..., None]) -> None:
+    refuses(
+        r"labels of shape \(12, 40, 60\), got \(11", figures.browse, HU, spacing_mm=(1.0, 1.0, 1.0), labels=CUBE[0, 1:]
+    )
+    assert len(figures.browse(HU, spacing_mm=(1.0, 1.0, 1.0)).children) == 3  # and goes without
 
 
 def test_outlines_close_at_the_edge_and_go_round_each_mask() -> None:
