@@ -76,10 +76,7 @@ def scatter(
                 break
         else:
             raise _check.refuse(f"room for {label} nuclei", f"a full image of {tuple(image.shape)}", "ask for fewer")
-        on_canvas, of_stamp = _overlap(labels, stamp, corner)
-        image[on_canvas] += stamp.light[of_stamp]
-        free = (labels[on_canvas] == 0) & stamp.mask[of_stamp]
-        labels[on_canvas] = torch.where(free, label, labels[on_canvas])
+        _lay(image, labels, stamp, corner, label)
     return image, labels
 
 
@@ -112,6 +109,13 @@ def _fits(labels: LabelMap, stamp: Stamp, corner: tuple[int, int], against: bool
         return False  # most places fail here, before the slower look
     grown = F.max_pool2d(mask[None].float(), 3, 1, 1)[0] > 0 if mask.numel() else mask
     return bool((grown & taken).any()) == against
+
+
+def _lay(image: Tensor, labels: Tensor, stamp: Stamp, corner: tuple[int, int], label: int) -> None:
+    on_canvas, of_stamp = _overlap(labels, stamp, corner)
+    image[on_canvas] += stamp.light[of_stamp]
+    free = (labels[on_canvas] == 0) & stamp.mask[of_stamp]
+    labels[on_canvas] = torch.where(free, label, labels[on_canvas])
 
 
 def nuclei(
