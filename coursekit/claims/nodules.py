@@ -1,18 +1,20 @@
 """Nodules in 2D, 2.5D and 3D, and whether their shape says how malignant they look (lectures 06 and 07)."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from .. import train
 from ..data import fetch
-from ..data.ct import LUNG, lidc, nodules, window
+from ..data.ct import LUNG, Candidates, lidc, nodules, window
 from ..data.readers.contours import Nodule
 from ..data.seeds import stream
+from ..metrics.froc import NO_LESION, froc
 from ..metrics.regression import bootstrap
 from ..metrics.roc import roc
 from ..models.efficientnet_lite import efficientnet_lite0, prepare
@@ -30,6 +32,7 @@ STEPS = EPOCHS * TRAIN // BATCH
 TWO_STAGES, JOINT = "2.5D, two stages", "2.5D, joint"
 LONG = {"2D": 4000, TWO_STAGES: 2240, JOINT: 2080}  # as long as 3D: a step took 5, 9, 9.5 and 32 ms
 IMAGENET_SIZE, IMAGENET_L2 = 64, 100.0  # pixels a plane is enlarged to
+SIGMAS = (1.5, 2.5, 3.5)  # voxels, the scales at which something may be round
 
 SHAPE_MM, SHAPE_STEPS = 1.25, 468  # 24 voxels of it hold all of 30 mm; 12 epochs
 ONE_SIZE, ACROSS = 16, 11  # voxels a side, and of those the diameter takes, when all nodules are made of one size
@@ -124,9 +127,31 @@ def contrast(cubes: Tensor) -> Tensor:
     return cubes[:, 0, inner].mean(1) - cubes[:, 0, around].mean(1)
 
 
+def roundness(cubes: Tensor) -> Tensor:
+    """How much a ball and no tube lies in the inner 8 mm: the largest λ₃² / |λ₁| over place and scale, (N,).
+
+    λ₁ ≤ λ₂ ≤ λ₃ are the second derivatives along the axes in which they are extreme: of a bright ball all three are
+    below zero, of a tube λ₃ is zero. Nothing learnt. Source: Li, Sone and Doi 2003, Medical Physics 30(8).
+    """
+    answers, inner = [], slice(cubes.shape[-1] // 2 - 4, cubes.shape[-1] // 2 + 4)
+    for sigma in SIGMAS:
+        smooth = torch.from_numpy(gaussian_filter(cubes[:, 0].numpy(), (0, sigma, sigma, sigma)))
+        slopes = torch.gradient(smooth, dim=(1, 2, 3))
+        curved = torch.stack([torch.stack(torch.gradient(slope, dim=(1, 2, 3)), -1) for slope in slopes], -1)
+        least, _, most = torch.linalg.eigvalsh(curved[:, inner, inner, inner]).unbind(-1)  # (N, 8, 8, 8) each
+        answers.append(sigma**2 * (most.clamp(max=0) ** 2 / least.abs().clamp(min=1e-9)).amax((1, 2, 3)))
+    return torch.stack(answers).amax(0)
+
+
 def area(truth: Tensor, scores: Tensor) -> float:
     """Under the ROC curve."""
     return roc(truth.bool(), scores.double()).auc
+
+
+def sensitivity(truth: Tensor, scores: Tensor) -> float:
+    """The share of nodules above a threshold, the mean at 1, 2, 4 and 8 vessels above it: FROC of a single scan."""
+    hits = torch.where(truth > 0, truth.cumsum(0) - 1, NO_LESION)
+    return froc([int(truth.sum())], [hits], [scores.double()], rates=(1, 2, 4, 8)).average
 
 
 VIEWS: dict[str, Callable[..., Tensor]] = {
@@ -139,8 +164,13 @@ PAIRS = [  # 3D against 2D first: that is the claim
     *((arm, "2D") for arm in ("3D", JOINT, TWO_STAGES)),
     *(("3D", arm) for arm in (JOINT, TWO_STAGES)),
     (JOINT, TWO_STAGES),
-    *(("2D", arm) for arm in ("2.5D, ImageNet", "contrast")),
+    *((arm, "roundness") for arm in ("3D", "2D")),
 ]
+LEADS = [("3D", "2D"), ("3D", JOINT)]
+BUDGETS, THICKER = ("same epochs", "same CPU"), "same epochs, 5 mm"
+LEAD = "AUC of 3D less that of 2D, same epochs"
+UNLEARNT = ("AUC, same epochs", "contrast", "roundness")
+THIN = 2.5  # mm, the slices of the CT with thin ones
 
 
 def timed(arm: Callable[..., Tensor], *args: Any, **knobs: Any) -> tuple[Tensor, float]:
@@ -149,32 +179,79 @@ def timed(arm: Callable[..., Tensor], *args: Any, **knobs: Any) -> tuple[Tensor,
     return arm(*args, **knobs), time.process_time() - start
 
 
+def compared(
+    parts: Iterable[Candidates], budgets: Mapping[str, Mapping[str, int]], *, seed: int, photographs: bool = False
+) -> Scores:
+    """Every arm after the steps of each of ``budgets``; one that a budget leaves out is as in the budget before.
+
+    ``parts``: what is learnt from, the test part, and candidates of another CT, which are scored too.
+    """
+    learning, held_out, elsewhere = parts
+    learn = window(learning.patches, **LUNG), learning.labels
+    test = window(torch.cat([held_out.patches, elsewhere.patches]), **LUNG)
+    VIEWS["2D"](learn, test, seed=seed, steps=1)  # a first call loads what torch needs, which is no arm's time
+    answers = {"contrast": timed(contrast, test), "roundness": timed(roundness, test)}
+    if photographs:
+        answers["2.5D, ImageNet"] = timed(imagenet, learn, test)
+    own, other = held_out.labels, elsewhere.labels
+    scores: Scores = {}
+    for budget, steps in budgets.items():
+        answers |= {arm: timed(VIEWS[arm], learn, test, seed=seed, steps=n) for arm, n in steps.items()}
+        scores[f"AUC, {budget}"] = {arm: area(own, x[: len(own)]) for arm, (x, _) in answers.items()}
+        scores[f"FROC, {budget}"] = {arm: sensitivity(own, x[: len(own)]) for arm, (x, _) in answers.items()}
+        scores[f"other CT, {budget}"] = {arm: area(other, x[len(own) :]) for arm, (x, _) in answers.items()}
+        scores[f"CPU seconds, {budget}"] = {arm: seconds for arm, (_, seconds) in answers.items()}
+    return scores
+
+
 @claim(
     lecture="06, 07",
     statement="A network that sees the whole cube tells nodules from vessels better than one of a slice; three planes "
     "lie between.",
-    comparisons=[(f"AUC, {budget}", *pair) for budget in ("same epochs", "same CPU") for pair in PAIRS],
-    baseline=("AUC, same epochs", "contrast"),
+    comparisons=[(f"AUC, {budget}", *pair) for budget in BUDGETS for pair in (*PAIRS, ("2D", "2.5D, ImageNet"))],
+    baseline=UNLEARNT,
     simulated=("ct.nodules",),
 )
 def nodule_views(
     seed: int, *, steps: int = STEPS, long: Mapping[str, int] = LONG, count: int = TRAIN, test_count: int = TEST
 ) -> Scores:
     """Every look at the same candidates of the training CT, for the same epochs and, where that is less than 3D takes,
-    for the same CPU; the test CT is scored.
+    for the same CPU; the test CT is scored, with slices of 5 mm as the first, and a lung of the one with thin slices.
     """
-    learning = nodules(split="train", count=count, size=SIZE, seed=seed)
-    held_out = nodules(split="test", count=test_count, size=SIZE, seed=seed)
-    learn, test = (window(learning.patches, **LUNG), learning.labels), window(held_out.patches, **LUNG)
-    VIEWS["2D"](learn, test, seed=seed, steps=1)  # a first call loads what torch needs, which is no arm's time
-    short = {name: timed(arm, learn, test, seed=seed, steps=steps) for name, arm in VIEWS.items()}
-    short |= {"2.5D, ImageNet": timed(imagenet, learn, test), "contrast": timed(contrast, test)}
-    longer = short | {name: timed(VIEWS[name], learn, test, seed=seed, steps=n) for name, n in long.items()}
+    draw = partial(nodules, size=SIZE, seed=seed)
+    own = (draw(split=split, count=n) for split, n in zip(SPLITS, (count, test_count)))
+    thin = draw(split="test", count=test_count, slice_mm=THIN)
+    budgets = dict(zip(BUDGETS, (dict.fromkeys(VIEWS, steps), long)))
+    return compared((*own, thin), budgets, seed=seed, photographs=True)
+
+
+@claim(
+    lecture="07",
+    statement="With slices of 2.5 mm, a network that sees the whole cube tells nodules from vessels better than one of "
+    "a slice.",
+    comparisons=[
+        *((f"AUC, {budget}", *pair) for budget in BUDGETS for pair in PAIRS),
+        *((f"{measure}, {budget}", *pair) for measure in ("FROC", "other CT") for budget in BUDGETS for pair in LEADS),
+        *((f"AUC, {THICKER}", *pair) for pair in LEADS),
+        (LEAD, "2.5 mm", "5 mm"),
+    ],
+    baseline=UNLEARNT,
+    simulated=("ct.nodules",),
+)
+def nodule_views_thin(
+    seed: int, *, steps: int = STEPS, long: Mapping[str, int] = LONG, count: int = TRAIN, test_count: int = TEST
+) -> Scores:
+    """The same looks at candidates of the left lung of one CT, scored on its right lung and on a CT of 5 mm; and, for
+    the same epochs, in the same lungs when their slices are 5 mm, the means of two.
+    """
+    draw = partial(nodules, size=SIZE, seed=seed)
+    thick_ct, alike = draw(split="test", count=test_count), dict.fromkeys(VIEWS, steps)
     scores: Scores = {}
-    for budget, arms in {"same epochs": short, "same CPU": longer}.items():
-        scores[f"AUC, {budget}"] = {name: area(held_out.labels, answers) for name, (answers, _) in arms.items()}
-        scores[f"CPU seconds, {budget}"] = {name: seconds for name, (_, seconds) in arms.items()}
-    return scores
+    for slice_mm, budgets in {THIN: dict(zip(BUDGETS, (alike, long))), 2 * THIN: {THICKER: alike}}.items():
+        own = (draw(split=split, count=n, slice_mm=slice_mm) for split, n in zip(SPLITS, (count, test_count)))
+        scores |= compared((*own, thick_ct), budgets, seed=seed)
+    leads = {mm: scores[f"AUC, {budget}"] for mm, budget in (("2.5 mm", BUDGETS[0]), ("5 mm", THICKER))}
+    return scores | {LEAD: {mm: arms["3D"] - arms["2D"] for mm, arms in leads.items()}}
 
 
 # --- malignant or benign, by the shape alone ---

@@ -11,7 +11,7 @@ from coursekit.claims import nodules as claim
 from coursekit.data import ct
 from coursekit.data.ct import lidc
 
-VIEWS, MALIGNANCY = (claims.find(name) for name in ("nodule_views", "malignancy_from_shape"))
+VIEWS, THIN, MALIGNANCY = (claims.find(name) for name in ("nodule_views", "nodule_views_thin", "malignancy_from_shape"))
 
 
 def cubes(count: int, size: int = 8) -> Tensor:
@@ -24,21 +24,50 @@ def names_of(one: claims.Claim) -> Iterator[tuple[str, str]]:
     yield one.baseline
 
 
-def test_views_in_miniature_scores_every_arm_on_the_other_ct(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: dict[str, ct.Candidates] = {}
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, float | None], ct.Candidates]:
+    """Every set that a claim draws, by its part and the thickness of its slices."""
+    drawn: dict[tuple[str, float | None], ct.Candidates] = {}
 
-    def watched(*, split: str, **knobs: object) -> ct.Candidates:
-        made[split] = ct.nodules(split=split, **knobs)
-        return made[split]
+    def watched(*, split: str, slice_mm: float | None = None, **knobs: object) -> ct.Candidates:
+        drawn[split, slice_mm] = ct.nodules(split=split, slice_mm=slice_mm, **knobs)
+        return drawn[split, slice_mm]
 
     monkeypatch.setattr(claim, "nodules", watched)
+    return drawn
+
+
+def test_views_in_miniature_scores_every_arm_on_the_other_ct(
+    made: dict[tuple[str, float | None], ct.Candidates],
+) -> None:
     scores = claim.nodule_views(3, steps=2, long={"2D": 3}, count=32, test_count=24)
     assert all(0 <= scores[measure][arm] <= 1 for measure, arm in names_of(VIEWS))
-    assert set(made["train"].patients).isdisjoint(made["test"].patients)
+    assert made.keys() == {("train", None), ("test", None), ("test", 2.5)}
+    assert all(
+        set(made["train", None].patients).isdisjoint(one.patients)
+        for (split, _), one in made.items()
+        if split == "test"
+    )
     short, long = scores["AUC, same epochs"], scores["AUC, same CPU"]
     assert short.keys() == long.keys()
     assert {arm for arm in short if short[arm] != long[arm]} <= {"2D"}  # what was not trained longer is what it was
     assert all(x >= 0 for measure in scores if measure.startswith("CPU") for x in scores[measure].values())
+
+
+def test_thin_views_in_miniature_learn_and_score_at_both_thicknesses(
+    made: dict[tuple[str, float | None], ct.Candidates],
+) -> None:
+    scores = claim.nodule_views_thin(3, steps=2, long={"2D": 3}, count=16, test_count=12)
+    assert made.keys() == {("test", None), *((split, mm) for split in ("train", "test") for mm in (2.5, 5.0))}
+    assert all(0 <= scores[measure][arm] <= 1 for measure, arm in names_of(THIN) if measure != claim.LEAD)
+    shapes = {key: {p for p, label in zip(one.patients, one.labels) if label} for key, one in made.items()}
+    assert shapes["train", 2.5].isdisjoint(shapes["test", 2.5] | shapes["test", None])
+    for mm, budget in (("2.5 mm", "same epochs"), ("5 mm", claim.THICKER)):
+        arms = scores[f"AUC, {budget}"]
+        assert scores[claim.LEAD][mm] == arms["3D"] - arms["2D"]
+    own = made["test", 2.5]
+    by_hand = claim.area(own.labels, claim.roundness(ct.window(own.patches, **ct.LUNG)))
+    assert scores["AUC, same epochs"]["roundness"] == pytest.approx(by_hand, abs=1e-6)
 
 
 def test_every_arm_looks_at_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,6 +127,24 @@ def test_contrast_of_a_ball_by_hand() -> None:
     assert claim.area(torch.tensor([1, 0]), claim.contrast(both)) == 1
 
 
+def test_roundness_of_a_ball_a_tube_and_a_plate() -> None:
+    d, h, w = (axis.double() - 11.5 for axis in torch.meshgrid(*[torch.arange(24)] * 3, indexing="ij"))
+    squared = torch.stack([d**2 + h**2 + w**2, h**2 + w**2, d**2])  # from a point, a line along depth, a plane
+    ball, tube, plate = claim.roundness(torch.exp(-squared / (2 * 2.5**2))[:, None]).tolist()
+    # by the best scale s, of a ball of width σ = s√(2/3): s² σ³ / (σ² + s²)^(5/2)
+    by_hand = max(s**2 * 2.5**3 / (2.5**2 + s**2) ** 2.5 for s in claim.SIGMAS)
+    assert ball == pytest.approx(by_hand, rel=0.15)  # differences of two voxels are not derivatives
+    assert max(tube, plate) < 0.02 * ball
+    assert claim.roundness(-torch.exp(-squared[:1] / 12)[:, None]).tolist()[0] < 0.02 * ball  # dark
+
+
+def test_sensitivity_at_few_false_alarms_by_hand() -> None:
+    scores = torch.tensor([9.0, 7, 5, 3, 8, 6.5, 6, 5.5, 4, 2, 1, 0.5])  # four nodules, then vessels
+    truth = torch.tensor([1] * 4 + [0] * 8)
+    # up to 1 vessel: 9 and 7 are found; up to 2: the same; up to 4: and 5; up to 8: all
+    assert claim.sensitivity(truth, scores) == pytest.approx((2 + 2 + 3 + 4) / 16)
+
+
 def test_every_cheaper_arm_is_also_trained_longer() -> None:
     assert set(claim.LONG) == set(claim.VIEWS) - {"3D"}
     assert all(n > claim.STEPS for n in claim.LONG.values())
@@ -153,8 +200,9 @@ def test_patients_are_drawn_whole() -> None:
         assert counts[0] + counts[2] + counts[3] == 3  # as many patients as there are
 
 
-def test_equal_budgets_were_equal() -> None:
-    scores = claims.load(VIEWS.name)["scores"]
+@pytest.mark.parametrize("name", [VIEWS.name, THIN.name])
+def test_equal_budgets_were_equal(name: str) -> None:
+    scores = claims.load(name)["scores"]
 
     def mean(budget: str, arm: str) -> float:
         return sum(s[f"CPU seconds, {budget}"][arm] for s in scores) / len(scores)

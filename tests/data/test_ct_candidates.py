@@ -85,8 +85,11 @@ def ends(side: int) -> tuple[slice, slice]:
     return slice(0, 6), slice(side - 6, side)
 
 
-def test_no_trivial_cue_tells_the_classes_apart(real: Candidates) -> None:
-    found = {name: auc(score, real.labels.numpy()) for name, score in cues(real.patches[:, 0].double().numpy()).items()}
+@pytest.mark.parametrize("slice_mm", [None, 2.5, 5.0])
+def test_no_trivial_cue_tells_the_classes_apart(real: Candidates, slice_mm: float | None) -> None:
+    drawn = nodules(split="train", count=300, slice_mm=slice_mm) if slice_mm else real
+    patches, labels = drawn.patches[:, 0].double().numpy(), drawn.labels.numpy()
+    found = {name: auc(score, labels) for name, score in cues(patches).items()}
     assert {name: value for name, value in found.items() if not 0.35 < value < 0.65} == {}
 
 

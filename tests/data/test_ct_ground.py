@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
+from coursekit.data import ct
 from coursekit.data.ct import ground
 from coursekit.data.ct.ground import vessels
 from coursekit.data.scan import Scan, spaced
@@ -78,18 +80,44 @@ def test_a_lung_without_any(toy: Scan) -> None:
 @pytest.mark.parametrize(("split", "least"), [("train", 400), ("test", 700)])
 def test_hundreds_in_the_real_lungs_none_at_the_tumour(split: Part, least: int) -> None:
     lung = ground.of(split)
-    ct, inside = lung.ct, lung.lungs
+    chest, inside = lung.ct, lung.lungs
     assert lung.vessels is ground.of(split).vessels, "they are sought once"
     assert len(lung.vessels.world) >= least
-    index = ct.scan.index(lung.vessels.world)
+    index = chest.scan.index(lung.vessels.world)
     nearest = tuple(np.round(index).astype(int).T)
     assert bool(inside[nearest].all())
-    assert float(ndimage.map_coordinates(ct.scan.values.numpy(), index.T, order=1).min()) > -560
-    z = np.unique(np.argwhere(ct.label.values.numpy())[:, 0])
+    assert float(ndimage.map_coordinates(chest.scan.values.numpy(), index.T, order=1).min()) > -560
+    z = np.unique(np.argwhere(chest.label.values.numpy())[:, 0])
     window = slice(z[0] - 3, z[-1] + 4)
-    apart = ndimage.distance_transform_edt(~ct.label.values[window].numpy(), sampling=ct.scan.spacing_mm)
+    apart = ndimage.distance_transform_edt(~chest.label.values[window].numpy(), sampling=chest.scan.spacing_mm)
     there = (index[:, 0] >= window.start) & (index[:, 0] <= window.stop - 1)
     assert there.sum() > 20
     assert (
         apart[tuple(np.round(index[there] - [window.start, 0, 0]).astype(int).T)].min() > 7
     )  # 10 less the rounding of a place
+
+
+@pytest.mark.parametrize("slice_mm", [2.5, 5.0])
+def test_the_lungs_of_one_ct_share_no_voxel_of_a_cube_and_hold_hundreds_each(slice_mm: float) -> None:
+    """Thick slices are means of two thin ones; nothing is set or taken at the tumour or near the plane between."""
+    left, right = (ground.of(split, slice_mm=slice_mm) for split in ("train", "test"))
+    assert left.ct.scan.spacing_mm == pytest.approx((slice_mm, 0.703125, 0.703125))
+    assert left.ct.scan is right.ct.scan
+    assert min(len(lung.vessels.world) for lung in (left, right)) >= 200
+    free = [lung.free.nonzero()[:, 2] for lung in (left, right)]
+    between = float(right.vessels.world[:, 0].min() - left.vessels.world[:, 0].max())
+    assert (
+        min(between, float(free[0].min() - free[1].max()) * 0.703125) >= 27.5
+    )  # 12 mm of a cube and 2 of a shift, on either side, less a column
+    assert left.vessels.world[:, 0].max() < right.vessels.world[:, 0].min()  # x grows to the patient's right
+    lit = left.ct.scan.world(left.ct.label.values.nonzero().numpy())
+    assert lit[:, 0].max() < right.vessels.world[:, 0].min()  # the tumour lies in the left lung
+    assert cKDTree(lit).query(left.vessels.world)[0].min() >= 10
+    assert not (left.free & left.ct.label.values).any()
+
+
+def test_slices_of_5_mm_are_the_means_of_two_of_the_thin() -> None:
+    whole, thick = ct.thin().scan, ground.of("train", slice_mm=5.0).ct.scan
+    pairs = whole.values[:132].float().unflatten(0, (66, 2)).mean(1)
+    assert float((thick.values - pairs).abs().max()) < 0.01
+    np.testing.assert_allclose(thick.world(np.array([[3, 4, 5]])), whole.world(np.array([[6.5, 4, 5]])), atol=1e-3)

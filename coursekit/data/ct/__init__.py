@@ -7,21 +7,6 @@ from .scans import CT, LUNG, SOFT_TISSUE, centred, load, patch, three_channels, 
 from .thin_slices import Thin, organs, thin
 
 __all__ = [
-    "CT",
-    "LUNG",
-    "SOFT_TISSUE",
-    "Candidates",
-    "Slices",
-    "Thin",
-    "centred",
-    "load",
-    "lungs",
-    "nodules",
-    "organs",
-    "patch",
-    "slices",
-    "thin",
-    "three_channels",
-    "to_bytes",
-    "window",
-]
+    "CT", "LUNG", "SOFT_TISSUE", "Candidates", "Slices", "Thin", "centred", "load", "lungs", "nodules", "organs",
+    "patch", "slices", "thin", "three_channels", "to_bytes", "window",
+]  # fmt: skip

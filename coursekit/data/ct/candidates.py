@@ -26,6 +26,7 @@ from ..seeds import PARTS, Part, part_of, stream
 from ..simulated.nodules_in_ct import grown
 from . import ground, lidc
 from .scans import SPLIT, patch
+from .thin_slices import PATIENT
 
 TRIES = 200  # places tried for one nodule
 DIAMETER_MM = 4.0, 12.0  # of the nodules
@@ -60,10 +61,13 @@ class Row(NamedTuple):
     world: np.ndarray
 
 
-def nodules(*, split: Part, count: int = 800, size: int = 24, seed: int = 0) -> Candidates:
+def nodules(
+    *, split: Part, count: int = 800, size: int = 24, seed: int = 0, slice_mm: float | None = None
+) -> Candidates:
     """``count`` candidates of one part, half of them nodules, in random order.
 
-    ``train`` is ``lung1`` with shapes of LIDC's training patients, ``test`` is ``lung2`` with the others.
+    ``train`` is ``lung1`` with shapes of LIDC's training patients, ``test`` is ``lung2`` with the others; with
+    ``slice_mm`` they are the lungs of one patient, see ``ground.of``.
     Patches are cubes of ``size`` voxels of 1 mm, the candidate within 2 mm of the middle along each axis. Nodules have
     4 to 12 mm and at least three readers; where there are fewer nodules or vessels than asked for, some come again.
 
@@ -75,7 +79,8 @@ def nodules(*, split: Part, count: int = 800, size: int = 24, seed: int = 0) -> 
     folder = readers.folder("COURSEKIT_LUNA16")
     if folder is not None:
         return _stacked(_of_luna16(folder, split, count, size, seed), seed, "real", f"LUNA16 in {folder.name}")
-    lung, shapes = ground.of(split), lidc.nodules(split=split, diameter_mm=DIAMETER_MM)
+    lung, shapes = ground.of(split, slice_mm=slice_mm), lidc.nodules(split=split, diameter_mm=DIAMETER_MM)
+    owner = SPLIT[split] if slice_mm is None else PATIENT
     places, diameters = lung.vessels
     turns = stream(seed, "candidates", split)
     chosen_shapes = drawn(len(shapes), count // 2, turns)
@@ -83,8 +88,8 @@ def nodules(*, split: Part, count: int = 800, size: int = 24, seed: int = 0) -> 
     rows = [_nodule(lung, shapes[k], size, stream(seed, split, "nodule", i)) for i, k in enumerate(chosen_shapes)]
     for i, k in enumerate(chosen_vessels):
         cube = read_patch(lung.ct.scan, places[k], size, generator=stream(seed, split, "vessel", i))
-        rows.append(Row(cube, 0, float(diameters[k]), SPLIT[split], places[k]))
-    return _stacked(rows, seed, lung.ct.source, lung.ct.note or "LIDC-IDRI shapes in two real CTs")
+        rows.append(Row(cube, 0, float(diameters[k]), owner, places[k]))
+    return _stacked(rows, seed, lung.ct.source, lung.ct.note or "LIDC-IDRI shapes in real CTs")
 
 
 def drawn(pool: int, count: int, generator: Generator) -> list[int]:
