@@ -133,7 +133,7 @@ def test_roundness_of_a_ball_a_tube_and_a_plate() -> None:
     ball, tube, plate = claim.roundness(torch.exp(-squared / (2 * 2.5**2))[:, None]).tolist()
     # by the best scale s, of a ball of width σ = s√(2/3): s² σ³ / (σ² + s²)^(5/2)
     by_hand = max(s**2 * 2.5**3 / (2.5**2 + s**2) ** 2.5 for s in claim.SIGMAS)
-    assert ball == pytest.approx(by_hand, rel=0.15)  # differences of two voxels are not derivatives
+    assert 0.7 * by_hand < ball < by_hand  # differences over two voxels are less than derivatives
     assert max(tube, plate) < 0.02 * ball
     assert claim.roundness(-torch.exp(-squared[:1] / 12)[:, None]).tolist()[0] < 0.02 * ball  # dark
 
