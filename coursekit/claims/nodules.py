@@ -47,6 +47,11 @@ def planes(cubes: Tensor, *, count: int = 3) -> Tensor:
     return orthogonal_views(cubes)[:, :count].flatten(0, 1)
 
 
+def copies(cubes: Tensor) -> Tensor:
+    """The axial plane three times, (N, 3, 1, S, S): as many numbers as of three planes, less what the others show."""
+    return orthogonal_views(cubes)[:, :1].expand(-1, 3, -1, -1, -1)
+
+
 def turned(cubes: Tensor, *, generator: torch.Generator) -> Tensor:
     """A batch mirrored along none to three axes and, or not, the two axes of its slices exchanged, all cubes alike."""
     *mirror, exchange = (torch.rand(4, generator=generator) < 0.5).tolist()
@@ -102,7 +107,7 @@ def two_stages(learn: Batch, test: Tensor, *, seed: int, steps: int) -> Tensor:
     return weighed(partial(train.predict, net.features), learn, test)
 
 
-def imagenet(learn: Batch, test: Tensor) -> Tensor:
+def imagenet(learn: Batch, test: Tensor, **_: int) -> Tensor:
     """2.5D in two stages after Ciompi et al. 2015: what a network of photographs sees in three planes, weighed."""
     net = efficientnet_lite0(fetch.path("imagenet_weights")).to(train.device())
 
@@ -117,14 +122,6 @@ def weighed(features: Callable[[Tensor], Tensor], learn: Batch, test: Tensor, *,
     """The second stage: logistic regression on the features of three planes."""
     seen, unseen = (view_features(features, orthogonal_views(cubes)) for cubes in (learn[0], test))
     return margin(fit_linear(seen, learn[1], l2=l2)(unseen))
-
-
-def contrast(cubes: Tensor) -> Tensor:
-    """How much brighter the inner 4 mm are than the shell from 6 to 9 mm: one number, nothing learnt, (N,)."""
-    axis = torch.arange(cubes.shape[-1]) - (cubes.shape[-1] - 1) / 2
-    radius = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).sqrt()
-    inner, around = radius < 4, (radius > 6) & (radius < 9)
-    return cubes[:, 0, inner].mean(1) - cubes[:, 0, around].mean(1)
 
 
 def roundness(cubes: Tensor) -> Tensor:
@@ -160,18 +157,20 @@ VIEWS: dict[str, Callable[..., Tensor]] = {
     JOINT: partial(end_to_end, joint_network, orthogonal_views),
     "3D": partial(end_to_end, cubic_network, nn.Identity()),
 }
-PHOTOGRAPHS, ROUND = "2.5D, ImageNet", "roundness"
-UNLEARNT = ("AUC, same epochs", "contrast", ROUND)
+PHOTOGRAPHS, COPIES, ROUND = "2.5D, ImageNet", "2.5D, joint, copies", "roundness"
+ARMS = VIEWS | {PHOTOGRAPHS: imagenet, COPIES: partial(end_to_end, joint_network, copies)}
 PAIRS = [  # 3D against 2D first: that is the claim
     *((arm, "2D") for arm in ("3D", JOINT, TWO_STAGES)),
     *(("3D", arm) for arm in (JOINT, TWO_STAGES)),
     (JOINT, TWO_STAGES),
-    *((arm, ROUND) for arm in ("3D", "2D")),
+    *((arm, ROUND) for arm in ("3D", JOINT, "2D")),
 ]
-LEADS = [("3D", "2D"), ("3D", JOINT)]
 BUDGETS, THICKER = ("same epochs", "same CPU"), "same epochs, 5 mm"
-LEAD = "AUC of 3D less that of 2D, same epochs"
+UNLEARNT = (f"AUC, {BUDGETS[0]}", ROUND)
 THIN = 2.5  # mm, the slices of the CT with thin ones
+THICKNESS = ("2.5 mm", "5 mm")
+LEAD, OF_JOINT = "lead in AUC, same epochs", f"AUC of {JOINT}, same epochs"
+LED = {"3D over 2D": ("3D", "2D"), "planes over copies": (JOINT, COPIES)}
 
 
 def timed(arm: Callable[..., Tensor], *args: Any, **knobs: Any) -> tuple[Tensor, float]:
@@ -180,10 +179,8 @@ def timed(arm: Callable[..., Tensor], *args: Any, **knobs: Any) -> tuple[Tensor,
     return arm(*args, **knobs), time.process_time() - start
 
 
-def compared(
-    parts: Iterable[Candidates], budgets: Mapping[str, Mapping[str, int]], *, seed: int, photographs: bool = False
-) -> Scores:
-    """Every arm after the steps of each of ``budgets``; one that a budget leaves out is as in the budget before.
+def compared(parts: Iterable[Candidates], budgets: Mapping[str, Mapping[str, int]], *, seed: int) -> Scores:
+    """The arms after the steps of each of ``budgets``; one that a later budget leaves out is as it was before.
 
     ``parts``: what is learnt from, the test part, and candidates of another CT, which are scored too.
     """
@@ -191,13 +188,12 @@ def compared(
     learn = window(learning.patches, **LUNG), learning.labels
     test = window(torch.cat([held_out.patches, elsewhere.patches]), **LUNG)
     VIEWS["2D"](learn, test, seed=seed, steps=1)  # a first call loads what torch needs, which is no arm's time
-    answers = {"contrast": timed(contrast, test), ROUND: timed(roundness, test)}
-    if photographs:
-        answers[PHOTOGRAPHS] = timed(imagenet, learn, test)
+    answers = {ROUND: timed(roundness, test)}
     own, other = held_out.labels, elsewhere.labels
     scores: Scores = {}
     for budget, steps in budgets.items():
-        answers |= {arm: timed(VIEWS[arm], learn, test, seed=seed, steps=n) for arm, n in steps.items()}
+        answers.pop(COPIES, None)  # a control, at one budget
+        answers |= {arm: timed(ARMS[arm], learn, test, seed=seed, steps=n) for arm, n in steps.items()}
         scores[f"AUC, {budget}"] = {arm: area(own, x[: len(own)]) for arm, (x, _) in answers.items()}
         scores[f"FROC, {budget}"] = {arm: sensitivity(own, x[: len(own)]) for arm, (x, _) in answers.items()}
         scores[f"other CT, {budget}"] = {arm: area(other, x[len(own) :]) for arm, (x, _) in answers.items()}
@@ -225,19 +221,20 @@ def nodule_views(
     draw = partial(nodules, size=SIZE, seed=seed)
     own = (draw(split=split, count=n) for split, n in zip(SPLITS, (count, test_count)))
     thin = draw(split="test", count=test_count, slice_mm=THIN)
-    budgets = dict(zip(BUDGETS, (dict.fromkeys(VIEWS, steps), long)))
-    return compared((*own, thin), budgets, seed=seed, photographs=True)
+    return compared((*own, thin), dict(zip(BUDGETS, (dict.fromkeys([*VIEWS, PHOTOGRAPHS], steps), long))), seed=seed)
 
 
 @claim(
-    lecture="07",
+    lecture="06, 07",
     statement="With slices of 2.5 mm, a network that sees the whole cube tells nodules from vessels better than one of "
     "a slice.",
     comparisons=[
         *((f"AUC, {budget}", *pair) for budget in BUDGETS for pair in PAIRS),
-        *((f"{measure}, {budget}", *pair) for measure in ("FROC", "other CT") for budget in BUDGETS for pair in LEADS),
-        *((f"AUC, {THICKER}", *pair) for pair in LEADS),
-        (LEAD, "2.5 mm", "5 mm"),
+        *((f"{what}, {b}", "3D", arm) for what in ("FROC", "other CT") for b in BUDGETS for arm in ("2D", JOINT)),
+        *((f"AUC, {budget}", JOINT, COPIES) for budget in (BUDGETS[0], THICKER)),
+        (f"AUC, {THICKER}", "3D", "2D"),
+        *((LEAD, *(f"{led}, {mm}" for mm in THICKNESS)) for led in LED),
+        (OF_JOINT, *THICKNESS),
     ],
     baseline=UNLEARNT,
     simulated=("ct.nodules",),
@@ -245,18 +242,20 @@ def nodule_views(
 def nodule_views_thin(
     seed: int, *, steps: int = STEPS, long: Mapping[str, int] = LONG, count: int = TRAIN, test_count: int = TEST
 ) -> Scores:
-    """The same looks at candidates of the left lung of one CT, scored on its right lung and on a CT of 5 mm; and, for
-    the same epochs, in the same lungs when their slices are 5 mm, the means of two.
+    """The same looks, and as a control one that joins copies of a plane, at candidates of the left lung of one CT,
+    scored on its right lung and on a CT of 5 mm; and once more when its own slices are 5 mm, the means of two.
     """
     draw = partial(nodules, size=SIZE, seed=seed)
-    thick_ct, alike = draw(split="test", count=test_count), dict.fromkeys(VIEWS, steps)
+    thick_ct = draw(split="test", count=test_count)
+    thin = dict(zip(BUDGETS, (dict.fromkeys([*VIEWS, COPIES], steps), long)))
+    thick = {THICKER: dict.fromkeys(("2D", JOINT, COPIES, "3D"), steps)}
     scores: Scores = {}
-    once_more = {arm: steps for arm in ("2D", JOINT, "3D")}
-    for slice_mm, budgets in {THIN: dict(zip(BUDGETS, (alike, long))), 2 * THIN: {THICKER: once_more}}.items():
+    for slice_mm, budgets in {THIN: thin, 2 * THIN: thick}.items():
         own = (draw(split=split, count=n, slice_mm=slice_mm) for split, n in zip(SPLITS, (count, test_count)))
         scores |= compared((*own, thick_ct), budgets, seed=seed)
-    leads = {mm: scores[f"AUC, {budget}"] for mm, budget in (("2.5 mm", BUDGETS[0]), ("5 mm", THICKER))}
-    return scores | {LEAD: {mm: arms["3D"] - arms["2D"] for mm, arms in leads.items()}}
+    at = dict(zip(THICKNESS, (scores[UNLEARNT[0]], scores[f"AUC, {THICKER}"])))
+    leads = {f"{led}, {mm}": auc[a] - auc[b] for led, (a, b) in LED.items() for mm, auc in at.items()}
+    return scores | {LEAD: leads, OF_JOINT: {mm: auc[JOINT] for mm, auc in at.items()}}
 
 
 # --- malignant or benign, by the shape alone ---

@@ -59,12 +59,15 @@ def test_thin_views_in_miniature_learn_and_score_at_both_thicknesses(
 ) -> None:
     scores = claim.nodule_views_thin(3, steps=2, long={"2D": 3}, count=16, test_count=12)
     assert made.keys() == {("test", None), *((split, mm) for split in ("train", "test") for mm in (2.5, 5.0))}
-    assert all(0 <= scores[measure][arm] <= 1 for measure, arm in names_of(THIN) if measure != claim.LEAD)
+    assert all(0 <= scores[measure][arm] <= 1 for measure, arm in names_of(THIN) if not measure.startswith("lead"))
     shapes = {key: {p for p, label in zip(one.patients, one.labels) if label} for key, one in made.items()}
     assert shapes["train", 2.5].isdisjoint(shapes["test", 2.5] | shapes["test", None])
     for mm, budget in (("2.5 mm", "same epochs"), ("5 mm", claim.THICKER)):
         arms = scores[f"AUC, {budget}"]
-        assert scores[claim.LEAD][mm] == arms["3D"] - arms["2D"]
+        assert scores[claim.LEAD][f"3D over 2D, {mm}"] == arms["3D"] - arms["2D"]
+        assert scores[claim.LEAD][f"planes over copies, {mm}"] == arms["2.5D, joint"] - arms["2.5D, joint, copies"]
+        assert scores[claim.OF_JOINT][mm] == arms["2.5D, joint"]
+    assert claim.COPIES not in scores["AUC, same CPU"]  # it was not trained for that long
     own = made["test", 2.5]
     by_hand = claim.area(own.labels, claim.roundness(ct.window(own.patches, **ct.LUNG)))
     assert scores["AUC, same epochs"]["roundness"] == pytest.approx(by_hand, abs=1e-6)
@@ -82,19 +85,19 @@ def test_every_arm_looks_at_the_same_batches(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(claim.train, "fit", spy)
     learn = (cubes(40, 24), torch.arange(40) % 2)
-    for arm, steps in (("2D", 4), ("2.5D, two stages", 4), ("2.5D, joint", 4), ("3D", 4)):
-        claim.VIEWS[arm](learn, learn[0][:8], seed=5, steps=steps)
-    assert len(seen) == 4
+    for arm in ("2D", "2.5D, two stages", "2.5D, joint", "2.5D, joint, copies", "3D"):
+        claim.ARMS[arm](learn, learn[0][:8], seed=5, steps=4)
+    assert len(seen) == 5
     shown = {
         "2D": lambda x: claim.planes(x, count=1),
         "2.5D, two stages": claim.planes,
         "2.5D, joint": claim.orthogonal_views,
+        "2.5D, joint, copies": lambda x: torch.stack([x[:, :, 12]] * 3, 1),
     }
     for arm, look in shown.items():
         assert all(torch.equal(batch, look(cubes)) for batch, cubes in zip(seen[arm], seen["3D"], strict=True))
-    assert all(
-        torch.equal(a, b) for a, b in zip(starts["2D"], starts["2.5D, two stages"])
-    )  # the same network, from the same start
+    for arm, other in (("2D", "2.5D, two stages"), ("2.5D, joint", "2.5D, joint, copies")):
+        assert all(torch.equal(a, b) for a, b in zip(starts[arm], starts[other]))  # one network, from the same start
 
 
 def test_turning_keeps_the_axial_plane_axial_and_changes_no_value() -> None:
@@ -116,15 +119,6 @@ def test_three_planes_a_cube_all_have_its_label() -> None:
     assert seen.shape == (48, 1, 4, 4)
     assert torch.equal(seen.amax((1, 2, 3)), wanted.float())  # a cube is as bright as its label says
     assert 0 < wanted.sum() < 48
-
-
-def test_contrast_of_a_ball_by_hand() -> None:
-    axis = torch.arange(24) - 11.5
-    radius = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).sqrt()
-    ball = torch.where(radius < 5, 0.75, 0.25)[None, None]
-    both = torch.cat([ball, torch.full_like(ball, 0.4)])
-    assert claim.contrast(both).tolist() == pytest.approx([0.5, 0.0], abs=1e-6)
-    assert claim.area(torch.tensor([1, 0]), claim.contrast(both)) == 1
 
 
 def test_roundness_of_a_ball_a_tube_and_a_plate() -> None:
