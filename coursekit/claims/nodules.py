@@ -27,10 +27,10 @@ Batch = tuple[Tensor, Tensor]  # cubes (N, 1, S, S, S), labels (N,)
 Look = Callable[[Tensor], Tensor]  # cubes to what a network sees of them
 
 TRAIN, TEST, SIZE, BATCH = 576, 400, 24, 16  # candidates, millimetres a side
-EPOCHS, LR = 15, 3e-3
+EPOCHS, LR = 10, 3e-3
 STEPS = EPOCHS * TRAIN // BATCH
 TWO_STAGES, JOINT = "2.5D, two stages", "2.5D, joint"
-LONG = {"2D": 4000, TWO_STAGES: 2240, JOINT: 2080}  # as long as 3D: a step took 5, 9, 9.5 and 32 ms
+LONG = {"2D": 2300, TWO_STAGES: 1400, JOINT: 1400}  # as long as 3D: a step took 6, 10, 10 and 39 ms
 IMAGENET_SIZE, IMAGENET_L2 = 64, 100.0  # pixels a plane is enlarged to
 SIGMAS = (1.5, 2.5, 3.5)  # voxels, the scales at which something may be round
 
