@@ -25,6 +25,7 @@ from .training import SPLITS, trained
 
 Batch = tuple[Tensor, Tensor]  # cubes (N, 1, S, S, S), labels (N,)
 Look = Callable[[Tensor], Tensor]  # cubes to what a network sees of them
+Budgets = Mapping[str, Mapping[str, int]]  # by name, the steps of every arm
 
 TRAIN, TEST, SIZE, BATCH = 576, 400, 24, 16  # candidates, millimetres a side
 EPOCHS, LR = 10, 3e-3
@@ -179,7 +180,7 @@ def timed(arm: Callable[..., Tensor], *args: Any, **knobs: Any) -> tuple[Tensor,
     return arm(*args, **knobs), time.process_time() - start
 
 
-def compared(parts: Iterable[Candidates], budgets: Mapping[str, Mapping[str, int]], *, seed: int) -> Scores:
+def compared(parts: Iterable[Candidates], budgets: Budgets, *, seed: int) -> Scores:
     """The arms after the steps of each of ``budgets``; one that a later budget leaves out is as it was before.
 
     ``parts``: what is learnt from, the test part, and candidates of another CT, which are scored too.
@@ -247,8 +248,8 @@ def nodule_views_thin(
     """
     draw = partial(nodules, size=SIZE, seed=seed)
     thick_ct = draw(split="test", count=test_count)
-    thin = dict(zip(BUDGETS, (dict.fromkeys([*VIEWS, COPIES], steps), long)))
-    thick = {THICKER: dict.fromkeys(("2D", JOINT, COPIES, "3D"), steps)}
+    thin: Budgets = dict(zip(BUDGETS, (dict.fromkeys([*VIEWS, COPIES], steps), long)))
+    thick: Budgets = {THICKER: dict.fromkeys(("2D", JOINT, COPIES, "3D"), steps)}
     scores: Scores = {}
     for slice_mm, budgets in {THIN: thin, 2 * THIN: thick}.items():
         own = (draw(split=split, count=n, slice_mm=slice_mm) for split, n in zip(SPLITS, (count, test_count)))
