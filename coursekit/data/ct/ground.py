@@ -79,7 +79,8 @@ def _lung(split: Part, slice_mm: float) -> Ground:
 
 @lru_cache(maxsize=2)
 def _thin(slice_mm: float) -> CT:
-    scan, label = (replace(one, values=one.values.float()) for one in (thin().scan, thin().label))
+    whole = thin()
+    scan, label = (replace(one, values=one.values.float()) for one in (whole.scan, whole.label))
     spacing_mm = (slice_mm, *scan.spacing_mm[1:])
     if spacing_mm != scan.spacing_mm:
         scan, label = resampled(scan, spacing_mm), resampled(label, spacing_mm)
