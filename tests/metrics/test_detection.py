@@ -421,4 +421,4 @@ def test_refusals(refuses):
     yes = torch.tensor([True])
     refuses("positives > 0", precision_recall, torch.zeros(1), yes, positives=0)
     refuses("at most 1 correct", precision_recall, torch.zeros(2), torch.tensor([True, True]), positives=1)
-    refuses("pass one flag a detection", precision_recall, torch.zeros(2), yes, positives=1)
+    refuses(r"correct of shape \(2,\), got \(1,\): pass one flag", precision_recall, torch.zeros(2), yes, positives=1)

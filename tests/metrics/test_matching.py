@@ -123,6 +123,6 @@ def test_refusals(refuses):
     refuses("iou in \\[0, 1\\]", match_optimal, table + 1)
     refuses("threshold above 0", match_optimal, table, threshold=0.0)
     refuses("threshold above 0", match_greedy, table, scores, threshold=1.5)
-    refuses("a column a prediction", match_greedy, table, scores[:2])
+    refuses(r"scores of shape \(3,\), got \(2,\): the table has a column", match_greedy, table, scores[:2])
     refuses("scores to be finite", match_greedy, table, scores / 0)
     refuses("at least one image", dsb_score, [])
