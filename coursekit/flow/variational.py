@@ -30,7 +30,8 @@ def horn_schunck(
     for 2D), and ``smoothness² = 2·ndim·α²``. It is in brightness a pixel: a gradient well above it is believed, one
     well below it is filled in. Far too small, it lets noise in flat places throw the flow about.
 
-    Frames, result and errors are those of ``lucas_kanade``.
+    ``first``, ``second``: (N, 1, H, W) or (N, 1, D, H, W), N pairs at once, brightness in [0, 1].
+    Returns (N, ndim, *size) in pixels, channels ``(dy, dx)`` or ``(dz, dy, dx)``. Raises ValueError for anything else.
     """
     door(first, second, smoothness=smoothness, warps=warps, iterations=iterations)
 
@@ -72,7 +73,8 @@ def tv_l1(
     (Zach, Pock and Bischof 2007, sections 2 and 3). Each iteration is :func:`tv_l1_step`, its dual p
     zero at the start of a level; ``coursekit.fast.total_variation`` writes it in place.
 
-    Frames, result and errors are those of ``lucas_kanade``.
+    ``first``, ``second``: (N, 1, H, W) or (N, 1, D, H, W), N pairs at once, brightness in [0, 1].
+    Returns (N, ndim, *size) in pixels, channels ``(dy, dx)`` or ``(dz, dy, dx)``. Raises ValueError for anything else.
     """
     door(first, second, attachment=attachment, tightness=tightness, warps=warps, iterations=iterations)
 

@@ -144,19 +144,7 @@ def coco_scores(
     threshold = np.minimum(threshold, threshold.round(12))  # arange's 0.7000000000000002 means 0.7
     ranges = np.array(list(area_ranges.values()), np.float64).reshape(-1, 2)
     ignored = truth.crowd[:, None] | _outside(truth.area, ranges)  # (G, A)
-
-    # of each detection: its place in its group (an image and label), whether it hits a truth, whether it counts
-    _, image = np.unique(np.concatenate([truth.image, prediction.image]), return_inverse=True)
-    _, label = np.unique(np.concatenate([truth.label, prediction.label]), return_inverse=True)
-    group = label * (image.max(initial=0) + 1) + image
-    own, others = group[: len(truth)], group[len(truth) :]
-    rank = coco.ranks(prediction.score, others)
-    pairs = coco.pairs_within(own, others, np.flatnonzero(rank < limits[-1]))
-    close = [_close(truth, prediction, t, d, threshold.min()) for t, d in pairs]
-    none = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
-    t, d, iou = map(np.concatenate, zip(none, *close))
-    hit, alone = coco.match((t, d, iou), rank, threshold, ignored, truth.crowd)
-    counted = hit | (alone & ~_outside(prediction.size, ranges)[:, None, :])  # (D, T, A)
+    rank, hit, counted = _outcomes(truth, prediction, threshold, ranges, ignored, limits[-1])
 
     labels = np.union1d(truth.label, prediction.label)
     levels = np.array(RECALL_LEVELS)
@@ -199,6 +187,28 @@ def _check_input(truth: Instances, prediction: Instances, thresholds: Sequence[f
 def _outside(area: Float64[np.ndarray, "N"], ranges: Float64[np.ndarray, "A 2"]) -> Bool[np.ndarray, "N A"]:
     """Whether each area lies outside each range; both ends belong to the range."""
     return (area[:, None] < ranges[:, 0]) | (area[:, None] > ranges[:, 1])
+
+
+def _outcomes(
+    truth: Instances,
+    prediction: Instances,
+    threshold: Float64[np.ndarray, "T"],
+    ranges: Float64[np.ndarray, "A 2"],
+    ignored: Bool[np.ndarray, "G A"],
+    limit: int,
+) -> tuple[Int64[np.ndarray, "D"], coco.Hits, coco.Hits]:
+    """Of each detection: its place in its group (an image and label), whether it hits a truth, whether it counts."""
+    _, image = np.unique(np.concatenate([truth.image, prediction.image]), return_inverse=True)
+    _, label = np.unique(np.concatenate([truth.label, prediction.label]), return_inverse=True)
+    group = label * (image.max(initial=0) + 1) + image
+    own, others = group[: len(truth)], group[len(truth) :]
+    rank = coco.ranks(prediction.score, others)
+    pairs = coco.pairs_within(own, others, np.flatnonzero(rank < limit))
+    close = [_close(truth, prediction, t, d, threshold.min()) for t, d in pairs]
+    none = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+    t, d, iou = map(np.concatenate, zip(none, *close))
+    hit, alone = coco.match((t, d, iou), rank, threshold, ignored, truth.crowd)  # (D, T, A) each
+    return rank, hit, hit | (alone & ~_outside(prediction.size, ranges)[:, None, :])
 
 
 def _close(

@@ -50,15 +50,7 @@ def from_images(images: Sequence[Mapping[str, Tensor]], *, kind: str = "mask") -
         if missing := {"labels", shape} - image.keys():
             got = f"no {sorted(missing)[0]!r} in image {place}"
             raise _check.refuse(f"'labels' and '{shape}' in every image", got, "add it, empty if need be")
-        n = _check.tensor("labels", image["labels"], "N", of="integer")[0]
-        if shape == "masks":
-            _check.tensor("masks", image["masks"], "N H W", "pass one plane an instance", of="boolean")
-        else:
-            _check.boxes("boxes", image["boxes"])
-        for name in (shape, *({"scores", "iscrowd", "area"} & image.keys())):
-            if len(image[name]) != n or (name != shape and image[name].ndim != 1):
-                sizes = tuple(image[name].shape)
-                raise _check.refuse(f"{name} for each of {n} labels", sizes, "pass one row an object")
+        _check_image(image, shape)
     scored = [("scores" in image) for image in images]
     if any(scored) and not all(scored):
         got = f"none in image {scored.index(False)}"
@@ -117,6 +109,17 @@ def _table(
     area = size if area is None else np.where(np.isnan(area), size, area)
     crowd = np.zeros(len(label), np.bool_) if crowd is None else crowd
     return Instances(image, label, score, box, size, area, crowd, masks)
+
+
+def _check_image(image: Mapping[str, Tensor], shape: str) -> None:
+    n = _check.tensor("labels", image["labels"], "N", of="integer")[0]
+    if shape == "masks":
+        _check.tensor("masks", image["masks"], "N H W", "pass one plane an instance", of="boolean")
+    else:
+        _check.boxes("boxes", image["boxes"])
+    for name in (shape, *({"scores", "iscrowd", "area"} & image.keys())):
+        if len(image[name]) != n or (name != shape and image[name].ndim != 1):
+            raise _check.refuse(f"{name} for each of {n} labels", tuple(image[name].shape), "pass one row an object")
 
 
 def _column(images: Sequence[Mapping[str, Tensor]], name: str, dtype: type) -> Column:

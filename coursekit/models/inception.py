@@ -94,8 +94,9 @@ class Inception(nn.Module):
     """Stem, Inception modules with pools between, mean, class: ``(N, in_channels, [T,] H, W) -> (N, classes)``.
 
     ``ndim=2`` is GoogLeNet's trunk (batch norm instead of its two side exits), ``ndim=3`` I3D. Space is halved by the
-    stem's convolution, twice by its pools, and before every stage but the first. ``stride_time``: so are frames, but
-    for the stem's pools, as in I3D; off, every frame is kept, for short clips. ``FULL`` has the papers' sizes.
+    stem's convolution, twice by its pools, and before every stage but the first. ``stride_time``: frames are halved
+    by the stem's convolution and before every stage but the first, as in I3D; off, every frame is kept, for short
+    clips. ``FULL`` has the papers' sizes.
     """
 
     def __init__(

@@ -103,7 +103,8 @@ def fit_linear(
 ) -> LinearClassifier:
     """Logistic regression: mean cross-entropy + l2 / 2N · Σ weights², the bias free, by L-BFGS in float64.
 
-    The loss is convex, wherever it starts. A feature that never varies counts nothing. Returns float64 weights.
+    The loss is convex, so where it starts does not matter. A feature that never varies counts nothing. Returns
+    float64 weights.
     """
     count, _ = _check.tensor("features", features, "N F", "one row a sample", of="numbers")
     _check.tensor("labels", labels, str(count), "one label a row of features")

@@ -43,11 +43,7 @@ def film(heart: Heart, moves: Motion, size: int, *, generator: Generator) -> Flo
     depth_db, edge_db = between(-7, 3), between(5, 12)  # what the deepest sample gains and the outermost beam loses
     haze, haze_mm = between(0.2, 0.9), between(12, 24)  # hangs near the probe and does not move
     ceiling_db, span_db, gamma = between(4, 12), between(44, 56), between(1.0, 2.0)
-    grid = math.ceil((heart.depth + BELOW_MM) / step), 2 * math.ceil(0.8 * heart.depth / step)  # of scatterers
-    z = ((np.arange(grid[0]) + 0.5) * step - ABOVE_MM)[:, None]
-    u = ((np.arange(grid[1]) + 0.5) * step - grid[1] * step / 2)[None]
-    echogenicity = torch.from_numpy(_echogenicity(heart, z, u, step, generator)).float()
-    scatterers = _complex(grid, generator) * echogenicity  # in the heart's frame at end diastole
+    scatterers = _scatterers(heart, step, generator)
     still = _complex((1, rows, beams), generator)
     noise = _complex((len(moves.volume_ml), rows, beams), generator)
     r = ((torch.arange(rows) + 0.5) * step)[:, None]
@@ -60,18 +56,21 @@ def film(heart: Heart, moves: Motion, size: int, *, generator: Generator) -> Flo
     power = 4 * math.pi * blur[0] * blur[1]  # by which the blur weakens white noise
     blurred = torch.from_numpy(ndimage.gaussian_filter(field.numpy(), (0, 0, *blur), mode="nearest"))
     level_db = 10 * torch.log10(power * blurred.square().sum(0) + 1e-9) - ceiling_db
-    polar = (1 + level_db / span_db).clamp(0, 1) ** gamma  # (T, rows, beams)
-    y, x = pixels(heart, size)
-    r, angle = torch.hypot(y, x), torch.atan2(x, y)
-    row, beam = r * (rows / heart.depth) - 0.5, (angle / HALF_ANGLE + 1) / 2 * beams - 0.5
-    picture = sample(polar[None], torch.stack([row, beam])[None])[0]  # frames as channels
-    reached = (angle.abs() <= HALF_ANGLE) & (r >= NEAR_MM) & (r <= heart.depth)
-    return torch.where(reached, picture, 0.0)  # black where no beam reaches
+    return _to_pixels((1 + level_db / span_db).clamp(0, 1) ** gamma, heart, size)
 
 
 def _complex(shape: tuple[int, ...], generator: Generator) -> Tensor:
     """Complex Gaussian noise of mean square 1, its two parts in front."""
     return torch.randn(2, *shape, generator=generator) * math.sqrt(0.5)
+
+
+def _scatterers(heart: Heart, step: float, generator: Generator) -> Float[Tensor, "2 Z U"]:
+    """Scatterers in the heart's frame at end diastole, on a grid of so many mm."""
+    rows, columns = math.ceil((heart.depth + BELOW_MM) / step), 2 * math.ceil(0.8 * heart.depth / step)
+    z = ((np.arange(rows) + 0.5) * step - ABOVE_MM)[:, None]
+    u = ((np.arange(columns) + 0.5) * step - columns * step / 2)[None]
+    echogenicity = _echogenicity(heart, z, u, step, generator)
+    return _complex((rows, columns), generator) * torch.from_numpy(echogenicity).float()
 
 
 def _echogenicity(heart: Heart, z: np.ndarray, u: np.ndarray, step: float, generator: Generator) -> np.ndarray:
@@ -121,3 +120,14 @@ def _echoes(
         apart = torch.hypot(hinge_z - along * tip_z, hinge_u - along * tip_u)
         echoes = echoes + LEAFLET * torch.exp(-((apart / LEAFLET_MM) ** 2))
     return echoes
+
+
+def _to_pixels(polar: Float[Tensor, "T rows beams"], heart: Heart, size: int) -> Float[Tensor, "T H W"]:
+    """Beams to pixels, black where no beam reaches."""
+    y, x = pixels(heart, size)
+    rows, beams = polar.shape[1:]
+    r, angle = torch.hypot(y, x), torch.atan2(x, y)
+    row, beam = r * (rows / heart.depth) - 0.5, (angle / HALF_ANGLE + 1) / 2 * beams - 0.5
+    picture = sample(polar[None], torch.stack([row, beam])[None])[0]  # frames as channels
+    reached = (angle.abs() <= HALF_ANGLE) & (r >= NEAR_MM) & (r <= heart.depth)
+    return torch.where(reached, picture, 0.0)
