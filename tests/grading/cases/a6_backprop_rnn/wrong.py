@@ -188,11 +188,6 @@ NETWORK_BACK = [
                 ALL,
                 ALL.replace('first["W"]', "_").replace('second["W"]', 'first["W"]').replace("_,", 'second["W"],'),
             ),
-            (
-                "b1 and b2 swapped",
-                ALL,
-                ALL.replace('first["b"]', "_").replace('second["b"]', 'first["b"]').replace("_,", 'second["b"],'),
-            ),
             ("the gradient at h for that at x", ALL, ALL.replace('first["u"]', 'second["u"]')),
             (
                 "ones for the inputs",
@@ -217,6 +212,11 @@ NETWORK_BACK = [
         "network_order",
         "a batch with several of everything",
         [
+            (
+                "b1 and b2 swapped",
+                ALL,
+                ALL.replace('first["b"]', "_").replace('second["b"]', 'first["b"]').replace("_,", 'second["b"],'),
+            ),
             (
                 "the first row alone",
                 SECOND,
