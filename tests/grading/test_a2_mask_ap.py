@@ -144,5 +144,5 @@ def test_the_sheet_quotes_what_is_there(assignment: Callable[[str], Any]) -> Non
     assert len(rows) >= 20
     for mistake, test, message in rows:
         assert (mistake, test) in cases
-        assert f'hint = "{message}"' in _source(a2, test)
+        assert f'"{message}"' in _source(a2, test)
     assert f"**{sum(a2.points.values()):g} points by code**" in sheet
