@@ -300,7 +300,7 @@ RNN = [
             ("U turned for the old state", BACK, BACK.replace("dz @ U", "dz @ U.T")),
             ("the old state by W", BACK, BACK.replace("dz @ U", "dz @ W[:, :1].expand(-1, len(U))")),
             ("the frame by U", BACK, BACK.replace("dz @ W", "(dz @ U)[:, :1].expand(-1, W.shape[1])")),
-            ("tanh skipped", DZ, "dz = d"),
+            ("tanh skipped on the way to the inputs", DZ, "dz = d"),
             ("d as it is for the old state", BACK, BACK.replace("dz @ U", "d")),
             ("behind tanh, not through U", BACK, BACK.replace("dz @ U", "dz")),
             ("summed over units", BACK, BACK.replace("dz @ W", "dz.sum(1, keepdim=True) * W.sum(0)")),
