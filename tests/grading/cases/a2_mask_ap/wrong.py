@@ -838,7 +838,7 @@ COCO_AVERAGE = [
                 POSITIVES,
                 "positives = sum(int((t > 0).any(1).sum()) for t in tables)",
             ),
-            ("AP75", f"for threshold in {THRESHOLDS}:", "for threshold in [75] * 10:"),
+            ("AP75 of the nuclei", f"for threshold in {THRESHOLDS}:", "for threshold in [75] * 10:"),
         ],
     ),
     (
