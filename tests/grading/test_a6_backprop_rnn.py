@@ -40,7 +40,7 @@ def rnn_step(x, h, W, U, b):
     cell.load_state_dict({"weight_ih": W, "weight_hh": U, "bias_ih": b, "bias_hh": 0 * b})
     return cell(x, h)
 """,
-    "coursekit.models.recurrent": """
+    "coursekit.models": """
 def rnn_step(x, h, W, U, b):
     from coursekit.models import recurrent
 
