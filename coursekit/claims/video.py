@@ -42,7 +42,7 @@ def cost(net: nn.Module, inputs: actions.Inputs, labels: Tensor) -> dict[str, fl
         *versus(BEST, *(arm for arm in ARCHITECTURES if arm != BEST), on=["accuracy"]),
         *(("accuracy", arm, FRAME) for arm in ARCHITECTURES),
     ],
-    baseline=("accuracy", FRAME),
+    baseline=("accuracy", "majority class"),
     asserted=len(ARCHITECTURES) - 1,
     simulated=("clips.actions",),
 )

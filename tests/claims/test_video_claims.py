@@ -79,7 +79,7 @@ def test_accuracy_and_majority_by_hand() -> None:
 
 def test_kept_bytes_of_two_layers_by_hand() -> None:
     net = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))
-    x, labels = torch.rand(4, 3), torch.tensor([0, 1, 0, 1])
+    x, labels = torch.rand(9, 3)[:4], torch.tensor([0, 1, 0, 1])
     frozen = nn.Sequential(nn.Linear(3, 5).requires_grad_(False), nn.ReLU(), nn.Linear(5, 2))
     loss = actions.kept_bytes(nn.Identity(), (torch.rand(4, 2, requires_grad=True),), labels)
     assert (
