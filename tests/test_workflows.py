@@ -3,6 +3,8 @@
 import importlib.util
 import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+GPU_CHECK = ROOT / ".github" / "gpu_check.sh"
 
 
 def jobs(path: Path) -> dict[str, dict]:
@@ -26,7 +29,7 @@ def test_every_file_and_module_that_is_called_exists(path: Path) -> None:
         assert job["timeout-minutes"] <= 60
         for command in commands(job):
             for word in command:
-                if word.startswith(("tests", "lectures", ".ci", "course.py")):
+                if word.startswith(("tests", "lectures", ".ci", ".github", "course.py")):
                     assert (ROOT / word).exists(), word
             if "-m" in command and "python" in command[command.index("-m") - 1]:
                 module = command[command.index("-m") + 1]
@@ -59,3 +62,60 @@ def test_the_gpu_lane_asks_for_a_gpu_first_and_runs_the_same_notebook_command() 
     everything = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(everything)
     assert [".venv/bin/python", "-m", *everything.STAGES["lectures"]] in commands(job)
+
+
+# --- the GPU lane's script ---
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the GPU lane's script is for Linux")
+
+
+def gpu_check(tmp_path: Path, python: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the script with ``python``, a line of shell, in the interpreter's place."""
+    stub = tmp_path / "python"
+    stub.write_text(f"#!/usr/bin/env bash\n{python}\n", encoding="utf-8")
+    stub.chmod(0o755)
+    environment = {**os.environ, "PYTHON": str(stub), "GITHUB_STEP_SUMMARY": "", **variables}
+    return subprocess.run([GPU_CHECK, *arguments], env=environment, capture_output=True, text=True)
+
+
+def test_the_gpu_lane_calls_the_script_that_runs_its_tests() -> None:
+    (job,) = jobs(ROOT / ".github/workflows/gpu.yml").values()
+    assert [".github/gpu_check.sh"] in commands(job)
+    assert os.access(GPU_CHECK, os.X_OK)
+    text = GPU_CHECK.read_text(encoding="utf-8")
+    assert "-m pytest tests -m gpu" in text
+    for word in shlex.split(text.split("lectures=(")[2].split(")")[0]):
+        assert (ROOT / word).exists(), word
+
+
+@on_linux
+def test_the_gpu_script_says_what_is_missing_and_fails(tmp_path: Path) -> None:
+    ended = gpu_check(tmp_path, "exit 1")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "PyTorch sees no GPU here, so nothing was checked" in ended.stderr
+    ended = gpu_check(tmp_path, "exit 0", "lectures/99_none.ipynb")
+    assert (ended.returncode, ended.stderr) == (1, "gpu_check: there is no lecture lectures/99_none.ipynb.\n")
+    ended = gpu_check(tmp_path, "exit 0", PYTHON=str(tmp_path / "none"))
+    assert ended.returncode == 1
+    assert "set PYTHON" in ended.stderr
+
+
+@on_linux
+def test_the_gpu_script_runs_each_lecture_on_both(tmp_path: Path) -> None:
+    lecture = "lectures/00_start_here.ipynb"
+    ended = gpu_check(tmp_path, 'echo "$COURSEKIT_DEVICE $*"', lecture, COURSEKIT_DEVICE="cuda")
+    assert ended.returncode == 0, ended.stderr
+    said = [line for line in ended.stdout.splitlines() if "pytest" in line and not line.startswith("---")]
+    assert [line.split()[0] for line in said] == ["cuda", "cpu", "cuda"]
+    assert "-m gpu" in said[0]
+    assert all(line.endswith(lecture) for line in said[1:])
+    assert "| 00_start_here | 0 | 0 |" in ended.stdout
+
+
+@on_linux
+@pytest.mark.parametrize(("python", "sentence"), [("exit 1", "failed: "), ("sleep 9", "stopped after 1 s, the limit")])
+def test_the_gpu_script_stops_at_what_fails_or_takes_too_long(tmp_path: Path, python: str, sentence: str) -> None:
+    ended = gpu_check(tmp_path, python, "--rehearse", GPU_CHECK_SECONDS="1")
+    assert ended.returncode == 1
+    assert sentence in ended.stderr
+    assert "| lecture |" not in ended.stdout

@@ -87,7 +87,7 @@ def kept_bytes(net: nn.Module, inputs: Inputs, labels: Tensor) -> int:
         return x
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
-        loss = losses.cross_entropy(net.train()(*inputs), labels)
+        loss = losses.cross_entropy(net.train()(*(x.clone() for x in inputs)), labels)  # a view's memory is its set's
     total = sum(size for place, size in kept.items() if place not in own)
     del loss  # held on to so far, lest its memory be used again and counted once
     return total

@@ -99,9 +99,8 @@ def blurred(part: nuclei.Nuclei, sigma: float) -> Tensor:
 ALL, ALL_2D, ORTHOGONAL = "all 30 slices", "2D U-Net, all 30 slices", "3 orthogonal slices"
 ANNOTATED = {  # arm → what is drawn
     "1 slice": partial(volumes.annotate, slices=1),
-    "2 slices": partial(volumes.annotate, slices=2),
-    "4 slices": partial(volumes.annotate, slices=4),
-    ORTHOGONAL: partial(volumes.annotate, slices=3, planes="orthogonal"),
+    **{f"{n} slices": partial(volumes.annotate, slices=n) for n in (2, 4, 8)},
+    **{f"{n} orthogonal slices": partial(volumes.annotate, slices=n, planes="orthogonal") for n in (3, 6, 12)},
     ALL: partial(volumes.annotate, slices=30),
 }
 
@@ -113,7 +112,10 @@ ANNOTATED = {  # arm → what is drawn
     comparisons=[
         ("Dice", "4 slices", "1 slice"),
         ("Dice", ALL, "4 slices"),
+        *versus("8 slices", "4 slices", FILLED, on=["Dice"]),
         *versus(ORTHOGONAL, "2 slices", "4 slices", on=["Dice"]),
+        ("Dice", "6 orthogonal slices", "4 slices"),
+        *versus("12 orthogonal slices", "8 slices", FILLED, on=["Dice"]),
         *versus(ALL, ALL_2D, THRESHOLD, FILLED, on=["Dice"]),
         *versus("4 slices", THRESHOLD, FILLED, on=["Dice"]),
         ("real image: Dice", ALL, THRESHOLD),

@@ -88,6 +88,6 @@ def interval(estimate: float, values: Tensor, *, level: float) -> Interval:
     if not 0 < level < 1:
         raise _check.refuse("level between 0 and 1", level, "0.95 is usual")
     kept = values[~values.isnan()]
-    tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    tails = values.new_tensor([(1 - level) / 2, (1 + level) / 2])
     low, high = kept.quantile(tails).tolist() if kept.numel() else (math.nan, math.nan)
     return Interval(float(estimate), low, high, level, kept.numel())

@@ -16,7 +16,6 @@ UNNAMED = dict.fromkeys(  # none of this can be added afterwards: measured anew,
     (
         "cnn_rnn_joint",
         "inflated_vs_random",
-        "video_architectures",
     ),
     BEFORE,
 )

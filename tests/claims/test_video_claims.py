@@ -8,6 +8,7 @@ import torch
 from scored import complete
 from torch import Tensor, nn
 
+from coursekit import train
 from coursekit.claims import Scores, actions, cnn_rnn, inflation, video
 from coursekit.data import clips
 from coursekit.data.seeds import Part
@@ -78,7 +79,7 @@ def test_accuracy_and_majority_by_hand() -> None:
 
 def test_kept_bytes_of_two_layers_by_hand() -> None:
     net = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))
-    x, labels = torch.rand(4, 3), torch.tensor([0, 1, 0, 1])
+    x, labels = torch.rand(9, 3)[:4], torch.tensor([0, 1, 0, 1])
     frozen = nn.Sequential(nn.Linear(3, 5).requires_grad_(False), nn.ReLU(), nn.Linear(5, 2))
     loss = actions.kept_bytes(nn.Identity(), (torch.rand(4, 2, requires_grad=True),), labels)
     assert (
@@ -111,6 +112,15 @@ def test_single_frame_sees_the_middle_alone(few: actions.Labelled) -> None:
     other = x.flip(2)
     other[:, :, 8] = x[:, :, 8]
     assert torch.equal(net(x), net(other))
+
+
+def test_the_multiplications_of_a_frame_are_those_of_its_three_convolutions_and_its_head(few: actions.Labelled) -> None:
+    net, x = video.ARMS[video.FRAME]().to(train.device()), few.clips[:, :1]
+    paid = video.cost(net, (x, actions.flows(x)), few.labels)
+    by_hand = 9 * (1 * 16 * 16**2 + 16 * 24 * 8**2 + 24 * 32 * 4**2) + 32 * 8
+    assert paid["multiply-adds a clip, M"] == by_hand / 1e6
+    assert paid["parameters"] == 10920
+    assert 0.5 < paid["kept for a step back, MiB"] < 5
 
 
 # --- inflation ---
