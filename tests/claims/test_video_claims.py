@@ -213,10 +213,10 @@ def test_every_budget_is_what_its_name_says_and_all_arms_of_it_start_alike(monke
         return actions.Labelled(torch.rand(count, 1, frames, 4, 4), torch.arange(count) % 8)
 
     def spy(build: Callable[[], CNNRNN], learnt: actions.Labelled, _: object, *, steps: int, **__: object) -> Scores:
-        one, other = build(), build()
-        assert one is not other
-        assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
-        starts.append(next(one.frame_net.parameters()))
+        net, again = build(), build()
+        assert net is not again
+        assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters(), strict=True))
+        starts.append(next(net.frame_net.parameters()))
         asked.append((*learnt.clips.shape[:3], steps))
         assert learnt.labels.bincount().tolist() == [len(learnt.clips) // 8] * 8
         return {"accuracy": {}, cnn_rnn.KEPT: {"of budget": float(len(starts))}}
