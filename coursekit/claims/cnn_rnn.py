@@ -38,7 +38,7 @@ Budget = tuple[str, int, int]  # where the frames' network starts, clips to lear
 BUDGETS: dict[str, Budget] = {
     f"{start}, {clips} clips, {steps} steps": (start, clips, steps)
     for start, clips, steps in [
-        *((LEARNT, 2048, 1200), (LEARNT, 2048, 300), (LEARNT, 256, 300)),
+        *((LEARNT, 2048, 4800), (LEARNT, 2048, 1200), (LEARNT, 2048, 300), (LEARNT, 256, 300)),
         *((RANDOM, 2048, 300), (IMAGENET, 256, 100)),
     ]
 }
