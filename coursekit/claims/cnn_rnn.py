@@ -111,7 +111,7 @@ def measured(
 ) -> dict[str, float]:
     """Train on clips, or on what is stored of them, ``first_s`` CPU seconds after the start; accuracy and price."""
     seconds = actions.learn(net, learnt[:1], learnt.labels, seed=seed, steps=steps, lr=lr)
-    batch, truth = (x[:BATCH].clone().to(train.device()) for x in learnt)  # a part would keep the whole alive
+    batch, truth = (x[:BATCH].to(train.device()) for x in learnt)
     prices = actions.parameters(net), actions.kept_bytes(net, (batch,), truth) / MIB, learnt.clips.nbytes / MIB
     return {
         ACCURACY: actions.right(net, held_out[:1], held_out.labels)[ACCURACY],

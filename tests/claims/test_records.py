@@ -13,9 +13,7 @@ from coursekit import claims
 
 BEFORE = "measured before records named their data, code and threads"
 UNNAMED = dict.fromkeys(  # none of this can be added afterwards: measured anew, a record leaves the list
-    (
-        "inflated_vs_random",
-    ),
+    ("inflated_vs_random",),
     BEFORE,
 )
 BY_MORE = {  # statement says "by more at": (the measure of more, of less), between the arms of the first comparison
