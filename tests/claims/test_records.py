@@ -15,7 +15,6 @@ BEFORE = "measured before records named their data, code and threads"
 UNNAMED = dict.fromkeys(  # none of this can be added afterwards: measured anew, a record leaves the list
     (
         "cnn_rnn_joint",
-        "inflated_vs_random",
     ),
     BEFORE,
 )
