@@ -166,6 +166,18 @@ def test_the_nearest_class_is_that_of_the_nearest_mean(few: actions.Labelled) ->
     assert actions.parameters(net) == 0
 
 
+def test_arms_are_asked_with_the_batch_statistics_of_the_clips_they_learnt_from(
+    few: actions.Labelled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[nn.Module] = []
+    right = actions.right
+    monkeypatch.setattr(actions, "right", lambda net, *rest: asked.append(net) or right(net, *rest))
+    inflation.measured(few, few, seed=3, steps=1)
+    norms = [[m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)] for net in asked[2:]]
+    assert len(norms) == 2 * 4
+    assert all(int(m.num_batches_tracked) == len(few.clips) // inflation.BATCH for net in norms for m in net)
+
+
 def test_where_appearance_tells_more_clips_a_class_hold_the_fewer_and_all_arms_are_asked_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
