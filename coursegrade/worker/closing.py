@@ -32,13 +32,22 @@ def close(names: Sequence[str]) -> None:
             _close_attribute(name)
 
 
+class _Inside(type):
+    """What is read off a closed name is closed too."""
+
+    def __getattr__(cls, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return stub(f"{cls.__module__}.{cls.__name__}.{name}")
+
+
 def stub(name: str) -> type:
     """A class that stands where a closed function or class stood: it can be imported and inherited from, not called."""
 
     def new(cls: type, *_: object, **__: object) -> NoReturn:
         refuse(name)
 
-    return type(name.rpartition(".")[2], (), {"__new__": new, "__module__": name.rpartition(".")[0]})
+    return _Inside(name.rpartition(".")[2], (), {"__new__": new, "__module__": name.rpartition(".")[0]})
 
 
 class _Stub(ModuleType):

@@ -25,7 +25,10 @@ NEEDLESS = (
     *("importlib.util", "importlib.machinery", "importlib.reload", "importlib.import_module"),
     *("torch._C", "torch._decomp", "torch._refs", "__import__", "builtins"),
 )
-INSIDES = ("__subclasses__", "__globals__", "__code__", "__closure__", "__builtins__", "gi_frame", "tb_frame", "f_back")
+INSIDES = (
+    "__subclasses__", "__globals__", "__code__", "__closure__", "__builtins__", "gi_frame", "tb_frame", "f_back",
+    "grad_fn", "next_functions", "_execution_engine",
+)  # fmt: skip
 PLACES = ("/proc/", "/dev/shm", ".pyc", "gradebook.db", "solutions/", "sitecustomize")
 MOST = 20
 CLOSES = ", which the assignment closes."
