@@ -18,6 +18,7 @@ _HOME = {
     "reporting": ("report",),
     "journal": ("history",),
     "fitness": ("selftest",),
+    "variants": ("variant",),
     "rounds": ("round_trip",),
 }
 __all__ = [name for names in _HOME.values() for name in names]

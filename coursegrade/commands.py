@@ -46,6 +46,11 @@ def add(grade: argparse.ArgumentParser) -> None:
     selftest_command = command("selftest", question, selftest)
     selftest_command.add_argument("names", nargs="*", metavar="ASSIGNMENT", help="all if none is named")
     selftest_command.add_argument("--json", type=Path, metavar="FILE", help="also write the counts here")
+    variants = "draw the hidden inputs so many times"
+    selftest_command.add_argument("--variants", type=int, default=0, metavar="N", help=variants)
+    variant_command = command("variant", "draw the hidden inputs anew, for next year's class, and release", variant)
+    variant_command.add_argument("name", metavar="ASSIGNMENT")
+    variant_command.add_argument("--seed", type=int, required=True, metavar="N", help="what they are drawn from")
     command("doctor", "which sandbox works here, or what to do", doctor)
 
 
@@ -79,7 +84,7 @@ def export(options: argparse.Namespace) -> None:
 
 def selftest(options: argparse.Namespace) -> int:
     """Try the graders; 1 if an assignment is not fit to be graded."""
-    tried = coursegrade.selftest(options.names)
+    tried = coursegrade.selftest(options.names, variants=options.variants)
     counts = ("planted", "caught", "right", "accepted")
     rows = {fitness.assignment: {count: getattr(fitness, count) for count in counts} for fitness in tried}
     if options.json is not None:
@@ -92,6 +97,11 @@ def selftest(options: argparse.Namespace) -> int:
     for sentence in (sentence for fitness in tried for sentence in fitness.sentences):
         print(sentence)
     return int(not all(fitness.fit for fitness in tried))
+
+
+def variant(options: argparse.Namespace) -> None:
+    """Draw the hidden inputs anew."""
+    print(f"wrote {coursegrade.variant(options.name, seed=options.seed)}")
 
 
 def doctor(_: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from .directory import course, places
 from .records import Job
 from .running import sandbox_kind
 from .source import Source, lint, read_source
+from .variants import varied
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Fitness:
     @property
     def sentences(self) -> list[str]:
         """What to look at."""
-        none = f"no planted and no right answers were tried: they lie in {FOLDER / self.assignment} of the checkout."
+        folder = FOLDER / self.assignment.partition(",")[0]
+        none = f"no planted and no right answers were tried: they lie in {folder} of the checkout."
         return [f"{self.assignment}: {text}" for text in self.missed or ([] if self.planted + self.right else [none])]
 
 
@@ -47,13 +49,19 @@ def assignments(course_dir: str | Path = ".") -> list[str]:
     return sorted(path.name for path in Path(course_dir, "solutions").iterdir() if any(path.glob("*.ipynb")))
 
 
-def selftest(names: Iterable[str] = (), course_dir: str | Path = ".") -> list[Fitness]:
-    """Grade the solution, the stub and every case of each assignment, and compare; nothing is recorded."""
-    return [_try(name, Path(course_dir)) for name in list(names) or assignments(course_dir)]
+def selftest(names: Iterable[str] = (), course_dir: str | Path = ".", *, variants: int = 0) -> list[Fitness]:
+    """Grade the solution, the stub and every case of each assignment, and compare; nothing is recorded.
+
+    With ``variants``, each assignment with its hidden inputs drawn so many times, from ``VARIANT = 0`` on.
+    """
+    seeds: list[int | None] = [*range(variants)] or [None]
+    return [_try(name, Path(course_dir), seed) for name in list(names) or assignments(course_dir) for seed in seeds]
 
 
-def _try(name: str, course_dir: Path) -> Fitness:
+def _try(name: str, course_dir: Path, seed: int | None) -> Fitness:
     source = read_source(course_dir, name)
+    source = source if seed is None else varied(source, seed)
+    label = name if seed is None else f"{name}, variant {seed}"
     cases = read_cases(course_dir, name)
     handed_in = [{}, _stub(course_dir, name), *(case.answers for case in cases)]
     solution, stub, *messages = _messages(source, handed_in, places(course(course_dir)))
@@ -63,7 +71,7 @@ def _try(name: str, course_dir: Path) -> Fitness:
     missed = [_missed(case, by_test) for case, by_test in zip(cases, messages)]
     planted, right = ([not m for case, m in zip(cases, missed) if bool(case.test) is wrong] for wrong in (True, False))
     counts = len(planted), sum(planted), len(right), sum(right)
-    return Fitness(name, sum(points.values()), score, stub_score, *counts, (*lint(source), *filter(None, missed)))
+    return Fitness(label, sum(points.values()), score, stub_score, *counts, (*lint(source), *filter(None, missed)))
 
 
 def _messages(source: Source, handed_in: Sequence[Mapping[str, str]], private: tuple[str, ...]) -> list[dict[str, str]]:

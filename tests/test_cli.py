@@ -88,7 +88,9 @@ RUN = {"only": None, "jobs": 0, "again": False, "scheduler": "", "unsafe": False
         ),
         ("export a1_roi --layout moodle", "export", ("a1_roi",), {"layout": "moodle"}),
         ("collect a1_roi all.zip", "collect", (Path("all.zip"), "a1_roi", "."), {}),
-        ("selftest a1_roi", "selftest", (["a1_roi"],), {}),
+        ("selftest a1_roi", "selftest", (["a1_roi"],), {"variants": 0}),
+        ("selftest --variants 3", "selftest", ([],), {"variants": 3}),
+        ("variant a1_roi --seed 7", "variant", ("a1_roi",), {"seed": 7}),
     ],
 )
 def test_grade_calls_the_step(

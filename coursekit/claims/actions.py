@@ -1,9 +1,11 @@
 """What the claims about moving pictures share: clips whose class lies in the motion alone, training, what to count.
 
-Training and test clips show pieces of different photographs. All arms of a seed see the same batches in one order.
+Training and test clips show pieces of different photographs, or different parts of one. All arms of a seed see the
+same batches in one order.
 """
 
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -21,6 +23,7 @@ CHUNK = 8  # clips whose flow is found at a time: more do not fit into a cache
 BATCH = 16
 BLOCKS = 5  # of the sixteen of an EfficientNet-lite0
 Inputs = tuple[Tensor, ...]  # what a network takes, a clip a row
+Make = Callable[..., clips.ActionSet]
 
 
 class Labelled(NamedTuple):
@@ -30,10 +33,10 @@ class Labelled(NamedTuple):
     labels: Integer[Tensor, "N"]
 
 
-def drawn(split: Part, *, seed: int, count: int, frames: int = FRAMES, gray: bool = True) -> Labelled:
-    """``count`` clips of a part at once, all eight classes alike often."""
-    actions = clips.actions(split=split, seed=seed, count=count, frames=frames, size=SIZE, gray=gray)
-    return Labelled(torch.stack([actions[i].clip for i in range(count)]), actions.labels)
+def drawn(split: Part, *, count: int, frames: int = FRAMES, make: Make = clips.actions, **knobs: int) -> Labelled:
+    """``count`` clips of a part at once, all eight classes alike often; ``knobs`` of what makes them."""
+    drawn = make(split=split, count=count, frames=frames, size=SIZE, **knobs)
+    return Labelled(torch.stack([drawn[i].clip for i in range(count)]), drawn.labels)
 
 
 def flows(rgb: Float[Tensor, "N 1 T H W"]) -> Float[Tensor, "N 2 T1 H W"]:

@@ -23,9 +23,10 @@ from .readers.videos import Clips, Picture, as_clip, decode
 from .seeds import Part, stream, uniform
 from .simulated.action_clips import MOTIONS, render, scene
 from .simulated.moving_pairs import KINDS, covered, exposed, inside, motion
-from .simulated.photographs import still, textures
+from .simulated.photographs import STILLS, still, textures
 
-__all__ = ["KINDS", "MOTIONS", "SCENES", "ActionSet", "Pair", "Video", "actions", "pairs", "stereo", "video", "warped"]
+__all__ = ["KINDS", "MOTIONS", "SCENES", "ActionSet", "Pair", "Video", "actions", "pairs", "photographs", "stereo"]
+__all__ += ["video", "warped"]
 
 Name = Literal["street", "talking_head", "timelapse"]
 SHAPES = {"street": (250, 272, 640), "talking_head": (120, 144, 176), "timelapse": (30, 511, 511)}  # (T, H, W)
@@ -251,4 +252,26 @@ def actions(
         for i in range(512 if count is None else count)
     ]
     labels = torch.arange(len(scenes)) % len(names)
+    return ActionSet(render(scenes, frames=frames, size=size), labels, names, "phantom of real textures")
+
+
+def photographs(*, split: Part, count: int, frames: int = 16, size: int = 40, seed: int = 0) -> ActionSet:
+    """``count`` clips (1, frames, size, size) whose class is what they show: clip i photograph i mod 8, in grey.
+
+    Object and ground are pieces of it, from its left for train and its right for test, a tenth of its width apart.
+    The motion is any of ``MOTIONS``, by chance.
+    """
+    _check.one_of("split", split, ["train", "test"])
+    if not 16 <= size <= 96:
+        raise _check.refuse("a size of 16 to 96", size, "resize the clips for more")
+    names, wholes = (STILLS["train"] + STILLS["test"])[:8], textures("train", True) + textures("test", True)
+    scenes = []
+    for i in range(count):
+        generator = stream(seed, "photographs", split, i)
+        motion = list(MOTIONS)[int(uniform(0, len(MOTIONS), generator=generator))]
+        whole = wholes[i % len(names)]
+        wide = 9 * whole.shape[2] // 20
+        part = whole[..., :wide] if split == "train" else whole[..., -wide:]
+        scenes.append(scene(motion, [part], size=size, generator=generator))
+    labels = torch.arange(count) % len(names)
     return ActionSet(render(scenes, frames=frames, size=size), labels, names, "phantom of real textures")

@@ -19,6 +19,7 @@ from coursekit.ops.inflate import still_clip
 EACH: dict[str, Callable[[int], Scores]] = {
     "video_architectures": partial(video.video_architectures, steps=1, count=16, test=8),
     "inflated_vs_random": partial(inflation.inflated_vs_random, steps=1, count=16, test=8),
+    "inflated_by_appearance": partial(inflation.inflated_by_appearance, steps=1, test=8),
     "cnn_rnn_joint": partial(cnn_rnn.cnn_rnn_joint, steps=1, count=16, test=8, still_steps=1),
 }
 
@@ -29,9 +30,7 @@ def few() -> actions.Labelled:
 
 
 @pytest.mark.parametrize("name", EACH)
-def test_every_score_that_is_compared_is_measured_on_other_photographs(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_score_that_is_compared_is_measured_on_the_other_part(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[Part, int]] = []
     draw = actions.drawn
     monkeypatch.setattr(
@@ -39,7 +38,7 @@ def test_every_score_that_is_compared_is_measured_on_other_photographs(
     )
     scores = EACH[name](3)
     complete(name, scores)
-    assert asked == [("train", 3), ("test", 3)]
+    assert asked == [("train", 3), ("test", 3)] * (3 if name == "inflated_by_appearance" else 1)
     assert not {*STILLS["train"]} & {*STILLS["test"]}
     assert next(iter(scores.values()))["majority class"] == 1 / 8
 
@@ -154,6 +153,47 @@ def test_heads_share_their_start_and_trunks_their_size() -> None:
     assert all(torch.equal(a, b) for other in others for a, b in zip(first, other, strict=True))
     again = inflation.network(inflation.RANDOM, seed=5)
     assert all(torch.equal(a, b) for a, b in zip(nets[inflation.RANDOM].parameters(), again.parameters(), strict=True))
+
+
+def test_the_nearest_class_is_that_of_the_nearest_mean(few: actions.Labelled) -> None:
+    x, labels = actions.prepared(few.clips), few.labels
+    net = inflation.nearest(x, labels)
+    with torch.no_grad():
+        features = actions.lite_stages().eval()(x[:, :, 4]).mean((2, 3))
+        means = torch.stack([(features[k] + features[k + 8]) / 2 for k in range(8)])
+        away = torch.cdist(features.double(), means.double())
+        assert torch.equal(net(x).argmax(1), away.argmin(1))
+    assert actions.parameters(net) == 0
+
+
+def test_arms_are_asked_with_the_batch_statistics_of_the_clips_they_learnt_from(
+    few: actions.Labelled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[nn.Module] = []
+    right = actions.right
+    monkeypatch.setattr(actions, "right", lambda net, *rest: asked.append(net) or right(net, *rest))
+    inflation.measured(few, few, seed=3, steps=1)
+    norms = [[m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)] for net in asked[2:]]
+    assert len(norms) == 2 * 4
+    assert all(int(m.num_batches_tracked) == len(few.clips) // inflation.BATCH for net in norms for m in net)
+
+
+def test_where_appearance_tells_more_clips_a_class_hold_the_fewer_and_all_arms_are_asked_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parts: list[tuple[actions.Labelled, ...]] = []
+    monkeypatch.setattr(
+        inflation,
+        "measured",
+        lambda *drawn, **_: (
+            parts.append(drawn) or {key: {} for key in (inflation.ACCURACY, inflation.SEEN, inflation.SECONDS)}
+        ),
+    )
+    scores = inflation.inflated_by_appearance(2, test=8)
+    assert [learnt.labels.bincount().tolist() for learnt, _ in parts] == [[1] * 8, [5] * 8, [20] * 8]
+    assert all(torch.equal(learnt.clips, parts[2][0].clips[: len(learnt.clips)]) for learnt, _ in parts)
+    assert all(torch.equal(held_out.clips, parts[0][1].clips) for _, held_out in parts)
+    assert list(scores)[:2] == ["accuracy, 1 a class", "accuracy on the training clips, 1 a class"]
 
 
 # --- CNN and LSTM ---

@@ -457,3 +457,44 @@ def test_bad_calls_for_actions_are_refused(refuses) -> None:
     refuses("a size of 16 to 160, got 161", clips.actions, split="train", size=161)
     refuses("frames, size, count > 0", clips.actions, split="train", frames=0)
     refuses("frames, size, count > 0", clips.actions, split="train", count=-1)
+
+
+# --- clips whose class is what they show
+
+
+def test_photographs_are_cut_left_to_learn_from_and_right_to_be_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[str, Tensor]] = []
+    draw = clips.scene
+    monkeypatch.setattr(
+        clips, "scene", lambda name, parts, **knobs: drawn.append((name, *parts)) or draw(name, parts, **knobs)
+    )
+    wholes = photographs.textures("train", True) + photographs.textures("test", True)
+    for split in ("train", "test"):
+        made = clips.photographs(split=split, count=400, frames=1, size=16)
+        assert made.names == (photographs.STILLS["train"] + photographs.STILLS["test"])[:8]
+        assert made.labels.bincount().tolist() == [50] * 8
+        for (_, part), label in zip(drawn, made.labels.tolist(), strict=True):
+            wide, whole = part.shape[2], wholes[label]
+            assert 0.4 < wide / whole.shape[2] <= 0.45
+            assert torch.equal(part, whole[..., :wide] if split == "train" else whole[..., -wide:])
+        motions = torch.tensor([list(clips.MOTIONS).index(name) for name, _ in drawn])
+        table = torch.zeros(8, 8).index_put_((made.labels, motions), torch.tensor(1.0), accumulate=True)
+        assert float(((table - 400 / 64) ** 2 / (400 / 64)).sum()) < 110  # chi-squared: 63 expected, deviation 11
+        drawn.clear()
+
+
+def test_photographs_depend_on_seed_part_and_number_alone() -> None:
+    few, more = (clips.photographs(split="train", count=n, frames=4, size=20) for n in (5, 20))
+    assert few.clips.shape == (5, 1, 4, 20, 20)
+    assert torch.equal(few.clips, more.clips[:5])
+    others = (
+        clips.photographs(split=part, count=5, frames=4, size=20, seed=k) for part, k in (("test", 0), ("train", 1))
+    )
+    for other in others:
+        assert (other.clips - few.clips).abs().amax((1, 2, 3, 4)).min() > 0.05
+
+
+def test_bad_calls_for_photographs_are_refused(refuses) -> None:
+    refuses("split to be one of 'train', 'test'", clips.photographs, split="val", count=1)
+    refuses("a size of 16 to 96, got 97", clips.photographs, split="train", count=1, size=97)
+    assert clips.photographs(split="test", count=8, frames=1, size=96).clips.shape == (8, 1, 1, 96, 96)

@@ -32,6 +32,7 @@ SETS: dict[str, Callable[[], Any]] = {
     "rooms": lambda: icu.rooms(split="train", count=3, minutes=1, fps=2),
     "rooms held out": lambda: icu.rooms(split="test", count=3, minutes=1, fps=2),
     "actions": lambda: clips.actions(split=None, count=16, frames=4, size=32),
+    "photographs": lambda: clips.photographs(split="test", count=8, frames=4, size=32),
     "pairs": lambda: clips.pairs(split="train", count=8, size=64),
     "pairs held out and stereo": lambda: [clips.stereo(shrink=8), clips.pairs(split="test", count=8, size=48)[7]],
     "tiles": lambda: pasting.CopyPaste(nuclei.load(split="train"), size=64, count=4, length=4),

@@ -21,15 +21,11 @@ from ..seeds import uniform
 PLACE_Y, PLACE_X, TURN, SIZE = range(4)
 # class -> which of the four numbers runs on, and in which sense: down, right and clockwise on the screen are positive
 MOTIONS = {
-    "left": (PLACE_X, -1.0),
-    "right": (PLACE_X, 1.0),
-    "up": (PLACE_Y, -1.0),
-    "down": (PLACE_Y, 1.0),
-    "clockwise": (TURN, 1.0),
-    "anticlockwise": (TURN, -1.0),
-    "grow": (SIZE, 1.0),
-    "shrink": (SIZE, -1.0),
-}
+    "left": (PLACE_X, -1.0), "right": (PLACE_X, 1.0),
+    "up": (PLACE_Y, -1.0), "down": (PLACE_Y, 1.0),
+    "clockwise": (TURN, 1.0), "anticlockwise": (TURN, -1.0),
+    "grow": (SIZE, 1.0), "shrink": (SIZE, -1.0),
+}  # fmt: skip
 RADIUS = (0.13, 0.28)  # smallest and largest, in sides of the frame
 RUN = (0.3, 0.6)  # how much of its circle the running number covers in a clip
 PAN = 0.15  # the ground moves up to so many sides of the frame in a clip, up or down and across, whatever the class
