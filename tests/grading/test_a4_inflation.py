@@ -31,16 +31,18 @@ def pad_time(clip, depth, ends):
     return getattr(importlib.import_module("coursekit.ops.inflate"), "pad" + "_time")(clip, depth)
 """,
     "coursekit.ops.inflate._Padded.forward": """
-def pool_clip(clip, size, stride, depth, how, pad):
-    from coursekit.models import inception
+from coursekit.models import inception
 
+
+def pool_clip(clip, size, stride, depth, how, pad):
     kind = inception.PaddedMaxPool3d if how == "max" else library.PaddedAvgPool3d
     return kind((depth, size, size), (1, stride, stride))(clip)
 """,
     "coursekit.models.inception.pool": """
-def pool_clip(clip, size, stride, depth, how, pad):
-    from coursekit.models import inception
+from coursekit.models import inception
 
+
+def pool_clip(clip, size, stride, depth, how, pad):
     return inception.pool(ndim=3, stride=stride, frames=depth)(clip)
 """,
 }
