@@ -1,11 +1,13 @@
 """A 2D network on every frame and an LSTM over what it says: trained as one, or one after the other (lecture 14).
 
 A frame alone says nothing about the class, so the frames' network first learns what a frame does show: where the
-object is and how large. In two steps its features of all clips are stored once and the LSTM learns from them.
-Jointly, both go on learning from the same start; "joint, random start" never sees the frames' labels.
+object is and how large; or it comes from ImageNet, or is as torch draws it. In two steps its features of all clips are
+stored once and the LSTM learns from them. Jointly, both go on learning from the same start, for as many steps.
 """
 
+import copy
 import time
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
@@ -19,25 +21,39 @@ from ..data.simulated.action_clips import render, scene
 from ..data.simulated.photographs import textures
 from ..models.recurrent import CNNRNN
 from ..models.video import Backbone
-from . import Scores, actions, by_measure, claim, versus
-from .actions import BATCH, CLASSES, FRAMES, SIZE, Labelled
+from . import Scores, actions, by_measure, claim
+from .actions import BATCH, CLASSES, SIZE, Labelled
 from .training import trained
 
-TRAIN, TEST = 4096, 512
-STEPS, LR = 1200, 3e-3
+TEST, FRAMES, LR = 512, 8, 3e-3
 JOINT_LR = 1e-3  # where the frames' network learns too, 3e-3 undoes what it had learnt and 3e-4 is too slow
-LONGER = 2  # times the steps: reading features is cheap
 STILL_STEPS, STILL_BATCH = 400, 64  # the first step; it has two frames with their place and size for each clip
 WIDTHS, WIDTH, HIDDEN = (16, 24, 32), 64, 48
-FRAME, JOINT, TWO, LONG = "single frame", "joint", "two steps", f"two steps, {LONGER} times the steps"
-RANDOM = "joint, random start"
+FRAME, JOINT, TWO = "single frame", "joint", "two steps"
+LEARNT, IMAGENET, RANDOM = "frames learnt", "ImageNet", "random start"
+ACCURACY, SECONDS, KEPT = "accuracy", "training, CPU s", "kept for a step back, MiB"
+PRICES = ("parameters trained on clips", KEPT, "training set, MiB")  # given once: of the first budget
 MIB = 2**20
+Budget = tuple[str, int, int]  # where the frames' network starts, clips to learn from, steps of each arm
+BUDGETS: dict[str, Budget] = {
+    f"{start}, {clips} clips, {steps} steps": (start, clips, steps)
+    for start, clips, steps in [
+        *((LEARNT, 2048, 4800), (LEARNT, 2048, 1200), (LEARNT, 2048, 300), (LEARNT, 256, 300)),
+        *((RANDOM, 2048, 300), (IMAGENET, 256, 100)),
+    ]
+}
+MOST = next(iter(BUDGETS))
 
 
 def frame_network() -> nn.Module:
     """A frame (N, 1, 32, 32) to 64 features, which may say where in the frame things are."""
     places = WIDTHS[-1] * (SIZE // 2 ** len(WIDTHS)) ** 2
     return nn.Sequential(Backbone(1, WIDTHS, ndim=2), nn.Flatten(), nn.Linear(places, WIDTH), nn.ReLU())
+
+
+def imagenet_network() -> nn.Module:
+    """A frame (N, 3, 32, 32), prepared, to the 640 features of an EfficientNet-lite0's first blocks, by place."""
+    return nn.Sequential(actions.lite_stages(), nn.Flatten())
 
 
 def stills(seed: int, *, count: int) -> tuple[Float[Tensor, "N 1 S S"], Float[Tensor, "N 5"]]:
@@ -50,7 +66,7 @@ def stills(seed: int, *, count: int) -> tuple[Float[Tensor, "N 1 S S"], Float[Te
     return frames, torch.cat([angle.cos(), angle.sin(), middle[:, 3:]], 1)
 
 
-def learn_frames(seed: int, *, count: int = 2 * TRAIN, steps: int = STILL_STEPS) -> nn.Module:
+def learn_frames(seed: int, *, count: int, steps: int = STILL_STEPS) -> nn.Module:
     """The first step: a network that tells place and size from a frame, without its last layer."""
     images, shown = stills(seed, count=count)
     batches = train.shuffled(images, shown, size=min(STILL_BATCH, count), generator=stream(seed, "still batches"))
@@ -64,21 +80,18 @@ def learn_frames(seed: int, *, count: int = 2 * TRAIN, steps: int = STILL_STEPS)
     return trained(build, batches, loss_of, seed=seed, steps=steps, lr=LR)[0]
 
 
-def network(seed: int, *, frames: nn.Module | None = None) -> CNNRNN:
-    """The start of every arm: with the weights of ``frames``, or as torch draws them."""
+def network(seed: int, *, frames: nn.Module | None = None, width: int = WIDTH) -> CNNRNN:
+    """The start of every arm: with a copy of ``frames``, or all of it as torch draws it."""
     train.seed_everything(seed)
-    net = CNNRNN(frame_network(), width=WIDTH, classes=CLASSES, hidden=HIDDEN)
-    if frames is not None:
-        net.frame_net.load_state_dict(frames.state_dict())
-    return net.to(train.device())
+    own = frame_network()  # drawn in any case, so that the memory and the head start alike
+    own = own if frames is None else copy.deepcopy(frames)
+    return CNNRNN(own, width=width, classes=CLASSES, hidden=HIDDEN).to(train.device())
 
 
-@torch.no_grad()
 def stored(net: CNNRNN, clips: Tensor) -> Float[Tensor, "N T F"]:
     """The features of all frames of all clips."""
-    where = next(net.parameters()).device
-    net.eval()
-    return torch.cat([net.features(part.to(where)).cpu() for part in clips.split(32)])
+    frames = clips.transpose(1, 2).flatten(0, 1)  # (N·T, C, S, S)
+    return train.predict(net.frame_net, frames, size=256).view(len(clips), clips.shape[2], -1)
 
 
 class FromStored(nn.Module):
@@ -99,14 +112,26 @@ def measured(
     """Train on clips, or on what is stored of them, ``first_s`` CPU seconds after the start; accuracy and price."""
     seconds = actions.learn(net, learnt[:1], learnt.labels, seed=seed, steps=steps, lr=lr)
     batch, truth = (x[:BATCH].to(train.device()) for x in learnt)
+    prices = actions.parameters(net), actions.kept_bytes(net, (batch,), truth) / MIB, learnt.clips.nbytes / MIB
     return {
-        "accuracy": actions.right(net, held_out[:1], held_out.labels)["accuracy"],
-        "accuracy on the training clips": actions.right(net, learnt[:1], learnt.labels)["accuracy"],
-        "parameters trained on clips": actions.parameters(net),
-        "training, CPU s": first_s + seconds,
-        "kept for a step back, MiB": actions.kept_bytes(net, (batch,), truth) / MIB,
-        "training set, MiB": learnt.clips.nbytes / MIB,
-    }
+        ACCURACY: actions.right(net, held_out[:1], held_out.labels)[ACCURACY],
+        f"{ACCURACY} on the training clips": actions.right(net, learnt[:1], learnt.labels)[ACCURACY],
+        SECONDS: first_s + seconds,
+    } | dict(zip(PRICES, prices))
+
+
+def compared(build: Callable[[], CNNRNN], *clips: Labelled, seed: int, steps: int, first_s: float) -> Scores:
+    """From the start that ``build`` makes, clips to learn from and others: all of it, the LSTM, a frame's features."""
+    begun = time.process_time()
+    seen = clips[0]._replace(clips=stored(build(), clips[0].clips))
+    once = first_s + time.process_time() - begun
+    features = [seen, clips[1]._replace(clips=stored(build(), clips[1].clips))]
+    middle = [part._replace(clips=part.clips[:, part.clips.shape[1] // 2]) for part in features]
+    arm = partial(measured, seed=seed, steps=steps)
+    arms = {"majority class": actions.majority(*clips), JOINT: arm(build(), *clips, lr=JOINT_LR, first_s=first_s)}
+    arms[TWO] = arm(FromStored(build()), *features, first_s=once)
+    arms[FRAME] = arm(nn.Linear(seen.clips.shape[2], CLASSES), *middle, first_s=once)
+    return by_measure(arms)
 
 
 @claim(
@@ -114,35 +139,33 @@ def measured(
     statement="A 2D network and the LSTM that reads it are better trained jointly than in two steps; the price is time "
     "and memory.",
     comparisons=[
-        *versus(JOINT, TWO, LONG, RANDOM, on=["accuracy"]),
-        ("accuracy", LONG, TWO),
-        *(("accuracy", arm, FRAME) for arm in (JOINT, TWO)),
-        ("training, CPU s", JOINT, LONG),
-        ("kept for a step back, MiB", JOINT, TWO),
+        *((f"{ACCURACY}, {budget}", JOINT, TWO) for budget in BUDGETS),
+        *((f"{ACCURACY}, {budget}", arm, FRAME) for budget in BUDGETS for arm in (JOINT, TWO)),
+        *((f"{SECONDS}, {budget}", JOINT, TWO) for budget in BUDGETS),
+        (KEPT, JOINT, TWO),
     ],
-    baseline=("accuracy", FRAME),
+    baseline=(f"{ACCURACY}, {MOST}", FRAME),
+    asserted=len(BUDGETS),
     simulated=("clips.actions",),
 )
 def cnn_rnn_joint(
-    seed: int, *, steps: int = STEPS, count: int = TRAIN, test: int = TEST, still_steps: int = STILL_STEPS
+    seed: int, *, budgets: Mapping[str, Budget] = BUDGETS, test: int = TEST, still_steps: int = STILL_STEPS
 ) -> Scores:
-    """Train jointly, in two steps, in two for longer, jointly from random start, and one frame's features linearly."""
-    clips = [actions.drawn("train", seed=seed, count=count), actions.drawn("test", seed=seed, count=test)]
-    start = time.process_time()
-    frames = learn_frames(seed, count=2 * count, steps=still_steps)
-    first = time.process_time() - start
-    start_net = partial(network, seed, frames=frames)
-    seen = stored(start_net(), clips[0].clips)
-    once = time.process_time() - start
-    features = [clips[0]._replace(clips=seen), clips[1]._replace(clips=stored(start_net(), clips[1].clips))]
-    middle = [part._replace(clips=part.clips[:, FRAMES // 2]) for part in features]
-    arm = partial(measured, seed=seed, steps=steps, first_s=once)
-    arms = {
-        "majority class": actions.majority(*clips),
-        JOINT: arm(start_net(), *clips, lr=JOINT_LR, first_s=first),
-        TWO: arm(FromStored(start_net()), *features),
-        LONG: arm(FromStored(start_net()), *features, steps=LONGER * steps),
-        RANDOM: arm(network(seed), *clips, lr=JOINT_LR, first_s=0.0),
-        FRAME: arm(nn.Linear(WIDTH, CLASSES), *middle),
-    }
-    return by_measure(arms)
+    """At every budget, from one start: jointly, in two steps, and the features of one frame linearly."""
+    draw = partial(actions.drawn, seed=seed, frames=FRAMES)
+    most = max(count for _, count, _ in budgets.values())
+    learnt, held_out = draw("train", count=most), draw("test", count=test)
+    begun = time.process_time()
+    frames = learn_frames(seed, count=2 * most, steps=still_steps)
+    first = {LEARNT: time.process_time() - begun}
+    starts = {LEARNT: partial(network, seed, frames=frames), RANDOM: partial(network, seed)}
+    starts |= {IMAGENET: partial(network, seed, frames=imagenet_network(), width=640)}
+    scores: Scores = {}
+    for name, (start, count, steps) in budgets.items():
+        parts = [Labelled(learnt.clips[:count], learnt.labels[:count]), held_out]
+        if start == IMAGENET:
+            parts = [part._replace(clips=actions.prepared(part.clips.expand(-1, 3, -1, -1, -1))) for part in parts]
+        arms = compared(starts[start], *parts, seed=seed, steps=steps, first_s=first.get(start, 0.0))
+        for measure, by_arm in arms.items():
+            scores.setdefault(measure if measure in PRICES else f"{measure}, {name}", by_arm)
+    return scores

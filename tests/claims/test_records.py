@@ -11,11 +11,6 @@ import pytest
 
 from coursekit import claims
 
-BEFORE = "measured before records named their data, code and threads"
-UNNAMED = dict.fromkeys(  # none of this can be added afterwards: measured anew, a record leaves the list
-    ("cnn_rnn_joint",),
-    BEFORE,
-)
 BY_MORE = {  # statement says "by more at": (the measure of more, of less), between the arms of the first comparison
     "roi_align_vs_roi_pool": ("stride 8: share of masks with IoU > 0.85", "stride 8: share of masks with IoU > 0.75"),
     "mask_rcnn_roi_op": ("AP85", "AP50"),
@@ -37,10 +32,8 @@ def test_the_record_is_of_this_claim(name: str) -> None:
 @pytest.mark.parametrize("name", claims.names())
 def test_a_record_names_what_it_was_made_of_and_by(name: str) -> None:
     record = claims.load(name)
-    assert (record.keys() >= NAMED) == (name not in UNNAMED)
+    assert record.keys() >= NAMED
     assert record["cpu_s_total"] > 0
-    if name in UNNAMED:
-        return
     assert len(record["cpu_s_per_seed"]) == record["seeds"]
     assert record["cpu_s_total"] == pytest.approx(sum(record["cpu_s_per_seed"]))
     assert record["threads"] == 1

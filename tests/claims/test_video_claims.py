@@ -14,13 +14,15 @@ from coursekit.data import clips
 from coursekit.data.seeds import Part
 from coursekit.data.simulated.action_clips import RADIUS
 from coursekit.data.simulated.photographs import STILLS
+from coursekit.models.recurrent import CNNRNN
 from coursekit.ops.inflate import still_clip
 
+TINY = {name: (start, 16, 1) for name, (start, _, _) in cnn_rnn.BUDGETS.items()}
 EACH: dict[str, Callable[[int], Scores]] = {
     "video_architectures": partial(video.video_architectures, steps=1, count=16, test=8),
     "inflated_vs_random": partial(inflation.inflated_vs_random, steps=1, count=16, test=8),
     "inflated_by_appearance": partial(inflation.inflated_by_appearance, steps=1, test=8),
-    "cnn_rnn_joint": partial(cnn_rnn.cnn_rnn_joint, steps=1, count=16, test=8, still_steps=1),
+    "cnn_rnn_joint": partial(cnn_rnn.cnn_rnn_joint, budgets=TINY, test=8, still_steps=1),
 }
 
 
@@ -226,6 +228,7 @@ def test_stored_features_are_what_the_joint_network_sees_at_its_start(few: actio
         )
     other = cnn_rnn.network(1)
     assert torch.equal(other.head.weight, net.head.weight)
+    assert other.frame_net is not net.frame_net is not frames
     assert not torch.equal(other.frame_net[2].weight, net.frame_net[2].weight)  # type: ignore[index]
 
 
@@ -240,3 +243,44 @@ def test_in_two_steps_the_frames_network_stays_as_it_is(few: actions.Labelled) -
     assert actions.parameters(second) == sum(
         x.numel() for name, x in net.named_parameters() if not name.startswith("frame_net")
     )
+
+
+def test_every_budget_is_what_its_name_says_and_all_arms_of_it_start_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts: list[Tensor] = []
+    asked: list[tuple[int, ...]] = []
+
+    def draw(split: Part, *, seed: int, count: int, frames: int) -> actions.Labelled:
+        return actions.Labelled(torch.rand(count, 1, frames, 4, 4), torch.arange(count) % 8)
+
+    def spy(build: Callable[[], CNNRNN], learnt: actions.Labelled, _: object, *, steps: int, **__: object) -> Scores:
+        net, again = build(), build()
+        assert net is not again
+        assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters(), strict=True))
+        starts.append(next(net.frame_net.parameters()))
+        asked.append((*learnt.clips.shape[:3], steps))
+        assert learnt.labels.bincount().tolist() == [len(learnt.clips) // 8] * 8
+        return {"accuracy": {}, cnn_rnn.KEPT: {"of budget": float(len(starts))}}
+
+    monkeypatch.setattr(cnn_rnn, "compared", spy)
+    monkeypatch.setattr(actions, "drawn", draw)
+    monkeypatch.setattr(cnn_rnn, "learn_frames", lambda seed, **_: cnn_rnn.frame_network())
+    scores = cnn_rnn.cnn_rnn_joint(4, test=8)
+    for row, (name, (start, count, steps)) in zip(asked, cnn_rnn.BUDGETS.items(), strict=True):
+        assert name == f"{start}, {count} clips, {steps} steps"
+        assert row == (count, 3 if start == cnn_rnn.IMAGENET else 1, 8, steps)
+    of_start = dict(zip([start for start, _, _ in cnn_rnn.BUDGETS.values()], starts))
+    assert not torch.equal(of_start[cnn_rnn.LEARNT], of_start[cnn_rnn.RANDOM])
+    assert torch.equal(of_start[cnn_rnn.IMAGENET], next(actions.lite_stages().parameters()))
+    assert scores[cnn_rnn.KEPT] == {"of budget": 1.0}  # of the first
+
+
+def test_what_is_kept_for_a_step_back_does_not_grow_with_the_set(few: actions.Labelled) -> None:
+    twice = actions.Labelled(few.clips.repeat(2, 1, 1, 1, 1), few.labels.repeat(2))
+    kept = []
+    for part in (few, twice):
+        net = nn.Sequential(nn.Flatten(), nn.Linear(few.clips[0].numel(), 8))
+        row = cnn_rnn.measured(net, part, part, seed=0, steps=1, first_s=2.0)
+        kept.append(row[cnn_rnn.KEPT])
+        assert row["training, CPU s"] > 2
+        assert row["training set, MiB"] == part.clips.nbytes / 2**20
+    assert kept[0] == kept[1]

@@ -12,7 +12,7 @@ from plotting import code_lines, plotting_lines
 LECTURES = sorted((Path(__file__).parents[2] / "lectures").glob("*.ipynb"))
 MOST_LINES = 15  # of a cell
 MOST_PLOTTING = 0.25  # of the lines of code that a reader sees
-NO_NETWORK = {"00_start_here", "04_mask_iou_and_ap", "11_optical_flow"}  # nothing is trained there
+NO_NETWORK = {"00_start_here", "04_mask_iou_and_ap", "11_optical_flow", "17_summary"}  # nothing is trained there
 
 pytestmark = pytest.mark.parametrize("path", LECTURES, ids=lambda p: p.stem)
 
