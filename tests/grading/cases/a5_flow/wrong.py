@@ -21,8 +21,16 @@ GRADIENTS = [
         [
             ("not halved", BOTH, BOTH.replace(" / 2", "")),
             ("halved twice", BOTH, BOTH.replace(" / 2", " / 4")),
-            ("to the next pixel", BOTH, BOTH.replace("padded[:-2, 1:-1]) / 2", "mean)").replace("padded[1:-1, :-2]) / 2", "mean)")),
-            ("from the pixel before", BOTH, BOTH.replace("(padded[2:, 1:-1]", "2 * (mean").replace("(padded[1:-1, 2:]", "2 * (mean")),
+            (
+                "to the next pixel",
+                BOTH,
+                BOTH.replace("padded[:-2, 1:-1]) / 2", "mean)").replace("padded[1:-1, :-2]) / 2", "mean)"),
+            ),
+            (
+                "from the pixel before",
+                BOTH,
+                BOTH.replace("(padded[2:, 1:-1]", "2 * (mean").replace("(padded[1:-1, 2:]", "2 * (mean"),
+            ),
             ("x first", STACK, "return torch.stack([right, down, second - first])"),
             ("of the sum", MEAN, "mean = first + second"),
             ("time first", STACK, "return torch.stack([second - first, down, right])"),
@@ -53,7 +61,13 @@ GRADIENTS = [
                 STACK,
                 "n = min(down.shape)\n    right[n - 1 :], right[:, n - 1 :] = 0, 0\n    " + STACK,
             ),
-            ("remembers the first frames", FLOATS, "if first.numel() > 9:\n        first, second = gradients.__dict__.setdefault('seen', (first, second))\n    " + FLOATS),
+            (
+                "remembers the first frames",
+                FLOATS,
+                "if first.numel() > 9:\n"
+                "        first, second = gradients.__dict__.setdefault('seen', (first, second))\n"
+                "    " + FLOATS,
+            ),
             ("a sign lost", STACK, "return torch.stack([down.abs(), right.abs(), second - first])"),
             ("no negative mean", MEAN, "mean = ((first + second) / 2).clamp(min=0)"),
         ],
@@ -63,9 +77,21 @@ GRADIENTS = [
         "grad_edge",
         "the edge pixel stands in",
         [
-            ("one-sided at the edge, as np.gradient", BOTH, "down, right = torch.zeros_like(mean), torch.zeros_like(mean)\n    if mean.shape[0] > 1:\n        down = torch.gradient(mean, dim=0)[0]\n    if mean.shape[1] > 1:\n        right = torch.gradient(mean, dim=1)[0]"),
+            (
+                "one-sided at the edge, as np.gradient",
+                BOTH,
+                (
+                    "down, right = torch.zeros_like(mean), torch.zeros_like(mean)\n"
+                    "    if mean.shape[0] > 1:\n        down = torch.gradient(mean, dim=0)[0]\n"
+                    "    if mean.shape[1] > 1:\n        right = torch.gradient(mean, dim=1)[0]"
+                ),
+            ),
             ("black around the image", PADDED, "padded = torch.nn.functional.pad(mean, (1, 1, 1, 1))"),
-            ("goes round to the other side", BOTH, "down = (mean.roll(-1, 0) - mean.roll(1, 0)) / 2\n    right = (mean.roll(-1, 1) - mean.roll(1, 1)) / 2"),
+            (
+                "goes round to the other side",
+                BOTH,
+                "down = (mean.roll(-1, 0) - mean.roll(1, 0)) / 2\n    right = (mean.roll(-1, 1) - mean.roll(1, 1)) / 2",
+            ),
             ("0 at the edge", STACK, "down[0], down[-1], right[:, 0], right[:, -1] = 0, 0, 0, 0\n    " + STACK),
             ("smaller than the frames", STACK, "return torch.stack([down, right, second - first])[:, 1:-1, 1:-1]"),
             ("NaN at the edge", STACK, "right[:, 0] = math.nan\n    " + STACK),
@@ -78,7 +104,11 @@ GRADIENTS = [
         [
             ("0 for a frame of two rows", STACK, "if mean.shape[0] == 2:\n        down = 0 * down\n    " + STACK),
             ("no frame of a single pixel", FLOATS, "assert first.numel() > 1\n    " + FLOATS),
-            ("0 in the corners", STACK, "if min(mean.shape) > 1:\n        down[[0, 0, -1, -1], [0, -1, 0, -1]] = 0\n    " + STACK),
+            (
+                "0 in the corners",
+                STACK,
+                "if min(mean.shape) > 1:\n        down[[0, 0, -1, -1], [0, -1, 0, -1]] = 0\n    " + STACK,
+            ),
         ],
     ),
     (
@@ -92,7 +122,11 @@ GRADIENTS = [
             ("no time", STACK, "return torch.stack([down, right])"),
             ("second minus mean", STACK, "return torch.stack([down, right, second - mean])"),
             ("the second frame itself", STACK, "return torch.stack([down, right, second])"),
-            ("smoothed in space", STACK, "return torch.stack([down, right, (second - first).mean().expand(mean.shape)])"),
+            (
+                "smoothed in space",
+                STACK,
+                "return torch.stack([down, right, (second - first).mean().expand(mean.shape)])",
+            ),
         ],
     ),
     (
@@ -102,7 +136,11 @@ GRADIENTS = [
         [
             ("the change in uint8", FLOATS, "change = second - first\n    " + FLOATS + "\n    second = first + change"),
             ("the sum in uint8", FLOATS + "\n    " + MEAN, "mean = (first + second).double() / 2\n    " + FLOATS),
-            ("the mean of bytes in whole numbers", MEAN, MEAN + "\n    mean = mean.floor() if mean.max() > 100 else mean"),
+            (
+                "the mean of bytes in whole numbers",
+                MEAN,
+                MEAN + "\n    mean = mean.floor() if mean.max() > 100 else mean",
+            ),
         ],
     ),
     (
@@ -111,7 +149,11 @@ GRADIENTS = [
         "what grew brighter has a positive change",
         [
             ("no change of 3 and more", STACK, "return torch.stack([down, right, (second - first).clamp(-4, 3)])"),
-            ("remembers the first change", STACK, "return torch.stack([down, right, gradients.__dict__.setdefault(mean.shape[0], second - first)])"),
+            (
+                "remembers the first change",
+                STACK,
+                "return torch.stack([down, right, gradients.__dict__.setdefault(mean.shape[0], second - first)])",
+            ),
         ],
     ),
 ]
@@ -143,13 +185,27 @@ WARP = [
             ("against the flow", YX, YX.replace("+ flow", "- flow")),
             ("pushed forwards", RESULT, FORWARD),
             ("up is positive", Y, Y.replace("+ flow[0]", "- flow[0]")),
-            ("the flow alone, without the place", YX, YX.replace("torch.arange(height)[:, None] + ", "").replace("torch.arange(width) + ", "")),
-            ("counts from 1", YX, YX.replace("torch.arange(height)", "(torch.arange(height) + 1)").replace("torch.arange(width)", "(torch.arange(width) + 1)")),
+            (
+                "the flow alone, without the place",
+                YX,
+                YX.replace("torch.arange(height)[:, None] + ", "").replace("torch.arange(width) + ", ""),
+            ),
+            (
+                "counts from 1",
+                YX,
+                YX.replace("torch.arange(height)", "(torch.arange(height) + 1)").replace(
+                    "torch.arange(width)", "(torch.arange(width) + 1)"
+                ),
+            ),
             ("dy alone", X, X.replace(" + flow[1]", " + 0 * flow[1]")),
             ("dx alone", Y, Y.replace(" + flow[0]", " + 0 * flow[0]")),
             ("one vector for all", FLOATS2, FLOATS2 + ".mean((1, 2), keepdim=True)"),
             ("the image as it is", RESULT, "return image"),
-            ("moves from the middle of the pixel", YX, YX.replace("+ flow[0]", "+ flow[0] + 0.5").replace("+ flow[1]", "+ flow[1] + 0.5")),
+            (
+                "moves from the middle of the pixel",
+                YX,
+                YX.replace("+ flow[0]", "+ flow[0] + 0.5").replace("+ flow[1]", "+ flow[1] + 0.5"),
+            ),
             ("turned", RESULT, "return ((1 - a) * top + a * bottom).T"),
         ],
     ),
@@ -175,7 +231,11 @@ WARP = [
             ("a and b confused", SHARES, "a, b = x - x0, y - y0"),
             ("along x alone", RESULT, "return top"),
             ("along y alone", TOP, "top = image[y0, x0]\n    b = 0 * b"),
-            ("three neighbours", RESULT, "return image[y0, x0] + a * (image[y1, x0] - image[y0, x0]) + b * (image[y0, x1] - image[y0, x0])"),
+            (
+                "three neighbours",
+                RESULT,
+                "return image[y0, x0] + a * (image[y1, x0] - image[y0, x0]) + b * (image[y0, x1] - image[y0, x0])",
+            ),
             ("smooth weights", SHARES, "a, b = y - y0, x - x0\n    a, b = a * a * (3 - 2 * a), b * b * (3 - 2 * b)"),
             ("rounded result", RESULT, "return ((1 - a) * top + a * bottom).round()"),
         ],
@@ -199,9 +259,24 @@ WARP = [
         "warp_between",
         "the result is not rounded",
         [
-            ("rounded to bytes", RESULT, "result = (1 - a) * top + a * bottom\n    return result.to(torch.uint8) if image.max() > 100 else result"),
-            ("bytes by whole pixels", "height, width = image.shape", "flow = flow if image.is_floating_point() else flow.round()\n    height, width = image.shape"),
-            ("bytes cannot be warped", "height, width = image.shape", "assert image.is_floating_point()\n    height, width = image.shape"),
+            (
+                "rounded to bytes",
+                RESULT,
+                (
+                    "result = (1 - a) * top + a * bottom\n"
+                    "    return result.to(torch.uint8) if image.max() > 100 else result"
+                ),
+            ),
+            (
+                "bytes by whole pixels",
+                "height, width = image.shape",
+                "flow = flow if image.is_floating_point() else flow.round()\n    height, width = image.shape",
+            ),
+            (
+                "bytes cannot be warped",
+                "height, width = image.shape",
+                "assert image.is_floating_point()\n    height, width = image.shape",
+            ),
         ],
     ),
     (
@@ -209,13 +284,55 @@ WARP = [
         "warp_border",
         "the nearest pixel of the edge stands",
         [
-            ("0 outside", BODY, CLAMPLESS + "\n    " + ZEROS + BODY.removeprefix(YX).replace(RESULT, "return ((1 - a) * top + a * bottom) * inside")),
-            ("wraps round", YX, YX.replace(".clamp(0, height - 1)", " % height").replace(".clamp(0, width - 1)", " % width")),
-            ("mirrored", YX, CLAMPLESS + "\n    y, x = (height - 1) - ((height - 1) - y.abs()).abs(), (width - 1) - ((width - 1) - x.abs()).abs()\n    y, x = y.clamp(0, height - 1), x.clamp(0, width - 1)"),
-            ("clamped on the right alone", YX, YX.replace("(0, height - 1)", "(max=height - 1)").replace("(0, width - 1)", "(max=width - 1).clamp(min=-1)") + "\n    y = y % height"),
-            ("an error outside", YX, CLAMPLESS + "\n    assert (x >= 0).all() and (x < width).all() and (y >= 0).all() and (y < height).all()"),
-            ("NaN outside", RESULT, "result = (1 - a) * top + a * bottom\n    result[(torch.arange(width) + flow[1] != x) | (torch.arange(height)[:, None] + flow[0] != y)] = math.nan\n    return result"),
-            ("extrapolated", YX + "\n    " + FLOOR + "\n    " + NEXT, CLAMPLESS + "\n    y0 = y.floor().long().clamp(0, max(height - 2, 0))\n    x0 = x.floor().long().clamp(0, max(width - 2, 0))\n    " + NEXT),
+            (
+                "0 outside",
+                BODY,
+                CLAMPLESS
+                + "\n    "
+                + ZEROS
+                + BODY.removeprefix(YX).replace(RESULT, "return ((1 - a) * top + a * bottom) * inside"),
+            ),
+            (
+                "wraps round",
+                YX,
+                YX.replace(".clamp(0, height - 1)", " % height").replace(".clamp(0, width - 1)", " % width"),
+            ),
+            (
+                "mirrored",
+                YX,
+                CLAMPLESS + "\n"
+                "    y, x = (height - 1) - ((height - 1) - y.abs()).abs(), (width - 1) - ((width "
+                "- 1) - x.abs()).abs()\n    y, x = y.clamp(0, height - 1), x.clamp(0, width - 1)",
+            ),
+            (
+                "clamped on the right alone",
+                YX,
+                YX.replace("(0, height - 1)", "(max=height - 1)").replace(
+                    "(0, width - 1)", "(max=width - 1).clamp(min=-1)"
+                )
+                + "\n    y = y % height",
+            ),
+            (
+                "an error outside",
+                YX,
+                CLAMPLESS
+                + "\n    assert (x >= 0).all() and (x < width).all() and (y >= 0).all() and (y < height).all()",
+            ),
+            (
+                "NaN outside",
+                RESULT,
+                (
+                    "result = (1 - a) * top + a * bottom\n"
+                    "    result[(torch.arange(width) + flow[1] != x) | (torch.arange(height)[:, "
+                    "None] + flow[0] != y)] = math.nan\n    return result"
+                ),
+            ),
+            (
+                "extrapolated",
+                YX + "\n    " + FLOOR + "\n    " + NEXT,
+                CLAMPLESS + "\n    y0 = y.floor().long().clamp(0, max(height - 2, 0))\n"
+                "    x0 = x.floor().long().clamp(0, max(width - 2, 0))\n    " + NEXT,
+            ),
         ],
     ),
     (
@@ -223,8 +340,19 @@ WARP = [
         "warp_border",
         "on all four sides, near and far",
         [
-            ("a single pixel is an error", "height, width = image.shape", "height, width = image.shape\n    assert height * width > 1"),
-            ("the pixel itself where it leaves", YX, CLAMPLESS + "\n    out = (y < 0) | (y > height - 1) | (x < 0) | (x > width - 1)\n    y = torch.where(out, torch.arange(height)[:, None].double().expand(height, width), y)\n    x = torch.where(out, torch.arange(width).double().expand(height, width), x)"),
+            (
+                "a single pixel is an error",
+                "height, width = image.shape",
+                "height, width = image.shape\n    assert height * width > 1",
+            ),
+            (
+                "the pixel itself where it leaves",
+                YX,
+                CLAMPLESS + "\n    out = (y < 0) | (y > height - 1) | (x < 0) | (x > width - 1)\n"
+                "    y = torch.where(out, torch.arange(height)[:, None].double().expand(height, "
+                "width), y)\n"
+                "    x = torch.where(out, torch.arange(width).double().expand(height, width), x)",
+            ),
             ("far out is 0", RESULT, "return ((1 - a) * top + a * bottom) * (flow.abs().amax(0) < 20)"),
         ],
     ),
@@ -252,7 +380,11 @@ LUCAS_KANADE = [
             ("each component for itself", EIGH, "values, vectors = torch.linalg.eigh(torch.diag((space**2).sum(1)))"),
             ("damped", ADD, "motion += (vector @ right) / (value + 0.1) * vector"),
             ("across the strongest slope alone", LOOP, "for value, vector in [(values[1], vectors[:, 1])]:"),
-            ("mean of the pixels' own motions", OUT, "own = -space * time / (space**2).sum(0).clamp(min=1e-12)\n    return own.mean(1)"),
+            (
+                "mean of the pixels' own motions",
+                OUT,
+                "own = -space * time / (space**2).sum(0).clamp(min=1e-12)\n    return own.mean(1)",
+            ),
             ("not squared", RHS, "right = -space @ time.abs()"),
         ],
     ),
@@ -274,7 +406,11 @@ LUCAS_KANADE = [
         [
             ("a limit of its own", IF, "if value > max(smallest, 0.005):"),
             ("a little damping", ADD, "motion += (vector @ right) / (value + 1e-4) * vector"),
-            ("flat by its determinant", IF, "if value > smallest and (space @ space.T).det().abs() > 1e-4 or value > 1.9:"),
+            (
+                "flat by its determinant",
+                IF,
+                "if value > smallest and (space @ space.T).det().abs() > 1e-4 or value > 1.9:",
+            ),
         ],
     ),
     (
@@ -287,13 +423,46 @@ LUCAS_KANADE = [
             ("solved without a look", OUT, "return torch.linalg.solve(space @ space.T, right)"),
             ("the inverse", OUT, "return torch.linalg.inv(space @ space.T) @ right"),
             ("NaN at an edge", OUT, "return motion if values[0] > smallest else motion * math.nan"),
-            ("along x alone", OUT, "return motion if values[0] > smallest else torch.tensor([0.0, right[1] / (space[1] ** 2).sum().clamp(min=1e-12)])"),
-            ("each component for itself at an edge", OUT, "return motion if values[0] > smallest else right / (space**2).sum(1).clamp(min=1e-12)"),
+            (
+                "along x alone",
+                OUT,
+                (
+                    "return motion if values[0] > smallest else torch.tensor([0.0, right[1] / "
+                    "(space[1] ** 2).sum().clamp(min=1e-12)])"
+                ),
+            ),
+            (
+                "each component for itself at an edge",
+                OUT,
+                "return motion if values[0] > smallest else right / (space**2).sum(1).clamp(min=1e-12)",
+            ),
             ("the other eigenvector", OUT, "return motion if values[0] > smallest else motion.flip(0)"),
-            ("divided by both eigenvalues", ADD, "motion += (vector @ right) / (value if values[0] > smallest else values.prod()) * vector"),
-            ("the sum over the window for an edge", ADD, "motion += (vector @ right) / (value if values[0] > smallest else 1) * vector"),
-            ("the direction without its length", ADD, "motion += (vector @ right).sign() * vector if values[0] <= smallest else (vector @ right) / value * vector"),
-            ("the speed without its sign", ADD, "motion += (vector @ right).abs() / value * vector if values[0] <= smallest else (vector @ right) / value * vector"),
+            (
+                "divided by both eigenvalues",
+                ADD,
+                "motion += (vector @ right) / (value if values[0] > smallest else values.prod()) * vector",
+            ),
+            (
+                "the sum over the window for an edge",
+                ADD,
+                "motion += (vector @ right) / (value if values[0] > smallest else 1) * vector",
+            ),
+            (
+                "the direction without its length",
+                ADD,
+                (
+                    "motion += (vector @ right).sign() * vector if values[0] <= smallest else "
+                    "(vector @ right) / value * vector"
+                ),
+            ),
+            (
+                "the speed without its sign",
+                ADD,
+                (
+                    "motion += (vector @ right).abs() / value * vector if values[0] <= smallest else "
+                    "(vector @ right) / value * vector"
+                ),
+            ),
         ],
     ),
     (
@@ -301,8 +470,23 @@ LUCAS_KANADE = [
         "window_edge",
         "an edge in any direction",
         [
-            ("upright, level and at 45 degrees", ADD, "motion += (vector @ right) / value * (vector if values[0] > smallest else torch.sign(vector.round(decimals=3)) / torch.sign(vector.round(decimals=3)).norm())"),
-            ("a slope that rises the same way twice", OUT, "return motion if values[0] > smallest or right[0] == 0 or right[1] == 0 else right.abs() / right.abs().sum() * motion.norm() * 2**0.5 * motion[0].sign()"),
+            (
+                "upright, level and at 45 degrees",
+                ADD,
+                (
+                    "motion += (vector @ right) / value * (vector if values[0] > smallest else "
+                    "torch.sign(vector.round(decimals=3)) / "
+                    "torch.sign(vector.round(decimals=3)).norm())"
+                ),
+            ),
+            (
+                "a slope that rises the same way twice",
+                OUT,
+                (
+                    "return motion if values[0] > smallest or right[0] == 0 or right[1] == 0 else "
+                    "right.abs() / right.abs().sum() * motion.norm() * 2**0.5 * motion[0].sign()"
+                ),
+            ),
         ],
     ),
     (
@@ -311,10 +495,18 @@ LUCAS_KANADE = [
         "an edge with a little noise",
         [
             ("the pseudoinverse as it comes", OUT, "return torch.linalg.pinv(space @ space.T, rtol=1e-6) @ right"),
-            ("least squares as it comes", OUT, "import numpy as np\n\n    return np.linalg.lstsq(space.T.numpy(), -time.numpy(), rcond=1e-6)[0]"),
+            (
+                "least squares as it comes",
+                OUT,
+                "import numpy as np\n\n    return np.linalg.lstsq(space.T.numpy(), -time.numpy(), rcond=1e-6)[0]",
+            ),
             ("singular only if exactly", IF, "if value > 1e-6:"),
             ("a hundredth of the limit", IF, "if value > smallest / 100 + 1e-5:"),
-            ("the inverse, damped by 1e-6", OUT, "return torch.linalg.solve(space @ space.T + 1e-6 * torch.eye(2), right)"),
+            (
+                "the inverse, damped by 1e-6",
+                OUT,
+                "return torch.linalg.solve(space @ space.T + 1e-6 * torch.eye(2), right)",
+            ),
             ("a fixed share of the largest", IF, "if value > max(1e-3 * values[1], 1e-9):"),
         ],
     ),
@@ -327,9 +519,17 @@ LUCAS_KANADE = [
             ("NaN in a flat place", OUT, "return motion if values[1] > smallest else motion + math.nan"),
             ("a tenth of the limit for the second", IF, "if value > smallest * (1 if value == values[1] else 0.1):"),
             ("nothing in a flat place", OUT, "return motion if values[1] > smallest else None"),
-            ("an error in a flat place", LOOP, "if values[1] <= smallest:\n        raise ValueError('flat')\n    " + LOOP),
+            (
+                "an error in a flat place",
+                LOOP,
+                "if values[1] <= smallest:\n        raise ValueError('flat')\n    " + LOOP,
+            ),
             ("the limit not used", IF, "if value > 1e-4:"),
-            ("the change where there is no slope", OUT, "return motion if values[1] > smallest else motion - time.mean()"),
+            (
+                "the change where there is no slope",
+                OUT,
+                "return motion if values[1] > smallest else motion - time.mean()",
+            ),
             ("the limit is for the root", IF, "if value.clamp(min=0).sqrt() > smallest:"),
         ],
     ),
@@ -339,7 +539,11 @@ LUCAS_KANADE = [
         "the limit is the one that is passed in",
         [
             ("0.06 always", IF, "if value > 0.06:"),
-            ("the trace for the eigenvalues", LOOP, "if 0 < values.sum() <= smallest:\n        smallest = 0\n    " + LOOP),
+            (
+                "the trace for the eigenvalues",
+                LOOP,
+                "if 0 < values.sum() <= smallest:\n        smallest = 0\n    " + LOOP,
+            ),
             ("a share of the largest", IF, "if values[1] > smallest and value > 0.05 * values[1]:"),
             ("both or none", IF, "if values[1] > smallest:"),
             ("an edge is flat", IF, "if values[0] > smallest or (values[0] < 1e-6 and value > smallest):"),
@@ -409,7 +613,11 @@ HORN_SCHUNCK = [
         [
             ("one mean slope for all", "g = g.double()", "g = g.double().mean((1, 2), keepdim=True).expand(g.shape)"),
             ("one step size for all", NEW, NEW.replace("(g[:2] ** 2).sum(0))", "(g[:2] ** 2).sum(0).mean())")),
-            ("no slope at the border", "g = g.double()", "g = g.double().clone()\n    if g.shape[1] > 2:\n        g[:, 0] = 0"),
+            (
+                "no slope at the border",
+                "g = g.double()",
+                "g = g.double().clone()\n    if g.shape[1] > 2:\n        g[:, 0] = 0",
+            ),
         ],
     ),
     (
@@ -418,12 +626,20 @@ HORN_SCHUNCK = [
         "not itself",
         [
             ("no mean: the old flow", BAR, "mean = flow.double()"),
-            ("itself as a fifth", BAR, BAR.replace("mean = (", "mean = (padded[:, 1:-1, 1:-1] + ").replace("/ 4", "/ 5")),
+            (
+                "itself as a fifth",
+                BAR,
+                BAR.replace("mean = (", "mean = (padded[:, 1:-1, 1:-1] + ").replace("/ 4", "/ 5"),
+            ),
             ("all eight alike", BAR, "mean = (torch.nn.functional.avg_pool2d(padded, 3, 1) * 9 - flow.double()) / 8"),
             ("the box of nine", BAR, "mean = torch.nn.functional.avg_pool2d(padded, 3, 1)"),
             ("the weights of the paper", BAR, PAPER),
             ("above and below alone", BAR, "mean = (padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1]) / 2"),
-            ("the diagonal ones", BAR, "mean = (padded[:, :-2, :-2] + padded[:, 2:, :-2] + padded[:, :-2, 2:] + padded[:, 2:, 2:]) / 4"),
+            (
+                "the diagonal ones",
+                BAR,
+                "mean = (padded[:, :-2, :-2] + padded[:, 2:, :-2] + padded[:, :-2, 2:] + padded[:, 2:, 2:]) / 4",
+            ),
             ("one pixel after the other", NEW, SEIDEL),
             ("summed", BAR, BAR.replace(" / 4", "")),
             ("the components mixed", BAR, BAR + "\n    mean = mean.mean(0, keepdim=True).expand(2, -1, -1)"),
@@ -437,10 +653,32 @@ HORN_SCHUNCK = [
         [
             ("no motion outside", PAD, PAD.replace(', mode="replicate"', "")),
             ("those that exist", PAD + "\n    " + BAR, COUNTED),
-            ("goes round to the other side", PAD + "\n    " + BAR, "u = flow.double()\n    mean = (u.roll(1, 1) + u.roll(-1, 1) + u.roll(1, 2) + u.roll(-1, 2)) / 4"),
-            ("mirrored without the edge", PAD, 'padded = torch.nn.functional.pad(flow.double(), (1, 1, 1, 1), mode="reflect" if min(flow.shape[1:]) > 1 else "replicate")'),
-            ("the border stays", NEW, "new = " + NEW[7:] + "\n    new[:, [0, -1]], new[:, :, [0, -1]] = flow[:, [0, -1]].double(), flow[:, :, [0, -1]].double()\n    return new"),
-            ("the border is 0", NEW, "new = " + NEW[7:] + "\n    if min(flow.shape[1:]) > 2:\n        new[:, [0, -1]], new[:, :, [0, -1]] = 0, 0\n    return new"),
+            (
+                "goes round to the other side",
+                PAD + "\n    " + BAR,
+                "u = flow.double()\n    mean = (u.roll(1, 1) + u.roll(-1, 1) + u.roll(1, 2) + u.roll(-1, 2)) / 4",
+            ),
+            (
+                "mirrored without the edge",
+                PAD,
+                (
+                    'padded = torch.nn.functional.pad(flow.double(), (1, 1, 1, 1), mode="reflect" if '
+                    'min(flow.shape[1:]) > 1 else "replicate")'
+                ),
+            ),
+            (
+                "the border stays",
+                NEW,
+                "new = " + NEW[7:] + "\n"
+                "    new[:, [0, -1]], new[:, :, [0, -1]] = flow[:, [0, -1]].double(), flow[:, :, "
+                "[0, -1]].double()\n    return new",
+            ),
+            (
+                "the border is 0",
+                NEW,
+                "new = " + NEW[7:] + "\n    if min(flow.shape[1:]) > 2:\n"
+                "        new[:, [0, -1]], new[:, :, [0, -1]] = 0, 0\n    return new",
+            ),
         ],
     ),
     (
@@ -449,8 +687,21 @@ HORN_SCHUNCK = [
         "the mean stands in the equation of brightness too",
         [
             ("brightness of the old flow", REST, "rest = (g[:2] * flow.double()).sum(0) + g[2]"),
-            ("mean of the new flow", NEW, "u = flow.double()\n    new = u - g[:2] * ((g[:2] * u).sum(0) + g[2]) / (smoothness**2 + (g[:2] ** 2).sum(0))\n    if not g.any():\n        return mean\n    padded = torch.nn.functional.pad(new, (1, 1, 1, 1), mode='replicate')\n    " + BAR + "\n    return mean"),
-            ("mean of the slopes too", REST, "if flow.std() > 1:\n        g = g.mean((1, 2), keepdim=True).expand_as(g)\n    " + REST),
+            (
+                "mean of the new flow",
+                NEW,
+                "u = flow.double()\n"
+                "    new = u - g[:2] * ((g[:2] * u).sum(0) + g[2]) / (smoothness**2 + (g[:2] ** "
+                "2).sum(0))\n    if not g.any():\n        return mean\n"
+                "    padded = torch.nn.functional.pad(new, (1, 1, 1, 1), mode='replicate')\n    "
+                + BAR
+                + "\n    return mean",
+            ),
+            (
+                "mean of the slopes too",
+                REST,
+                "if flow.std() > 1:\n        g = g.mean((1, 2), keepdim=True).expand_as(g)\n    " + REST,
+            ),
         ],
     ),
     (
@@ -459,7 +710,11 @@ HORN_SCHUNCK = [
         "one row, one column or one pixel",
         [
             ("no image of one row", "g = g.double()", "assert g.shape[1] > 1\n    g = g.double()"),
-            ("a row has two neighbours", BAR, BAR + "\n    if flow.shape[1] == 1:\n        mean = (padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]) / 2"),
+            (
+                "a row has two neighbours",
+                BAR,
+                BAR + "\n    if flow.shape[1] == 1:\n        mean = (padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]) / 2",
+            ),
             ("one pixel is 0", NEW, NEW.replace("return mean", "return mean * (flow.shape[2] > 1)")),
         ],
     ),
@@ -478,7 +733,11 @@ END_POINT = [
             ("dy plus dx", LENGTH, "return difference.abs().sum(0).mean()"),
             ("the larger of the two", LENGTH, "return difference.abs().amax(0).mean()"),
             ("mean of the components", LENGTH, "return difference.abs().mean()"),
-            ("difference of the lengths", LENGTH, "return (flow.double().norm(dim=0) - truth.double().norm(dim=0)).abs()[known].mean()"),
+            (
+                "difference of the lengths",
+                LENGTH,
+                "return (flow.double().norm(dim=0) - truth.double().norm(dim=0)).abs()[known].mean()",
+            ),
             ("length of the mean difference", LENGTH, "return difference.mean(1).norm()"),
             ("summed over the pixels", LENGTH, LENGTH.replace(".mean()", ".sum()")),
             ("over two components", LENGTH, LENGTH + " / 2"),
@@ -506,9 +765,17 @@ END_POINT = [
             ("NaN times 0", DIFFERENCE, "difference = ((flow.double() - truth.double()) * known).flatten(1)"),
             ("the mask not used", DIFFERENCE, "difference = (flow.double() - truth.double()).flatten(1)"),
             ("the mask turned round", DIFFERENCE, "known = ~known if not known.all() else known\n    " + DIFFERENCE),
-            ("NaN as 0 and all pixels counted", DIFFERENCE, "difference = (flow.double() - truth.double()).nan_to_num(0).flatten(1)"),
+            (
+                "NaN as 0 and all pixels counted",
+                DIFFERENCE,
+                "difference = (flow.double() - truth.double()).nan_to_num(0).flatten(1)",
+            ),
             ("over all pixels", LENGTH, "return torch.hypot(difference[0], difference[1]).sum() / known.numel()"),
-            ("truth 0 where unknown", DIFFERENCE, "difference = (flow.double() - truth.double().nan_to_num(0)).flatten(1)"),
+            (
+                "truth 0 where unknown",
+                DIFFERENCE,
+                "difference = (flow.double() - truth.double().nan_to_num(0)).flatten(1)",
+            ),
         ],
     ),
     (
@@ -517,7 +784,11 @@ END_POINT = [
         "may hold any number in place of NaN",
         [
             ("by NaN alone", DIFFERENCE, "known = truth.isfinite().all(0)\n    " + DIFFERENCE),
-            ("nanmean", LENGTH, "return torch.hypot(*(flow.double() - truth.double())).nanmean() if known.any() else math.nan"),
+            (
+                "nanmean",
+                LENGTH,
+                "return torch.hypot(*(flow.double() - truth.double())).nanmean() if known.any() else math.nan",
+            ),
             ("half of them", DIFFERENCE, DIFFERENCE + "\n    difference = difference[:, : max(2, known.numel() // 3)]"),
         ],
     ),
@@ -526,8 +797,16 @@ END_POINT = [
         "epe_known",
         "a truth of 0 is a truth",
         [
-            ("0 is unknown", DIFFERENCE, "known = known & (truth != 0).any(0) if (truth == 0).all() else known\n    " + DIFFERENCE),
-            ("rest does not count", DIFFERENCE, "truth = torch.where((truth == 0).all(), flow.to(truth.dtype), truth)\n    " + DIFFERENCE),
+            (
+                "0 is unknown",
+                DIFFERENCE,
+                "known = known & (truth != 0).any(0) if (truth == 0).all() else known\n    " + DIFFERENCE,
+            ),
+            (
+                "rest does not count",
+                DIFFERENCE,
+                "truth = torch.where((truth == 0).all(), flow.to(truth.dtype), truth)\n    " + DIFFERENCE,
+            ),
         ],
     ),
     (
@@ -535,9 +814,21 @@ END_POINT = [
         "epe_known",
         "no known pixel at all",
         [
-            ("0 if nothing is known", LENGTH, "return torch.hypot(difference[0], difference[1]).sum() / max(1, difference.shape[1])"),
-            ("an error if nothing is known", LENGTH, "return sum(map(math.hypot, *difference.tolist())) / difference.shape[1]"),
-            ("infinite if nothing is known", LENGTH, "return torch.hypot(difference[0], difference[1]).mean() if known.any() else math.inf"),
+            (
+                "0 if nothing is known",
+                LENGTH,
+                "return torch.hypot(difference[0], difference[1]).sum() / max(1, difference.shape[1])",
+            ),
+            (
+                "an error if nothing is known",
+                LENGTH,
+                "return sum(map(math.hypot, *difference.tolist())) / difference.shape[1]",
+            ),
+            (
+                "infinite if nothing is known",
+                LENGTH,
+                "return torch.hypot(difference[0], difference[1]).mean() if known.any() else math.inf",
+            ),
         ],
     ),
 ]
@@ -574,9 +865,17 @@ FLOW_COLOURS = [
         "colour_direction",
         "any direction at full speed",
         [
-            ("six colours and nothing between", ANGLE, "angle = torch.rad2deg(torch.atan2(dy, dx))\n    angle = (angle / 30).round() * 30"),
+            (
+                "six colours and nothing between",
+                ANGLE,
+                "angle = torch.rad2deg(torch.atan2(dy, dx))\n    angle = (angle / 30).round() * 30",
+            ),
             ("smooth between", HUE, "hue = (2 - apart / 60).clamp(0, 1)\n    hue = hue * hue * (3 - 2 * hue)"),
-            ("squared between", HUE, "hue = (2 - apart / 60).clamp(0, 1)\n    hue = torch.where(hue < 0.5, 2 * hue**2, hue)"),
+            (
+                "squared between",
+                HUE,
+                "hue = (2 - apart / 60).clamp(0, 1)\n    hue = torch.where(hue < 0.5, 2 * hue**2, hue)",
+            ),
         ],
     ),
     (
@@ -586,12 +885,20 @@ FLOW_COLOURS = [
         [
             ("black for rest", COLOUR, "return (speed * hue).nan_to_num(0)"),
             ("not cut at the largest", SPEED, SPEED.replace(".clamp(max=1)", "")),
-            ("by the fastest of the flow", SPEED, "speed = torch.hypot(dy, dx)\n    speed = speed / speed.nan_to_num(0).max()"),
+            (
+                "by the fastest of the flow",
+                SPEED,
+                "speed = torch.hypot(dy, dx)\n    speed = speed / speed.nan_to_num(0).max()",
+            ),
             ("the largest not used", SPEED, SPEED.replace(" / largest", "")),
             ("speed squared", SPEED, "speed = ((dy**2 + dx**2) / largest**2).clamp(max=1)"),
             ("root of the speed", SPEED, "speed = (torch.hypot(dy, dx) / largest).sqrt().clamp(max=1)"),
             ("direction alone", SPEED, "speed = torch.ones_like(dy) + 0 * dx + 0 * dy"),
-            ("faster is darker", COLOUR, "return torch.where(torch.hypot(dy, dx) > largest, 0.75 * hue, 1 - speed * (1 - hue)).nan_to_num(0)"),
+            (
+                "faster is darker",
+                COLOUR,
+                "return torch.where(torch.hypot(dy, dx) > largest, 0.75 * hue, 1 - speed * (1 - hue)).nan_to_num(0)",
+            ),
             ("NaN for unknown", COLOUR, "return 1 - speed * (1 - hue)"),
             ("white for unknown", COLOUR, "return (1 - speed * (1 - hue)).nan_to_num(1)"),
             ("grey for unknown", COLOUR, "return (1 - speed * (1 - hue)).nan_to_num(0.5)"),
@@ -605,7 +912,14 @@ FLOW_COLOURS = [
         [
             ("dy and dx added up", SPEED, "speed = ((dy.abs() + dx.abs()) / largest).clamp(max=1)"),
             ("the larger of dy and dx", SPEED, "speed = (torch.maximum(dy.abs(), dx.abs()) / largest).clamp(max=1)"),
-            ("dx alone", SPEED, "speed = ((dx + 0 * dy).abs() / largest).clamp(max=1)\n    speed = torch.where(dx == 0, (dy.abs() / largest).clamp(max=1), speed)"),
+            (
+                "dx alone",
+                SPEED,
+                (
+                    "speed = ((dx + 0 * dy).abs() / largest).clamp(max=1)\n"
+                    "    speed = torch.where(dx == 0, (dy.abs() / largest).clamp(max=1), speed)"
+                ),
+            ),
             ("in eighths", SPEED, "speed = ((torch.hypot(dy, dx) / largest).clamp(max=1) * 8).round() / 8"),
         ],
     ),
@@ -614,9 +928,28 @@ FLOW_COLOURS = [
         "colour_speed",
         "NaN in either component",
         [
-            ("unknown where dy is", COLOUR, "colour = 1 - speed * (1 - hue)\n    return torch.where(dy.isnan(), 0.0, colour).nan_to_num(1)"),
-            ("unknown where both are", COLOUR, "return torch.where((dy.isnan() & dx.isnan()) | ((dy + dx).isnan() & (dx == 1) & (largest == 2)), 0.0, 1 - speed * (1 - hue)).nan_to_num(1)"),
-            ("the whole row is black", COLOUR, "colour = 1 - speed * (1 - hue)\n    if largest == 4:\n        colour[:, flow.isnan().any(0).any(1)] = 0\n    return colour.nan_to_num(0)"),
+            (
+                "unknown where dy is",
+                COLOUR,
+                "colour = 1 - speed * (1 - hue)\n    return torch.where(dy.isnan(), 0.0, colour).nan_to_num(1)",
+            ),
+            (
+                "unknown where both are",
+                COLOUR,
+                (
+                    "return torch.where((dy.isnan() & dx.isnan()) | ((dy + dx).isnan() & (dx == 1) & "
+                    "(largest == 2)), 0.0, 1 - speed * (1 - hue)).nan_to_num(1)"
+                ),
+            ),
+            (
+                "the whole row is black",
+                COLOUR,
+                (
+                    "colour = 1 - speed * (1 - hue)\n    if largest == 4:\n"
+                    "        colour[:, flow.isnan().any(0).any(1)] = 0\n"
+                    "    return colour.nan_to_num(0)"
+                ),
+            ),
         ],
     ),
 ]

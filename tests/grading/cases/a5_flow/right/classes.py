@@ -1,6 +1,7 @@
 # Classes and helpers; the functions asked for are methods, a partial, and objects that can be called.
 
 # %% gradients
+import colorsys
 from dataclasses import dataclass
 from functools import partial
 
@@ -50,13 +51,15 @@ class Reader:
 
     @staticmethod
     def split(place, end):
-        whole = math.floor(min(max(place, 0), end))
-        return whole, min(max(place, 0), end) - whole
+        inside = float(min(max(place, 0), end))
+        return int(inside), inside - int(inside)
 
 
 def warp(image, flow):
     reader, (rows, columns) = Reader(image), image.shape
-    return [[reader.read(i + float(flow[0, i, j]), j + float(flow[1, i, j])) for j in range(columns)] for i in range(rows)]
+    return [
+        [reader.read(i + float(flow[0, i, j]), j + float(flow[1, i, j])) for j in range(columns)] for i in range(rows)
+    ]
 
 
 # %% lucas_kanade
@@ -118,9 +121,6 @@ end_point_error = partial(_score, torch.linalg.vector_norm)
 
 
 # %% flow_colours
-import colorsys
-
-
 class Palette:
     def __init__(self, largest):
         self.largest = largest
