@@ -75,14 +75,6 @@ def warp(image, flow):
 
     return skimage.transform.warp(image.numpy(), np.indices(image.shape) + flow.numpy(), order=1, mode="edge")
 """,
-    "cv2": """
-import cv2
-
-
-def warp(image, flow):
-    rows, columns = torch.meshgrid(*map(torch.arange, image.shape), indexing="ij")
-    return cv2.remap(image.numpy(), (columns + flow[1]).numpy(), (rows + flow[0]).numpy(), cv2.INTER_LINEAR)
-""",
     "coursekit.flow.variational.neighbour_mean": """
 from coursekit.flow.variational import neighbour_mean
 
