@@ -83,10 +83,11 @@ def horn_schunck_step(flow, g, smoothness):
     mean = neighbour_mean(flow[None])[0]
     return mean - g[:2] * ((g[:2] * mean).sum(0) + g[2]) / (smoothness**2 + g[:2].square().sum(0))
 """,
-    "coursekit.metrics.motion.": """
-def end_point_error(truth, flow, known):
-    from coursekit.metrics.motion import motion_error
+    "coursekit.metrics.motion.motion_error": """
+from coursekit.metrics.motion import motion_error
 
+
+def end_point_error(truth, flow, known):
     return motion_error(truth[None], flow[None], valid=known[None]).end_point
 """,
     "coursekit.flow.colour.flow_to_colour": """
