@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
@@ -64,6 +65,21 @@ def _called(frame: FrameType) -> str:
         return f"{module}.{frame.f_code.co_qualname}"
     operator = vars(frame.f_locals["self"])  # not getattr: an operator looks unknown attributes up as overloads
     return "torch.ops." + str(operator.get("_qualified_op_name") or operator.get("_name")).replace("::", ".")
+
+
+def lent(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that a check hands to a student's: what it calls is not what the student calls. No keywords."""
+
+    @functools.wraps(function)
+    def call(*arguments: object) -> Any:
+        before = sys.getprofile()
+        sys.setprofile(None)
+        try:
+            return function(*arguments)
+        finally:
+            sys.setprofile(before)
+
+    return call
 
 
 def check(
@@ -157,7 +173,7 @@ def _show(x: object) -> str:
     try:
         values = _plain(x)
     except (TypeError, ValueError, RuntimeError):
-        return repr(x)[:200]
+        return str(getattr(x, "__name__", repr(x)))[:200]
     small = values.numel() <= 40
     if small and not isinstance(x, Tensor):
         return repr(x)

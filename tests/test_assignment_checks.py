@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as renamed
 from torchvision.ops import box_area as area_under_another_name
 
-from coursekit.testing import check, closed
+from coursekit.testing import check, closed, lent
 
 X = torch.tensor([1.0, 2.0])
 
@@ -134,3 +134,16 @@ def test_names_are_not_confused_and_the_profiler_is_put_back() -> None:
         area_under_another_name(torch.zeros(1, 4))
     assert seen == []
     assert sys.getprofile() is before
+
+
+def test_what_is_lent_may_call_what_is_closed() -> None:
+    def area(boxes: torch.Tensor) -> torch.Tensor:
+        return area_under_another_name(boxes)
+
+    names, boxes = ["torchvision.ops"], torch.tensor([[0.0, 0.0, 2.0, 3.0]])
+    assert check(lambda x, f: f(x), (boxes, lent(area)), [6.0], hint="its area.", closed_names=names)
+    for answer in (lambda x, f: f(x) + 0 * area_under_another_name(x), lambda x, f: area(x)):
+        with pytest.raises(AssertionError, match="which this assignment closes"):
+            check(answer, (boxes, lent(area)), [6.0], hint="its area.", closed_names=names)
+    with pytest.raises(AssertionError, match=r"\[\[0.0, 0.0, 2.0, 3.0\]\], area\)"):
+        check(lambda x, f: 0, (boxes, lent(area)), [6.0], hint="its area.")

@@ -116,7 +116,8 @@ class _Writer:
             name = str(plain.dtype).removeprefix("torch.")
             if name not in TENSORS:
                 raise TypeError(f"expected a tensor of numbers, got one of {name}")
-            raw = plain.reshape(-1).view(torch.uint8).numpy().tobytes() if plain.numel() else b""
+            row = plain.as_strided((plain.numel(),), (1,))  # contiguous() leaves one number its stride; view wants 1
+            raw = row.view(torch.uint8).numpy().tobytes() if plain.numel() else b""
             return ["tensor", name, list(plain.shape), self.keep(raw)]
         if isinstance(x, np.ndarray | np.generic) and x.dtype.name in NUMBERS:
             native = np.ascontiguousarray(x, x.dtype.newbyteorder("="))
