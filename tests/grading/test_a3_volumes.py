@@ -158,7 +158,7 @@ def test_the_tumour_is_that_of_the_real_scan(assignment: Callable[[str], Any]) -
         pytest.skip("the thin CT is not at hand")
     given: dict[str, Any] = {"torch": torch}
     exec(_source(a3, "tumour"), given)
-    low, high = (readers.any(0).nonzero().aminmax(dim=0))
+    low, high = readers.any(0).nonzero().aminmax(dim=0)
     box = [slice(int(a), int(b) + 1) for a, b in zip(low, high)]
     assert torch.equal(given["READERS"], readers[(slice(None), *box)][..., ::2, ::2])
     pairs = [float(overlap.dice(a, b)) for i, a in enumerate(given["READERS"]) for b in given["READERS"][:i]]
