@@ -8,7 +8,7 @@ project = html_title = "Medical Images: 3D and Video"
 author = copyright = "the course's authors"
 extensions = ["myst_nb", "sphinx_copybutton", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "pages"]
 root_doc = "README"
-include_patterns = ["*.md", "docs/**.md", "lectures/*.ipynb", "assignments/*/*.ipynb", "coursekit/README.md", "coursegrade/README.md"]
+include_patterns = ["*.md", "docs/**.md", "lectures/*.ipynb", "assignments/*/*.ipynb", "course*/README.md"]
 exclude_patterns = []
 nb_execution_mode = "off"
 nb_ipywidgets_js = {}
@@ -16,7 +16,7 @@ nb_merge_streams = True
 myst_enable_extensions = ["dollarmath", "amsmath", "attrs_inline"]
 myst_heading_anchors = 3
 myst_update_mathjax = False
-mathjax_path = "mathjax/MathJax.js?config=TeX-AMS-MML_HTMLorMML-full"  # version 2, which pip brings: no script from elsewhere
+mathjax_path = "mathjax/MathJax.js?config=TeX-AMS-MML_HTMLorMML-full"  # pip brings it
 mathjax2_config = {
     "showMathMenu": False,
     "HTML-CSS": {"availableFonts": [], "webFont": "STIX-Web", "imageFont": None},
@@ -25,6 +25,8 @@ mathjax2_config = {
 }
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True}
+autodoc_default_options = {"undoc-members": False}
 html_theme = "sphinx_book_theme"
 html_theme_options = {"home_page_in_toc": True, "show_toc_level": 2}
+html_static_path = ["site/static"]
+html_css_files = ["course.css"]
