@@ -30,3 +30,4 @@ html_theme = "sphinx_book_theme"
 html_theme_options = {"home_page_in_toc": True, "show_toc_level": 2}
 html_static_path = ["site/static"]
 html_css_files = ["course.css"]
+html_js_files = ["frames.js"]

@@ -1,6 +1,7 @@
 """What the site adds to Sphinx: alt text of notebooks, parts of the course, its modules, claims and last run."""
 
 import ast
+import html
 import json
 import pkgutil
 import re
@@ -24,6 +25,7 @@ PARTS = {
     "Around the course": r"docs/\w+$|\w+$|coursegrade/",
     "coursekit": r"coursekit/|docs/api/",
 }
+FRAMES = Path(__file__).parent / "frames"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -36,8 +38,8 @@ def contents(pages: set[str]) -> str:
     return "\n".join(trees)
 
 
-def prepared(notebook: dict) -> dict:
-    """A stored notebook with alt text where the builder looks for it, and without widgets, whose kernel is gone."""
+def prepared(notebook: dict, widgets: dict) -> dict:
+    """A stored notebook with alt text where the builder looks for it, and drawn frames for the kernel's widgets."""
     for cell in notebook["cells"]:
         if cell["cell_type"] != "code":
             continue
@@ -45,8 +47,30 @@ def prepared(notebook: dict) -> dict:
             if alt := output.get("metadata", {}).get("image/png", {}).get("alt"):
                 cell["metadata"].setdefault("mystnb", {})["image"] = {"alt": alt}
         cell["outputs"] = [output for output in cell["outputs"] if WIDGET not in output.get("data", {})]
+        if cell["id"] in widgets:
+            page = {"text/html": moving(cell["id"], widgets[cell["id"]])}
+            cell["outputs"].append({"output_type": "display_data", "data": page, "metadata": {}})
     notebook["metadata"].pop("widgets", None)
     return notebook
+
+
+def moving(cell: str, widget: dict) -> str:
+    """A widget's sliders over pictures that were drawn beforehand; without script, the picture it begins with."""
+    sliders, start = [], ",".join(str(slider["start"]) for slider in widget["sliders"])
+    for slider in widget["sliders"]:
+        name, values = html.escape(slider["name"]), slider["values"]
+        place = f'min="0" max="{len(values) - 1}" value="{slider["start"]}" step="1"'
+        now = html.escape(values[slider["start"]])
+        sliders.append(
+            f'<label>{name} <input type="range" {place} aria-valuetext="{now}"><output>{now}</output></label>'
+        )
+    source, alt = widget["frames"][start]
+    data = json.dumps(widget).replace("</", "<\\/")
+    note = "Drawn beforehand at these values; JupyterLab has all of them."
+    return (
+        f'<div class="frames" id="{cell}-frames">{"".join(sliders)}<p>{note}</p><img src="{source}" alt="{alt}">'
+        f'<script type="application/json">{data}</script></div>'
+    )
 
 
 def read(app, name: str, source: list[str]) -> None:
@@ -54,7 +78,9 @@ def read(app, name: str, source: list[str]) -> None:
     if name == "README":
         source[0] += contents(set(app.env.found_docs))
     elif Path(app.env.doc2path(name)).suffix == ".ipynb":
-        source[0] = json.dumps(prepared(json.loads(source[0])))
+        frames = FRAMES / f"{Path(name).name}.json"
+        widgets = json.loads(frames.read_text()) if frames.exists() else {}
+        source[0] = json.dumps(prepared(json.loads(source[0]), widgets))
 
 
 def names_used(path: Path) -> set[str]:
