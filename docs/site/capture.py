@@ -26,7 +26,7 @@ def watch() -> None:
 
     def interactive(figure: object, update: Callable[..., str], **sliders: ipywidgets.Widget) -> ipywidgets.VBox:
         box = plain(figure, update, **sliders)
-        captured[cell] = drawn(list(sliders.values()), box.children[-1])
+        captured[cell] = drawn(sliders, box.children[-1])
         return box
 
     drawing.interactive = images.interactive = figures.interactive = interactive
@@ -37,8 +37,9 @@ def told() -> None:
     print(json.dumps(captured))
 
 
-def drawn(sliders: list[ipywidgets.Widget], picture: ipywidgets.HTML) -> dict:
+def drawn(named: dict[str, ipywidgets.Widget], picture: ipywidgets.HTML) -> dict:
     """All combinations of a few values each, or one slider after the other where those are too many."""
+    sliders = list(named.values())
     starts = [slider.value for slider in sliders]
     most = max(3, int(MOST_FRAMES ** (1 / len(sliders)))) if len(sliders) < 3 else MOST_FRAMES // len(sliders)
     ladders = [values_of(slider, most) for slider in sliders]
@@ -49,14 +50,9 @@ def drawn(sliders: list[ipywidgets.Widget], picture: ipywidgets.HTML) -> dict:
     shots = {place: shot(sliders, ladders, place, picture) for place in places}
     for slider, start in zip(sliders, starts):
         slider.value = start
-    names = [slider.description or name_of(slider) for slider in sliders]
+    names = [slider.description or name for name, slider in named.items()]
     rows = [{"name": n, "values": list(map(label, v)), "start": b} for n, v, b in zip(names, ladders, begin)]
     return {"sliders": rows, "frames": {",".join(map(str, place)): frame for place, frame in packed(shots).items()}}
-
-
-def name_of(slider: ipywidgets.Widget) -> str:
-    """A checkbox or slider without a description."""
-    return type(slider).__name__
 
 
 def label(value: object) -> str:
