@@ -82,11 +82,12 @@ def shot(sliders: list[ipywidgets.Widget], ladders: list[list], place: tuple, pi
 
 
 def packed(shots: dict[tuple, tuple]) -> dict[tuple, list[str]]:
-    """As WebP, at the best quality at which all of them fit."""
-    for quality in (85, 70, 55, 40, 25, 12):
+    """As WebP, at the largest size and best quality at which all of them fit."""
+    for scale, quality in itertools.product((1.0, 0.8, 0.6, 0.4), (85, 70, 55, 40)):
         frames = {}
         for place, (image, alt) in shots.items():
-            image.save(buffer := io.BytesIO(), "webp", quality=quality, method=6)
+            small = image.resize((round(image.width * scale), round(image.height * scale)))
+            small.save(buffer := io.BytesIO(), "webp", quality=quality, method=6)
             frames[place] = ["data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode(), alt]
         if sum(len(frame[0]) + len(frame[1]) for frame in frames.values()) < MOST_BYTES:
             break
