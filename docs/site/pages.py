@@ -46,6 +46,8 @@ def prepared(notebook: dict, widgets: dict) -> dict:
         for output in cell["outputs"]:
             if alt := output.get("metadata", {}).get("image/png", {}).get("alt"):
                 cell["metadata"].setdefault("mystnb", {})["image"] = {"alt": alt}
+            if words := output.get("data", {}).get("text/markdown"):  # its links go to pages, not to notebooks
+                output["data"]["text/markdown"] = "".join(words).replace(".ipynb)", ".html)")
         cell["outputs"] = [output for output in cell["outputs"] if WIDGET not in output.get("data", {})]
         if cell["id"] in widgets:
             page = {"text/html": moving(cell["id"], widgets[cell["id"]])}
