@@ -1,10 +1,12 @@
 # Each is one line for what `python3 course.py …` does on every system.
 PYTHON ?= python3
 
-.PHONY: lab test grade
+.PHONY: lab test grade site
 lab:
 	@$(PYTHON) course.py lab
 test:
 	@$(PYTHON) course.py test
 grade:
 	@$(PYTHON) course.py grade $(ASSIGNMENT)
+site:
+	@$(PYTHON) course.py site

@@ -33,6 +33,7 @@ ADVICE = {  # what pip prints when it gives up → what to do about it
     "": "pip failed: mend what it says above and run this again.",
 }
 MEGABYTES = {"bytes": 1e-6, "kB": 1e-3, "MB": 1.0, "GB": 1e3}
+RUNS = {"grade": ("lab grade", "coursekit grade round"), "site": ("lab docs", "sphinx -qW -c docs . build/site")}
 say = functools.partial(print, "course:", flush=True)
 
 
@@ -129,16 +130,16 @@ def lab(options: list) -> None:
 
 def test(name: str, options: list) -> None:
     """Install everything, fetch the data, run every check, or those of a change. Options go on to pytest."""
-    install("lab", "grade", "test")
+    install("lab", "grade", "test", "docs")
     if run("-m", "coursekit", "data", "fetch", "all"):
         sys.exit("The tests need the data: connect to the network and run this again.")
     sys.exit(run(f"tests/{name}.py", *options))
 
 
-def grade(options: list) -> None:
-    """One grading round of an assignment: release, autograde, feedback, marks."""
-    install("lab", "grade")
-    sys.exit(run("-m", "coursekit", "grade", "round", *options))
+def module(extras: str, arguments: str, options: list) -> None:
+    """Install what it needs and run a module. Options go on to it."""
+    install(*extras.split())
+    sys.exit(run("-m", *arguments.split(), *options))
 
 
 def main() -> None:
@@ -146,9 +147,9 @@ def main() -> None:
         version = sys.version.split()[0]
         sys.exit(f"This course needs Python 3.{MINIMUM[1]} or newer, this is {version}: install one from python.org.")
     tests = {"test": functools.partial(test, "everything"), "check": functools.partial(test, "check")}
-    commands = {"lab": lab, **tests, "grade": grade}
+    commands = {"lab": lab, **tests, **{name: functools.partial(module, *run) for name, run in RUNS.items()}}
     if "".join(sys.argv[1:2]) not in commands:
-        sys.exit("Say what to do: python3 course.py lab · python3 course.py test · … check · … grade a1_roi")
+        sys.exit("Say what to do: python3 course.py lab · python3 course.py test · … check · … grade a1_roi · … site")
     commands[sys.argv[1]]([option for option in sys.argv[2:] if option != "--"])
 
 

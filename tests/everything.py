@@ -4,6 +4,8 @@ Tests and notebooks run two at a time, each on one thread; the browser, whose mo
 Arguments go on to pytest: ``python3 course.py test --maxfail=1``.
 """
 
+import importlib.metadata
+import json
 import os
 import shutil
 import subprocess
@@ -40,6 +42,17 @@ def run(stage: str, command: list[str], options: list[str]) -> tuple[int, dict[s
     return status, {key: int(suite.get(key, 0)) if suite is not None else 0 for key in COUNTS}
 
 
+def notebooks_ran(report: Path) -> dict[str, dict[str, object]]:
+    """``{lecture: {when, seconds, device, versions}}`` from nbval's report, for the site's status page."""
+    suite, seconds = ElementTree.parse(report).getroot()[0], {}
+    for case in suite.iter("testcase"):
+        lecture = case.get("classname", "").removeprefix("lectures.").removesuffix(".ipynb")
+        seconds[lecture] = seconds.get(lecture, 0.0) + float(case.get("time", 0))
+    about = {"device": os.environ.get("COURSEKIT_DEVICE", "cpu"), "when": suite.get("timestamp", "")[:16]}
+    about["versions"] = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "jupyterlab"))
+    return {lecture: {**about, "seconds": round(total, 1)} for lecture, total in sorted(seconds.items())}
+
+
 def closing(total: dict[str, int], seconds: float) -> str:
     """One line in the form in which pytest ends."""
     passed = total["tests"] - total["failures"] - total["errors"] - total["skipped"]
@@ -59,6 +72,8 @@ def run_all(stages: dict[str, list[str]], options: list[str]) -> int:
         total = {key: total[key] + counts[key] for key in COUNTS}
         if status:
             break
+        if stage == "lectures":
+            (REPORTS / "status.json").write_text(json.dumps(notebooks_ran(REPORTS / "lectures.xml"), indent=1))
     print("\n--- summary")
     for stage in stages:
         outcome = "not run" if stage not in seconds else "failed" if status and stage == list(seconds)[-1] else "ok"
