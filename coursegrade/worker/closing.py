@@ -36,9 +36,14 @@ class _Inside(type):
     """What is read off a closed name is closed too."""
 
     def __getattr__(cls, name: str) -> type:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return stub(f"{cls.__module__}.{cls.__name__}.{name}")
+        return _below(f"{cls.__module__}.{cls.__name__}", name)
+
+
+def _below(closed: str, name: str) -> type:
+    """What stands under a closed name; what Python itself asks of a class or module is not there."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return stub(f"{closed}.{name}")
 
 
 def stub(name: str) -> type:
@@ -56,9 +61,7 @@ class _Stub(ModuleType):
     __path__: list[str] = []  # noqa: RUF012
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return stub(f"{self.__name__}.{name}")
+        return _below(self.__name__, name)
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):

@@ -22,6 +22,9 @@ FRAMES, SIZE, CLASSES = 16, 32, len(clips.MOTIONS)
 CHUNK = 8  # clips whose flow is found at a time: more do not fit into a cache
 BATCH = 16
 BLOCKS = 5  # of the sixteen of an EfficientNet-lite0
+ACCURACY, SEEN = "accuracy", "accuracy on the training clips"
+SECONDS, KEPT = "training, CPU s", "kept for a step back, MiB"
+MIB = 2**20
 Inputs = tuple[Tensor, ...]  # what a network takes, a clip a row
 Make = Callable[..., clips.ActionSet]
 
@@ -35,8 +38,8 @@ class Labelled(NamedTuple):
 
 def drawn(split: Part, *, count: int, frames: int = FRAMES, make: Make = clips.actions, **knobs: int) -> Labelled:
     """``count`` clips of a part at once, all eight classes alike often; ``knobs`` of what makes them."""
-    drawn = make(split=split, count=count, frames=frames, size=SIZE, **knobs)
-    return Labelled(torch.stack([drawn[i].clip for i in range(count)]), drawn.labels)
+    action_set = make(split=split, count=count, frames=frames, size=SIZE, **knobs)
+    return Labelled(torch.stack([action_set[i].clip for i in range(count)]), action_set.labels)
 
 
 def flows(rgb: Float[Tensor, "N 1 T H W"]) -> Float[Tensor, "N 2 T1 H W"]:
@@ -62,7 +65,7 @@ def learn(
 def right(net: nn.Module, inputs: Inputs, labels: Tensor, *, size: int = 32) -> dict[str, float]:
     """Accuracy, and the same but for the sense of time: twins stand side by side in the list of classes."""
     answers = train.predict(net, *inputs, size=size).argmax(1)
-    return {"accuracy": share(answers == labels), "axis of motion right": share(answers // 2 == labels // 2)}
+    return {ACCURACY: share(answers == labels), "axis of motion right": share(answers // 2 == labels // 2)}
 
 
 def share(true: Tensor) -> float:
@@ -72,7 +75,7 @@ def share(true: Tensor) -> float:
 
 def majority(learnt: Labelled, held_out: Labelled) -> dict[str, float]:
     """Accuracy of always answering the class that is most frequent among those learnt from."""
-    return {"accuracy": share(held_out.labels == learnt.labels.bincount().argmax())}
+    return {ACCURACY: share(held_out.labels == learnt.labels.bincount().argmax())}
 
 
 def parameters(net: nn.Module) -> int:

@@ -22,7 +22,7 @@ from ..data.simulated.photographs import textures
 from ..models.recurrent import CNNRNN
 from ..models.video import Backbone
 from . import Scores, actions, by_measure, claim
-from .actions import BATCH, CLASSES, SIZE, Labelled
+from .actions import ACCURACY, BATCH, CLASSES, KEPT, MIB, SECONDS, SEEN, SIZE, Labelled
 from .training import trained
 
 TEST, FRAMES, LR = 512, 8, 3e-3
@@ -31,9 +31,7 @@ STILL_STEPS, STILL_BATCH = 400, 64  # the first step; it has two frames with the
 WIDTHS, WIDTH, HIDDEN = (16, 24, 32), 64, 48
 FRAME, JOINT, TWO = "single frame", "joint", "two steps"
 LEARNT, IMAGENET, RANDOM = "frames learnt", "ImageNet", "random start"
-ACCURACY, SECONDS, KEPT = "accuracy", "training, CPU s", "kept for a step back, MiB"
 PRICES = ("parameters trained on clips", KEPT, "training set, MiB")  # given once: of the first budget
-MIB = 2**20
 Budget = tuple[str, int, int]  # where the frames' network starts, clips to learn from, steps of each arm
 BUDGETS: dict[str, Budget] = {
     f"{start}, {clips} clips, {steps} steps": (start, clips, steps)
@@ -115,7 +113,7 @@ def measured(
     prices = actions.parameters(net), actions.kept_bytes(net, (batch,), truth) / MIB, learnt.clips.nbytes / MIB
     return {
         ACCURACY: actions.right(net, held_out[:1], held_out.labels)[ACCURACY],
-        f"{ACCURACY} on the training clips": actions.right(net, learnt[:1], learnt.labels)[ACCURACY],
+        SEEN: actions.right(net, learnt[:1], learnt.labels)[ACCURACY],
         SECONDS: first_s + seconds,
     } | dict(zip(PRICES, prices))
 

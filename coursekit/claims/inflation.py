@@ -16,7 +16,7 @@ from ..data import clips
 from ..models.video import stage
 from ..ops.inflate import inflate
 from . import Scores, actions, by_measure, claim, versus
-from .actions import CLASSES, Labelled
+from .actions import ACCURACY, CLASSES, SECONDS, SEEN, Labelled
 
 TRAIN, TEST, FRAMES = 512, 256, 8  # 64 clips a class
 STEPS, BATCH, LR, DEPTH = 190, 8, 2e-3, 3
@@ -24,7 +24,6 @@ FEW, FEW_STEPS, FEW_TEST = (1, 5, 20), 40, 80  # clips a class, where appearance
 WIDTH = 40  # channels that the trunk gives
 FRAME, BEST, RANDOM = "single frame", "inflated from ImageNet", "random start"
 UNTRAINED, NEAREST = "inflated from an untrained network", "nearest class by ImageNet's features"
-ACCURACY, SEEN, SECONDS = "accuracy", "accuracy on the training clips", "training, CPU s"
 
 
 def randomised(trunk: nn.Module) -> nn.Module:

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from .. import train
 from ..models.video import ARCHITECTURES, Backbone
 from . import Scores, actions, by_measure, claim, versus
-from .actions import BATCH, CLASSES
+from .actions import ACCURACY, BATCH, CLASSES, KEPT, MIB, SECONDS
 
 TRAIN, TEST = 1536, 512
 WIDTHS, STEPS = (16, 24, 32), 450
@@ -31,7 +31,7 @@ def cost(net: nn.Module, inputs: actions.Inputs, labels: Tensor) -> dict[str, fl
     with FlopCounterMode(display=False) as counter:
         net.eval()(*(x[:1] for x in batch))
     spent = {"parameters": actions.parameters(net), "multiply-adds a clip, M": counter.get_total_flops() / 2e6}
-    return spent | {"kept for a step back, MiB": actions.kept_bytes(net, tuple(batch), truth) / 2**20}
+    return spent | {KEPT: actions.kept_bytes(net, tuple(batch), truth) / MIB}
 
 
 @claim(
@@ -39,10 +39,10 @@ def cost(net: nn.Module, inputs: actions.Inputs, labels: Tensor) -> dict[str, fl
     statement="Of five ways to use time, 3D convolutions over RGB and over flow, the two-stream 3D network, recognise "
     "actions best.",
     comparisons=[
-        *versus(BEST, *(arm for arm in ARCHITECTURES if arm != BEST), on=["accuracy"]),
-        *(("accuracy", arm, FRAME) for arm in ARCHITECTURES),
+        *versus(BEST, *(arm for arm in ARCHITECTURES if arm != BEST), on=[ACCURACY]),
+        *((ACCURACY, arm, FRAME) for arm in ARCHITECTURES),
     ],
-    baseline=("accuracy", "majority class"),
+    baseline=(ACCURACY, "majority class"),
     asserted=len(ARCHITECTURES) - 1,
     simulated=("clips.actions",),
 )
@@ -53,11 +53,11 @@ def video_architectures(seed: int, *, steps: int = STEPS, count: int = TRAIN, te
     start = time.process_time()
     inputs, unseen = ((part.clips, actions.flows(part.clips)) for part in (learnt, held_out))
     measured = {"majority class": actions.majority(learnt, held_out)}
-    measured["TV-L1 of all clips"] = {"training, CPU s": time.process_time() - start}
+    measured["TV-L1 of all clips"] = {SECONDS: time.process_time() - start}
     for arm, build in ARMS.items():
         train.seed_everything(seed)
         net = build()
         seconds = actions.learn(net, inputs, learnt.labels, seed=seed, steps=steps)
-        measured[arm] = actions.right(net, unseen, held_out.labels) | {"training, CPU s": seconds}
+        measured[arm] = actions.right(net, unseen, held_out.labels) | {SECONDS: seconds}
         measured[arm] |= cost(net, inputs, learnt.labels)
     return by_measure(measured)

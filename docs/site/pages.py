@@ -190,12 +190,13 @@ class Status(Table):
 
 def bring(app, error: Exception | None) -> None:
     """The script that sets formulas lies beside the pages; a browser that is given the folder opens the first page."""
+    if error or app.builder.format != "html":
+        return
     source = Path(jupyter_server_mathjax.__file__).parent / "static"
     target = Path(app.outdir, "_static", "mathjax")
-    if error is None and app.builder.format == "html" and not target.exists():
+    if not target.exists():
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("localization", "a11y"))
-    if error is None and app.builder.format == "html":
-        shutil.copy(Path(app.outdir, "README.html"), Path(app.outdir, "index.html"))
+    shutil.copy(Path(app.outdir, "README.html"), Path(app.outdir, "index.html"))
 
 
 def setup(app) -> dict:

@@ -48,3 +48,10 @@ def test_the_selftest_tries_other_variants(released: Path, tmp_path: Path) -> No
     first, second = coursegrade.selftest(["a1"], root, variants=2)
     assert (first.assignment, second.assignment) == ("a1, variant 0", "a1, variant 1")
     assert first.solution == second.solution == 70
+
+
+def test_the_selftest_sees_what_only_another_variant_breaks(released: Path, tmp_path: Path) -> None:
+    root = _with_variant(released, tmp_path)
+    path = root / "solutions" / "a1" / "a1.ipynb"
+    path.write_text(path.read_text().replace("29 + 7.25 * VARIANT", "29"))
+    assert [fitness.solution for fitness in coursegrade.selftest(["a1"], root, variants=2)] == [70, 10]

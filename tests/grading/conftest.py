@@ -4,11 +4,15 @@ import functools
 import re
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import nbformat
 import pytest
+
+from coursegrade.variants import LINE
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,6 +42,26 @@ class Assignment:
         """What a student starts from."""
         region = re.compile("### BEGIN SOLUTION.*?### END SOLUTION", flags=re.DOTALL)
         return {name: region.sub("raise NotImplementedError", answer) for name, answer in self.answers.items()}
+
+    def source(self, cell_id: str) -> str:
+        """The text of a cell."""
+        (cell,) = [cell for cell in self.cells if cell.id == cell_id]
+        return str(cell.source)
+
+    def variant(self, seed: int) -> "Assignment":
+        """The same with other hidden inputs."""
+        cells = [nbformat.from_dict(cell) for cell in self.cells]
+        (setup,) = [cell for cell in cells if LINE.search(cell.source)]
+        setup.source = LINE.sub(f"VARIANT = {seed}", setup.source)
+        return replace(self, cells=cells)
+
+    def looked_at(self, *cell_ids: str) -> tuple[dict[str, Any], list[Any]]:
+        """The names after these cells have run as in a notebook, with the solution, and what they displayed."""
+        shown: list[Any] = []
+        names: dict[str, Any] = {"get_ipython": lambda: SimpleNamespace(kernel=None), "display": shown.append}
+        for cell_id in cell_ids:
+            exec(self.source(cell_id), names)
+        return names, shown
 
     def lost(self, answers: dict[str, str]) -> set[str]:
         """The graded cells that fail when these answers stand in for the solutions."""

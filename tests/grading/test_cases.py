@@ -17,6 +17,7 @@ from coursegrade.cases import Case, read_cases
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.name for path in (ROOT / "solutions").iterdir() if path.is_dir())
+SHEETS = ROOT / "docs" / "assignments"
 CASES = {name: read_cases(ROOT, name) for name in NAMES}
 PLANTED = [(name, case) for name in NAMES for case in CASES[name] if case.test]
 RIGHT = [(name, case) for name in NAMES for case in CASES[name] if not case.test]
@@ -43,6 +44,30 @@ def test_written_differently_scores_full(assignment: Read, name: str, case: Case
 @pytest.mark.parametrize(("name", "case"), PLANTED, ids=called)
 def test_misconception_loses_the_test_about_it(assignment: Read, name: str, case: Case) -> None:
     assert case.says in assignment(name).messages(case.answers, only=case.test)[case.test]
+
+
+@pytest.mark.parametrize("variant", [1, 2, 3, 77])
+@pytest.mark.parametrize("name", NAMES)
+def test_other_inputs_are_drawn_from_one_number(assignment: Read, name: str, variant: int) -> None:
+    it = assignment(name).variant(variant)
+    assert it.lost({}) == set()
+    assert it.lost(it.stubs) == set(it.points)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "a1_roi"])
+def test_the_sheet_quotes_what_is_there(assignment: Read, name: str) -> None:
+    """Each message in the table of common mistakes is one of the checks', for a mistake among the cases.
+
+    a1_roi has no sheet of its own.
+    """
+    it, sheet = assignment(name), (SHEETS / f"{name}.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([^|]+) \| `(\w+)` \| ([^|]+) \|$", sheet, re.MULTILINE)
+    cases = {(case.name.partition(": ")[2], case.test): case.says for case in CASES[name] if case.test}
+    assert len(rows) >= 20
+    for mistake, test, message in rows:
+        assert cases[mistake, test] in message
+        assert f'"{message}"' in it.source(test)
+    assert f"**{sum(it.points.values()):g} points by code**" in sheet
 
 
 @pytest.mark.parametrize("name", NAMES)

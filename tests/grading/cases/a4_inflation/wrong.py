@@ -404,8 +404,13 @@ NETWORK = [
         [
             ("norm left in 2D", FLAT, 'if kind.endswith("2d") and kind != "norm2d":'),
             ("average left in 2D", FLAT, 'if kind.endswith("2d") and kind != "average2d":'),
-            ("everything is 3D", FLAT, 'deep["kind"] = kind.removesuffix("2d") + "3d"\n    if False:'),
         ],
+    ),
+    (
+        "inflate_network",
+        "net_rest",
+        "all numbers stay",
+        [("everything is 3D", FLAT, 'deep["kind"] = kind.removesuffix("2d") + "3d"\n    if False:')],
     ),
     (
         "inflate_network",

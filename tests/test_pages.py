@@ -1,0 +1,49 @@
+"""What the site is made of beside Sphinx: pictures drawn for sliders, and what the tests say of each notebook."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FRAMES = sorted((ROOT / "docs" / "site" / "frames").glob("*.json"))
+MOST_BYTES = 300_000
+WIDGET = "application/vnd.jupyter.widget-view+json"
+REPORT = """<testsuites><testsuite name="pytest" timestamp="2026-11-29T04:49:01.740584+00:00">
+<testcase classname="lectures.00_start_here.ipynb" name="Cell 0" time="3.75" />
+<testcase classname="lectures.00_start_here.ipynb" name="Cell 1" time="1.5" />
+<testcase classname="lectures.17_summary.ipynb" name="Cell 0" time="2" />
+</testsuite></testsuites>"""
+
+
+@pytest.mark.parametrize("path", FRAMES, ids=lambda path: path.stem)
+def test_drawn_pictures_belong_to_a_widget_and_are_all_there(path: Path) -> None:
+    notebook = nbformat.read(ROOT / "lectures" / f"{path.stem}.ipynb", as_version=4)
+    shown = {c.id for c in notebook.cells for o in c.get("outputs", []) if WIDGET in o.get("data", {})}
+    widgets = json.loads(path.read_text(encoding="utf-8"))
+    assert widgets
+    assert widgets.keys() <= shown, "draw them again: python docs/site/frames.py"
+    for widget in widgets.values():
+        assert len(json.dumps(widget)) <= MOST_BYTES
+        begin = [slider["start"] for slider in widget["sliders"]]
+        for k, slider in enumerate(widget["sliders"]):
+            for step in range(len(slider["values"])):
+                picture, alt = widget["frames"][",".join(map(str, [*begin[:k], step, *begin[k + 1 :]]))]
+                assert picture.startswith("data:image/webp;base64,")
+                assert len(alt.split()) > 3
+
+
+def test_the_seconds_of_each_notebook_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COURSEKIT_DEVICE", raising=False)
+    spec = importlib.util.spec_from_file_location("everything", ROOT / "tests" / "everything.py")
+    everything = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(everything)
+    report = tmp_path / "lectures.xml"
+    report.write_text(REPORT)
+    status = everything.notebooks_ran(report)
+    assert {name: run["seconds"] for name, run in status.items()} == {"00_start_here": 5.2, "17_summary": 2.0}
+    first = status["00_start_here"]
+    assert (first["when"], first["device"]) == ("2026-11-29T04:49", "cpu")
+    assert first["versions"].startswith("torch ")
