@@ -1,8 +1,13 @@
 """What assignment a1_roi closes, its checks refuse under any name."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+
+from coursegrade.cases import read_cases
+
+ROOT = Path(__file__).parents[2]
 
 CLOSED = {
     "torch.nn.functional.grid_sample": """
@@ -44,3 +49,19 @@ def test_closed_is_refused(assignment: Callable[[str], object], answer: str, clo
     messages = a1.messages({answer: CLOSED[closed]})
     for cell in (cell for cell in a1.points if cell.startswith(answer)):
         assert f"{answer} calls {closed}" in messages[cell]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "words"),
+    [
+        ("bilinear: weights of x and y swapped", "Swapped weights in `bilinear` then cost {:g} points"),
+        ("snap_bins: halves to even", "halves rounded to even {:g}"),
+        ("snap_bins: the +1 forgotten", 'the "+ 1" left out of `bins` {:g};'),
+    ],
+)
+def test_the_sheet_says_what_an_early_mistake_costs(
+    assignment: Callable[[str], object], mistake: str, words: str
+) -> None:
+    (case,) = [case for case in read_cases(ROOT, "a1_roi") if case.name == mistake]
+    a1, sheet = assignment("a1_roi"), (ROOT / "docs" / "assignments" / "a1_roi.md").read_text(encoding="utf-8")
+    assert words.format(sum(a1.points[cell] for cell in a1.lost(case.answers))) in sheet

@@ -54,12 +54,9 @@ def test_other_inputs_are_drawn_from_one_number(assignment: Read, name: str, var
     assert it.lost(it.stubs) == set(it.points)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "a1_roi"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_sheet_quotes_what_is_there(assignment: Read, name: str) -> None:
-    """Each message in the table of common mistakes is one of the checks', for a mistake among the cases.
-
-    a1_roi has no sheet of its own.
-    """
+    """Each message in the table of common mistakes is one of the checks', for a mistake among the cases."""
     it, sheet = assignment(name), (SHEETS / f"{name}.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| ([^|]+) \| `(\w+)` \| ([^|]+) \|$", sheet, re.MULTILINE)
     cases = {(case.name.partition(": ")[2], case.test): case.says for case in CASES[name] if case.test}
