@@ -51,7 +51,7 @@ def test_every_set_is_listed_with_its_size_and_whether_it_is_here(
     total, *sets = doctor.data()
     assert total.state == f"0 of {len(registry.FILES)} files, 0 MB, in the cache"
     assert [line.name.strip() for line in sets] == list(registry.SETS)
-    assert sets[2].state == "30.4 MB, lectures 05–07, comes at first use"
+    assert sets[2].state == "30.4 MB, lectures 05b–07, comes at first use"
     assert all(line.ok for line in sets)
     assert doctor.disk().ok
     monkeypatch.setattr(fetch, "is_cached", lambda file: not file.name.startswith("brain"))
