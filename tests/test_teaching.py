@@ -2,7 +2,6 @@
 
 import json
 import re
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -149,8 +148,8 @@ def test_the_folders_are_all_that_the_loaders_know() -> None:
 def test_own_data_reach_a_lectures_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The code of the page, run as it stands on four images that the page knows nothing of."""
-    for number in (1, 2, 3, 4):
+    """The code of the page, run as it stands on two images: one lies in each part."""
+    for number in (1, 2):
         image, labels = phantoms.nuclei(generator=torch.Generator().manual_seed(number))
         tifffile.imwrite(tmp_path / f"cells_{number:02d}.tif", (1000 * image[0]).short().numpy())
         tifffile.imwrite(tmp_path / f"cells_{number:02d}_labels.tif", labels.short().numpy())
@@ -162,6 +161,4 @@ def test_own_data_reach_a_lectures_table(
     assert [line.split("  ")[0] for line in table][-1] == "U-Net, watershed"
     assert all(re.search(r"AP50 [01]\.\d\d", line) for line in table)
     assert float(table[-1].split("AP50 ")[1][:4]) > 0.5
-    folders = {place.name for place in (tmp_path / "my_bowl" / "stage1_train").iterdir()}
-    assert {name for line in (train, test) for name in re.findall(r"cells_\d\d", line)} == folders
-    assert all(a <= b for a, b in pairwise(re.findall(r"cells_\d\d", train)))
+    assert (train, test) == ("train ['cells_01']", "test ['cells_02']")
