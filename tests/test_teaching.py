@@ -161,4 +161,4 @@ def test_own_data_reach_a_lectures_table(
     assert [line.split("  ")[0] for line in table][-1] == "U-Net, watershed"
     assert all(re.search(r"AP50 [01]\.\d\d", line) for line in table)
     assert float(table[-1].split("AP50 ")[1][:4]) > 0.5
-    assert (train, test) == ("train ['cells_01']", "test ['cells_02']")
+    assert (train, test) == ("train: 1 of the images", "test: 1 of the images")
