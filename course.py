@@ -33,7 +33,11 @@ ADVICE = {  # what pip prints when it gives up → what to do about it
     "": "pip failed: mend what it says above and run this again.",
 }
 MEGABYTES = {"bytes": 1e-6, "kB": 1e-3, "MB": 1.0, "GB": 1e3}
-RUNS = {"grade": ("lab grade", "coursekit grade round"), "site": ("lab docs", "sphinx -qW -c docs . build/site")}
+RUNS = {  # the extras it needs, and a module with its arguments
+    "grade": ("lab grade", "coursekit grade round"),
+    "site": ("lab docs", "sphinx -qW -c docs . build/site"),
+    "student": ("lab grade", "deploy.student"),
+}
 say = functools.partial(print, "course:", flush=True)
 
 
@@ -147,9 +151,11 @@ def main() -> None:
         version = sys.version.split()[0]
         sys.exit(f"This course needs Python 3.{MINIMUM[1]} or newer, this is {version}: install one from python.org.")
     tests = {"test": functools.partial(test, "everything"), "check": functools.partial(test, "check")}
-    commands = {"lab": lab, **tests, **{name: functools.partial(module, *run) for name, run in RUNS.items()}}
+    commands = {"lab": lab}
+    if (ROOT / "solutions").is_dir():  # which students are not given
+        commands.update(tests, **{name: functools.partial(module, *run) for name, run in RUNS.items()})
     if "".join(sys.argv[1:2]) not in commands:
-        sys.exit("Say what to do: python3 course.py lab · python3 course.py test · … check · … grade a1_roi · … site")
+        sys.exit("Say what to do: python3 course.py " + " · … ".join(commands).replace("grade", "grade a1_roi"))
     commands[sys.argv[1]]([option for option in sys.argv[2:] if option != "--"])
 
 

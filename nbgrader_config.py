@@ -1,49 +1,7 @@
-"""nbgrader, for this course: solutions/ is written by hand, assignments/ is built from it, the rest is one grading
-round.
-"""
+"""nbgrader, for this course: what grading counts on (``coursegrade/settings.py``), and what is the course's own."""
 
-import os
+from coursegrade.settings import settings
 
 c = get_config()
-
+c.merge(settings())
 c.CourseDirectory.course_id = "medical_images_3d_video"
-c.CourseDirectory.source_directory = "solutions"
-c.CourseDirectory.release_directory = "assignments"
-c.CourseDirectory.submitted_directory = "submitted"
-c.CourseDirectory.autograded_directory = "autograded"
-c.CourseDirectory.feedback_directory = "feedback"
-# A server's gradebook, for example postgresql+psycopg://user:password@host/course; without it a file, gradebook.db.
-if database := os.environ.get("COURSEKIT_GRADEBOOK"):
-    c.CourseDirectory.db_url = database
-
-c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
-c.ClearSolutions.text_stub = "*Your answer here.*"
-
-# Any text on stderr in a graded cell scores 0 (nbgrader.utils.determine_grade), so the kernel sends stderr to stdout:
-# Python's stream, and file descriptor 2 for C libraries and subprocesses. Autograde and Validate both read this.
-MERGE_STDERR = "import os, sys; os.dup2(1, 2); sys.stderr = sys.stdout; del os, sys"
-c.Execute.extra_arguments = [
-    "--HistoryManager.hist_file=:memory:",
-    "--IPKernelApp.log_level=ERROR",
-    f"--IPKernelApp.exec_lines={MERGE_STDERR}",
-]
-c.Execute.timeout = 60  # seconds a cell
-c.Execute.startup_timeout = 120
-c.Execute.iopub_timeout = 10
-
-# A copied or deleted cell costs nobody the round: see coursegrade/preprocessors.py.
-c.Autograde.sanitize_preprocessors = [
-    "nbgrader.preprocessors.ClearOutput",
-    "nbgrader.preprocessors.OverwriteKernelspec",
-    "coursegrade.preprocessors.RestoreCells",
-    "nbgrader.preprocessors.CheckCellMetadata",
-]
-# Hidden tests stay hidden in what students get back.
-c.GenerateFeedback.preprocessors = [
-    "nbgrader.preprocessors.GetGrades",
-    "coursegrade.preprocessors.HideTests",
-    "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
-]
-c.LimitOutput.max_lines = 200
-# A heading in a student's answer gets no anchor in the formgrader: it could bear the name of one of its fields.
-c.HTMLExporter.exclude_anchor_links = True

@@ -1,6 +1,6 @@
 """What an assignment's grader is tried on: wrong answers that must lose a certain test, right ones that must lose none.
 
-They lie in ``tests/grading/cases/ASSIGNMENT`` of the checkout, where no release takes them from. ``wrong.py`` has
+They lie in ``tests/grading/cases/ASSIGNMENT`` of the course, where no release takes them from. ``wrong.py`` has
 ``WRONG``, a list of (answer cell, test it must lose, words of the message, misconceptions); a misconception is (name,
 old, new), a change to the solution, or (name, source), an answer of its own. Each file in ``right/`` is a whole
 hand-in, its cells begun by ``# %% ANSWER``.
@@ -28,7 +28,7 @@ class Case:
 
 
 def read_cases(course_dir: str | Path, assignment: str) -> list[Case]:
-    """All cases of an assignment; none where the checkout is not at hand."""
+    """All cases of an assignment; none where it has no such folder."""
     folder = Path(course_dir, FOLDER, assignment)
     if not folder.is_dir():
         return []

@@ -20,8 +20,10 @@ from traitlets.config import Config, PyFileConfigLoader
 
 from .book import gradebook
 from .journal import keep_release
+from .settings import FOLDERS, settings
 from .source import lint, read_source
 
+CONFIG = "nbgrader_config.py"
 STEPS = ("source", "release", "submitted", "autograded", "feedback")  # nbgrader's folders
 
 
@@ -31,16 +33,28 @@ def course(course_dir: str | Path = ".") -> NbGraderAPI:
     Puts the environment's programs on PATH where they are not: nbgrader calls ``alembic`` by its name.
     """
     root = Path(course_dir).resolve()
-    if not (root / "nbgrader_config.py").is_file():
-        raise ValueError(f"expected nbgrader_config.py in the course directory, got {root}: pass the one that holds it")
+    if not is_course(root):
+        what = f"expected a course directory, with solutions/ or {CONFIG} in it, got {root}"
+        raise ValueError(f"{what}: change into yours and run this again")
     if shutil.which("alembic") is None:
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
+    config = settings()
+    if (root / CONFIG).is_file():
+        config.merge(PyFileConfigLoader(CONFIG, path=str(root)).load_config())
+    for step, folder in FOLDERS.items():
+        if (own := config.CourseDirectory[f"{step}_directory"]) != folder:
+            what = f"expected {step}_directory = {folder!r} in {root / CONFIG}, got {own!r}"
+            raise ValueError(f"{what}: leave that line out and rename the folder to {folder}/")
     config.CourseDirectory.root = str(root)
     log = logging.getLogger("coursegrade")
     log.propagate = False
     log.handlers = log.handlers or [logging.NullHandler()]
     return NbGraderAPI(config=config, log=log)
+
+
+def is_course(folder: Path) -> bool:
+    """Whether a folder is a course's top."""
+    return (folder / CONFIG).is_file() or (folder / "solutions").is_dir()
 
 
 def places(api: NbGraderAPI) -> tuple[str, ...]:
@@ -76,7 +90,7 @@ def release(assignment: str, course_dir: str | Path = ".") -> Path:
         for folder in (Path(target), Path(beside, assignment)):
             keep_release(course_dir, assignment, folder)
         _swap(Path(beside, assignment), Path(target))
-    return Path(course_dir, "assignments", assignment)
+    return Path(course_dir, FOLDERS["release"], assignment)
 
 
 def _generate(api: NbGraderAPI, assignment: str, into: str, *, database: bool) -> None:

@@ -25,10 +25,10 @@ def check() -> tuple[bool, list[str]]:
         return False, [
             f"sandbox: none on {sys.platform}. {place}. Learning, Validate and the visible checks work here."
         ]
-    from .directory import course, places
+    from .directory import course, is_course, places
     from .worker import sandbox  # Unix alone
 
-    private = places(course()) if Path("nbgrader_config.py").is_file() else ()
+    private = places(course()) if is_course(Path()) else ()
     reasons = {kind: sandbox.works(kind, private) for kind in ("bubblewrap", "landlock")}
     lines = [f"{kind}: {reason or 'works'}" for kind, reason in reasons.items()]
     usable = [kind for kind, reason in reasons.items() if not reason]

@@ -40,7 +40,7 @@ class Fitness:
     def sentences(self) -> list[str]:
         """What to look at."""
         folder = FOLDER / self.assignment.partition(",")[0]
-        none = f"no planted and no right answers were tried: they lie in {folder} of the checkout."
+        none = f"no planted and no right answers were tried: put them into {folder}."
         return [f"{self.assignment}: {text}" for text in self.missed or ([] if self.planted + self.right else [none])]
 
 

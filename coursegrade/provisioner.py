@@ -15,14 +15,14 @@ from typing import Any
 from jupyter_client.provisioning import LocalProvisioner
 from sqlalchemy import make_url
 
-from .directory import course, places
+from .directory import course, is_course, places
 from .worker.sandbox import bubblewrap, environment, works
 
 
 def around(folder: Path) -> tuple[str, ...]:
     """The private places of the course that a folder lies in, and its gradebook; none outside a course."""
     around_it = (folder.resolve(), *folder.resolve().parents)
-    roots = [place for place in around_it if (place / "nbgrader_config.py").is_file()]
+    roots = [place for place in around_it if is_course(place)]
     if not roots:
         return ()
     api = course(roots[0])

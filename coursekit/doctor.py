@@ -17,7 +17,7 @@ from .data import fetch, registry
 PACKAGES = ("torch", "torchvision", "jupyterlab", "ipywidgets", "nbgrader")
 MEMORY_GB = 3.0  # what a lecture needs at its peak, with the browser beside it
 DISK_GB = 1.0  # room for all data of the course
-INSTALL = "run `python3 course.py lab`, which installs it"
+INSTALL = "run `python3 course.py lab`, which installs it (without course.py: `pip install 'coursekit[lab,grade]'`)"
 
 
 class Line(NamedTuple):

@@ -29,7 +29,8 @@ from . import provenance
 
 Scores = dict[str, dict[str, float]]
 Comparison = tuple[str, str, str]  # (measure, better, worse)
-RECORDS = Path(__file__).parents[2] / "lectures" / "records"
+PACKED = Path(__file__).with_name("records")  # where a wheel has them
+RECORDS = PACKED if PACKED.is_dir() else provenance.HOME / "lectures" / "records"
 FRESH = 100
 
 
@@ -202,8 +203,7 @@ def load(name: str) -> dict[str, Any]:
     """The committed record of a claim."""
     find(name)
     if not path_of(name).exists():
-        advice = f"run `coursekit claims run {name}`"
-        raise FileNotFoundError(f"expected a record of {name!r} in lectures/records, found none: {advice}")
+        raise FileNotFoundError(f"expected {path_of(name)}, found none: run `coursekit claims run {name}`")
     record: dict[str, Any] = json.loads(path_of(name).read_text(encoding="utf-8"))
     return record
 

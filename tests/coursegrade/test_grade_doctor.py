@@ -87,7 +87,7 @@ def test_without_cases_solution_and_stub_are_tried(released: Path, tmp_path: Pat
     assert dataclasses.replace(one, solution=70).fit
     assert not dataclasses.replace(one, solution=70, stub=10).fit
     assert one.sentences == [
-        "a1: no planted and no right answers were tried: they lie in tests/grading/cases/a1 of the checkout."
+        "a1: no planted and no right answers were tried: put them into tests/grading/cases/a1."
     ]
 
 
@@ -121,7 +121,7 @@ def test_what_cannot_be_graded_is_not_released(released: Path, tmp_path: Path, r
     path.write_text(path.read_text().replace("assert area(0, 3) == 0", "area(0, 3) == 0"))
     refuses("expected an assignment that can be graded, got 2 problems", coursegrade.release, "a1", root)
     refuses("expected a folder 'a9' in solutions/", coursegrade.release, "a9", root)
-    refuses("expected nbgrader_config.py in the course directory", coursegrade.course, tmp_path)
+    refuses("expected a course directory, with solutions/ or nbgrader_config.py in it", coursegrade.course, tmp_path)
 
 
 def test_the_bench_compares_the_same_submissions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
