@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import coursegrade
@@ -14,7 +15,7 @@ def add(grade: argparse.ArgumentParser) -> None:
 
     def command(name: str, what: str, run: Callable[[argparse.Namespace], int | None]) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=what)
-        added.set_defaults(run=run, step=name)
+        added.set_defaults(run=run if name == "doctor" else partial(in_course, run), step=name)
         return added
 
     steps = {
@@ -52,6 +53,12 @@ def add(grade: argparse.ArgumentParser) -> None:
     variant_command.add_argument("name", metavar="ASSIGNMENT")
     variant_command.add_argument("--seed", type=int, required=True, metavar="N", help="what they are drawn from")
     command("doctor", "which sandbox works here, or what to do", doctor)
+
+
+def in_course(run: Callable[[argparse.Namespace], int | None], options: argparse.Namespace) -> int | None:
+    """Run a command, or refuse it in one sentence where this folder is no course."""
+    coursegrade.course()
+    return run(options)
 
 
 def one_step(options: argparse.Namespace) -> None:

@@ -15,9 +15,10 @@ ALWAYS = ["tests/test_architecture.py"]
 BY_PATTERN = {  # what is no module of coursekit -> its tests
     "course.py": ["tests/test_course.py"],
     "Makefile": ["tests/test_course.py"],
-    "pyproject.toml": ["tests/test_environment.py"],
+    "pyproject.toml": ["tests/test_environment.py", "tests/test_package.py"],
     "environment.yml": ["tests/test_environment.py"],
     "deploy/*": ["tests/test_environment.py"],
+    "deploy/student/*": ["tests/test_student.py"],
     ".github/*": ["tests/test_workflows.py"],
     ".ci/*": ["tests/test_workflows.py"],
     "docs/site/*": ["tests/test_pages.py"],

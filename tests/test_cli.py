@@ -97,9 +97,27 @@ def test_grade_calls_the_step(
     line: str, function: str, arguments: tuple[object, ...], knobs: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     called: list[tuple[object, object]] = []
+    monkeypatch.setattr(coursegrade, "course", lambda: None, raising=False)
     monkeypatch.setattr(coursegrade, function, lambda *a, **k: called.append((a, k)) or [], raising=False)
     assert cli.main(["grade", *line.split()]) == 0
     assert called == [(arguments, knobs)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("release a1", "collect a1 .", "run a1", "feedback a1", "export a1", "report a1", "round a1"),
+        *("selftest", "variant a1 --seed 1"),
+    ],
+)
+def test_outside_a_course_no_step_is_taken(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["grade", *line.split()]) == 1
+    expected = f"coursekit: expected a course directory, with solutions/ or nbgrader_config.py in it, got {tmp_path}: "
+    assert capsys.readouterr().err == f"{expected}change into yours and run this again\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_name_of_the_grading_door_is_a_function() -> None:

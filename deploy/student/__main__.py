@@ -19,25 +19,28 @@ import nbformat
 from .leaks import leaks
 
 ROOT = Path(__file__).resolve().parents[2]
-HANDED_OUT = (  # git's patterns: a * is part of one name
-    *("lectures/*.ipynb", "lectures/records/*.json", "assignments/*/*.ipynb"),
-    *(
-        "coursekit/**/*.py",
-        "coursekit/**/*.toml",
-        "coursekit/README.md",
-        "coursegrade/**/*.py",
-        "coursegrade/README.md",
-    ),
-    *(
-        "docs/data.md",
-        "docs/images/*.png",
-        "deploy/jupyter/*",
-        "nbgrader_config.py",
-        "pyproject.toml",
-        "environment.yml",
-    ),
-    *("course.py", "LICENSE", "LICENSE-CONTENT", "CITATION.cff", "CHANGELOG.md", ".gitignore"),
-)
+HANDED_OUT = [
+    "lectures/*.ipynb",
+    "lectures/records/*.json",
+    "assignments/*/*.ipynb",
+    "coursekit/README.md",
+    "coursekit/**/*.py",
+    "coursekit/**/*.toml",
+    "coursegrade/README.md",
+    "coursegrade/**/*.py",  # what Validate and coursekit's terminal need of it lies all over
+    "docs/data.md",
+    "docs/images/*.png",
+    "deploy/jupyter/*",
+    "course.py",
+    "pyproject.toml",
+    "environment.yml",
+    "nbgrader_config.py",
+    "LICENSE*",
+    "CITATION.cff",
+    "CHANGELOG.md",
+    ".gitignore",
+]
+GIVEN = [f":(glob){pattern}" for pattern in HANDED_OUT]  # to git, whose * is then part of one name
 ITS_OWN = Path(__file__).with_name("README.md"), Path(__file__).with_name("Makefile")
 FOLDER = "medical_images_3d_video"  # in the zip
 LINK = re.compile(r"\]\(<?([^)\s>]+)|(?:src|href)=\"([^\"]+)\"")
@@ -66,9 +69,8 @@ def build(root: Path, target: Path) -> Path:
 def take(root: Path, folder: Path) -> None:
     """Copy what is listed, as it was committed last, and the pages that are the hand-out's own."""
     folder.mkdir()
-    given = [f":(glob){pattern}" for pattern in HANDED_OUT]
     index = {"GIT_INDEX_FILE": f"{folder}.index"}  # not the checkout's own
-    git(root, "-c", "core.autocrlf=false", f"--work-tree={folder}", "checkout", "HEAD", "--", *given, **index)
+    git(root, "-c", "core.autocrlf=false", f"--work-tree={folder}", "checkout", "HEAD", "--", *GIVEN, **index)
     readme = git(root, "show", "HEAD:README.md").decode()
     for page in ITS_OWN:
         text = re.sub(r"<!-- (.+): (.+) -->", lambda wanted: part(readme, *wanted.groups()), page.read_text("utf-8"))
@@ -124,7 +126,7 @@ def main() -> None:
         archive = build(ROOT, ROOT / "build" / "student")
     except ValueError as error:
         sys.exit(f"make student: {error}")
-    changed = git(ROOT, "status", "--porcelain", "--", *(f":(glob){pattern}" for pattern in HANDED_OUT)).decode()
+    changed = git(ROOT, "status", "--porcelain", "--", *GIVEN).decode()
     if changed:
         print(f"Not in it, as it is not committed:\n{changed.rstrip()}")
     folder, size = archive.with_suffix(""), archive.stat().st_size / 1e6

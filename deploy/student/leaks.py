@@ -1,13 +1,14 @@
 """What can be read in a hand-out of solutions, hidden tests, instructors' sheets and graders' cases, however wrapped.
 
-Looked for are single long lines and pairs of lines, without regard to blanks and quotes, that the released notebooks
-and the two packages do not have themselves. A notebook's JSON, outputs, pictures' texts, base64, compressed data,
-archives and every object of a git history are unwrapped first.
+Looked for are long lines and pairs of lines, without regard to blanks and quotes, that the released notebooks and the
+two packages do not have themselves; of sheets and cases pairs alone, as a single line may be anybody's. A notebook's
+JSON, outputs, pictures' texts, base64, compressed data, archives and every object of a git history are unwrapped first.
 """
 
 import base64
 import binascii
 import bz2
+import functools
 import gzip
 import hashlib
 import html
@@ -23,20 +24,22 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-LONG_LINE, LONG_PAIR = 40, 30  # characters, blanks and quotes not counted: shorter ones anybody may write
-MARKERS = ("BEGINSOLUTION", "BEGINHIDDENTESTS", "*VARIANT+")  # without blanks, as lines are compared
+LONG = 40  # characters, blanks and quotes not counted: what is shorter anybody may write
+START = 24  # of them by which a secret is looked up
+MARKERS = ("BEGINSOLUTION", "BEGINHIDDENTESTS", "*VARIANT+")
 REGION = re.compile(r"### BEGIN (?:SOLUTION|HIDDEN TESTS)\n(.*?)### END", re.DOTALL)
 BASE64 = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")
-COLOURS_AND_LINE_NUMBERS = re.compile(r"\x1b\[[\d;]*m|^\s*(?:-*>)?\s*\d+\s(?=\s*\S)")  # of a traceback
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
+LINE_NUMBER = re.compile(r"^\s*(?:-*>)?\s*\d+\s(?=\s*\S)")  # of a traceback
 TAG = re.compile(r"</?[a-z][^<>]*>")
-BLANKS_AND_QUOTES = re.compile(r"[\s\"'`\\]+")
+NOT_COMPARED = re.compile(r"[\s\"'`\\]+")
 PACKED = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ": lzma.decompress, b"x": zlib.decompress}
 NOT_PACKED = (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 
 
 def leaks(root: Path, folder: Path) -> list[str]:
     """What a folder's files and git history give away of the checkout ``root``, a sentence a file."""
-    secret, public = secrets(root)
+    secret, allowed = secrets(root)
     found: dict[str, str] = {}
     seen = set()
     for name, data in contents(folder):
@@ -44,23 +47,34 @@ def leaks(root: Path, folder: Path) -> list[str]:
         if digest not in seen:
             seen.add(digest)
             for where, text in texts(data, name):
-                for line in given_away(text, secret, public):
+                for line in given_away(text, secret, allowed):
                     found.setdefault(where, line)
     return [f"{where} gives away {line[:80]!r}." for where, line in found.items()]
 
 
-def secrets(root: Path) -> tuple[set[str], set[str]]:
-    """What must not be read anywhere; and every line that may."""
+Secrets = dict[str, list[str]]  # by how they start
+
+
+@functools.cache
+def secrets(root: Path) -> tuple[Secrets, frozenset[str]]:
+    """What must not be read anywhere, and the lines with an instructor's marker that may: the grader's own."""
     packages = [path for package in ("coursekit", "coursegrade") for path in sorted((root / package).rglob("*.py"))]
     given = [path.read_text(encoding="utf-8") for path in packages]
     given += [cell for path in sorted(root.glob("assignments/*/*.ipynb")) for cell, _ in _cells(path)]
-    kept = [path.read_text(encoding="utf-8") for path in sorted(root.glob("docs/assignments/*.md"))]
-    kept += [path.read_text(encoding="utf-8") for path in sorted(root.glob("tests/grading/cases/**/*.py"))]
+    kept: list[str] = []
     for path in sorted(root.glob("solutions/*/*.ipynb")):
         for cell, is_written_answer in _cells(path):
             kept += [cell] if is_written_answer else REGION.findall(cell)
-    public = {line for text in given for line in lines(text)}
-    return {t for text in kept for t in telling(text)} - {t for text in given for t in telling(text)}, public
+    aside = [*sorted(root.glob("docs/assignments/*.md")), *sorted(root.glob("tests/grading/cases/**/*.py"))]
+    telling = {line for text in kept for line in lines(text)}
+    telling |= {a + b for text in kept for a, b in pairwise(lines(text))}
+    telling |= {a + b for path in aside for a, b in pairwise(lines(path.read_text(encoding="utf-8")))}
+    by_start: Secrets = {}
+    for secret in sorted(secret for secret in telling if len(secret) >= LONG):
+        by_start.setdefault(secret[:START], []).append(secret)
+    known = {secret for text in given for secret in occurring("".join(lines(text)), by_start)}
+    by_start = {start: left for start, of in by_start.items() if (left := [one for one in of if one not in known])}
+    return by_start, frozenset(line for text in given for line in lines(text) if any(m in line for m in MARKERS))
 
 
 def _cells(path: Path) -> Iterator[tuple[str, bool]]:
@@ -71,27 +85,25 @@ def _cells(path: Path) -> Iterator[tuple[str, bool]]:
 
 
 def lines(text: str) -> list[str]:
-    """The lines of a text as they are compared: no blanks, quotes, colours, line numbers, empty ones."""
+    """The lines of a text as they are compared: without blanks, quotes, colours, line numbers; none that is empty."""
     split = text.replace("\\n", "\n").replace("<br>", "\n").splitlines()
-    return [
-        line for line in (BLANKS_AND_QUOTES.sub("", COLOURS_AND_LINE_NUMBERS.sub("", one)) for one in split) if line
-    ]
+    return [line for line in (NOT_COMPARED.sub("", LINE_NUMBER.sub("", COLOUR.sub("", one))) for one in split) if line]
 
 
-def telling(text: str) -> Iterator[str]:
-    """The long lines of a text, and its long pairs of lines."""
-    of_text = lines(text)
-    yield from (line for line in of_text if len(line) >= LONG_LINE)
-    yield from (a + b for a, b in pairwise(of_text) if len(a + b) >= LONG_PAIR)
-
-
-def given_away(text: str, secret: set[str], public: set[str]) -> Iterator[str]:
+def given_away(text: str, secret: Secrets, allowed: frozenset[str]) -> Iterator[str]:
     """What of a text is secret, and its lines with an instructor's marker."""
-    forms = {text, html.unescape(TAG.sub("", text))} if "<" in text or "&" in text else {text}
-    for form in forms:
-        yield from secret.intersection(telling(form))
-        if any(marker in BLANKS_AND_QUOTES.sub("", form) for marker in MARKERS):
-            yield from (line for line in lines(form) if any(m in line for m in MARKERS) and line not in public)
+    for form in {text, html.unescape(TAG.sub("", text))} if "<" in text or "&" in text else {text}:
+        of_text = lines(form)
+        yield from occurring("".join(of_text), secret)
+        yield from (line for line in of_text if any(marker in line for marker in MARKERS) and line not in allowed)
+
+
+def occurring(text: str, secret: Secrets) -> Iterator[str]:
+    """The secrets that stand in a text without blanks."""
+    for at in range(len(text) - LONG + 1):
+        for one in secret.get(text[at : at + START], ()):
+            if text.startswith(one, at):
+                yield one
 
 
 def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
@@ -134,14 +146,16 @@ def texts(data: bytes, where: str) -> Iterator[tuple[str, str]]:
             yield from texts(payload, where)
         return
     try:
-        text = data.decode()
+        text = data.decode().replace("\0", "")
     except UnicodeDecodeError:  # what is written in binary data, also with two or four bytes a letter
         runs = [run for form in (data, data.replace(b"\0", b"")) for run in re.findall(rb"[\t-\r -~]{20,}", form)]
         text = b"\n".join(runs).decode()
     for piece in _strings(text):
-        yield where, piece
-        for coded in _coded(piece):
-            yield from texts(coded, where)
+        coded = list(_coded(piece))
+        if len(coded) != 1 or len(piece) > 2 * len(coded[0]):  # it is more than that
+            yield where, piece
+        for inside in coded:
+            yield from texts(inside, where)
 
 
 def _strings(text: str) -> Iterable[str]:
