@@ -189,7 +189,7 @@ def test_its_own_configuration_is_kept_to(coursekit: Run, tmp_path: Path) -> Non
     config.write_text('c = get_config()\nc.ClearSolutions.code_stub = {"python": "..."}\n')
     said = coursekit(tmp_path, "grade", "release", "hw1")
     assert said.returncode == 0, said.stderr
-    assert "\\n    ..." in (tmp_path / "assignments" / "hw1" / "hw1.ipynb").read_text()
+    assert '"    ..."' in (tmp_path / "assignments" / "hw1" / "hw1.ipynb").read_text()
     config.write_text('c = get_config()\nc.CourseDirectory.source_directory = "source"\n')
     said = coursekit(tmp_path, "grade", "release", "hw1")
     assert said.returncode == 1

@@ -34,8 +34,8 @@ SECRETS = {  # each lies where only instructors look
     "short lines of a solution": "    a, b = y - y0, x - x0\n    top = (1 - b) * feature[y0, x0] + b * feature[y0, x1]",
     "hidden test": '_hint = "try a map that is not square, and points close to one of the four neighbours."',
     "hidden inputs": "x = torch.rand(2, generator=generator(1000 * VARIANT + 3))",
-    "answer in words": "Moving the features by a few pixels\nshifts the predicted mask by as many. For a small object "
-    "that costs a part of the IoU: a mask otherwise good falls",
+    "answer in words": "2. Moving the features by a few pixels\nshifts the predicted mask by as many. For a small "
+    "object that costs a part of the IoU: a mask otherwise good falls",
     "sheet": "- pool images and average thresholds in the right order, and score a method on real nuclei with a score "
     "of their own (5);\n- say what a bound on IoU means for an area, and what AP asks of the scores (6, by hand).",
     "case": '("weights of x and y swapped", AB, "a, b = x - x0, y - y0"),\n'
@@ -187,9 +187,14 @@ def test_a_link_to_what_is_not_handed_out_is_said(tmp_path: Path) -> None:
     ]
 
 
-def test_a_change_is_one_more_commit_and_a_leak_is_refused(tmp_path: Path) -> None:
+def test_a_change_is_one_more_commit_and_a_leak_is_refused(handed_out: Path, tmp_path: Path) -> None:
     checkout, target = tmp_path / "checkout", tmp_path / "out" / "student"
-    git(tmp_path, "clone", "--quiet", "--shared", str(ROOT), str(checkout))
+    shutil.copytree(handed_out, checkout, ignore=shutil.ignore_patterns(".git", "0[1-9]*.ipynb", "1*.ipynb"))
+    shutil.copytree(ROOT / "solutions", checkout / "solutions")
+    (checkout / "README.md").write_text(
+        "## What there is\n\n| 00 |\n|---|\n\n## For students\n\nRead.\n\n## Licence\n\nMIT\n"
+    )
+    commit(checkout, when=git(ROOT, "log", "-1", "--format=%cI").decode().strip())
     me = ["-c", "user.name=me", "-c", "user.email=me@example.org"]
     build(checkout, target)
     first = git(target, "rev-parse", "HEAD")
