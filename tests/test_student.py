@@ -23,7 +23,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from deploy.student.__main__ import FOLDER, HANDED_OUT, ITS_OWN, build, commit, dead_links, git
-from deploy.student.leaks import leaks
+from deploy.student.leaks import LONG, leaks, lines, occurring, regions, secrets
 
 ROOT = Path(__file__).parents[1]
 NAME = "a1_roi"
@@ -151,6 +151,13 @@ def test_a_solution_is_found_however_it_is_wrapped(tmp_path: Path, wrap: str) ->
     (found,) = leaks(ROOT, tmp_path)
     assert found.startswith("lecture")
     assert "gives away 'bin_height=max(y2-y1,smallest)/output_size[0]'" in found
+
+
+def test_all_but_short_single_lines_are_looked_for() -> None:
+    secret, _ = secrets(ROOT)
+    unknown = [text for text in regions(ROOT) if not any(occurring("".join(lines(text)), secret))]
+    assert len(regions(ROOT)) > 100
+    assert all(len(lines(text)) == 1 and len(lines(text)[0]) < LONG for text in unknown)
 
 
 @pytest.mark.parametrize("kind", SECRETS)

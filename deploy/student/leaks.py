@@ -1,8 +1,8 @@
 """What can be read in a hand-out of solutions, hidden tests, instructors' sheets and graders' cases, however wrapped.
 
-Looked for are long lines and pairs of lines, without regard to blanks and quotes, that the released notebooks and the
-two packages do not have themselves; of sheets and cases pairs alone, as a single line may be anybody's. A notebook's
-JSON, outputs, pictures' texts, base64, compressed data, archives and every object of a git history are unwrapped first.
+Looked for is, from each of their lines on, what is long enough to tell and stands neither in a released notebook nor in
+the two packages; of sheets and cases two lines at least, as a single one may be anybody's. A notebook's JSON, outputs,
+pictures' texts, base64, compressed data, archives and every object of a git history are unwrapped first.
 """
 
 import base64
@@ -20,7 +20,6 @@ import subprocess
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -61,20 +60,31 @@ def secrets(root: Path) -> tuple[Secrets, frozenset[str]]:
     packages = [path for package in ("coursekit", "coursegrade") for path in sorted((root / package).rglob("*.py"))]
     given = [path.read_text(encoding="utf-8") for path in packages]
     given += [cell for path in sorted(root.glob("assignments/*/*.ipynb")) for cell, _ in _cells(path)]
-    kept: list[str] = []
-    for path in sorted(root.glob("solutions/*/*.ipynb")):
-        for cell, is_written_answer in _cells(path):
-            kept += [cell] if is_written_answer else REGION.findall(cell)
     aside = [*sorted(root.glob("docs/assignments/*.md")), *sorted(root.glob("tests/grading/cases/**/*.py"))]
-    telling = {line for text in kept for line in lines(text)}
-    telling |= {a + b for text in kept for a, b in pairwise(lines(text))}
-    telling |= {a + b for path in aside for a, b in pairwise(lines(path.read_text(encoding="utf-8")))}
+    telling = {stretch for text in regions(root) for stretch in stretches(text, least=1)}
+    telling |= {stretch for path in aside for stretch in stretches(path.read_text(encoding="utf-8"), least=2)}
     by_start: Secrets = {}
-    for secret in sorted(secret for secret in telling if len(secret) >= LONG):
+    for secret in sorted(telling):
         by_start.setdefault(secret[:START], []).append(secret)
     known = {secret for text in given for secret in occurring("".join(lines(text)), by_start)}
     by_start = {start: left for start, of in by_start.items() if (left := [one for one in of if one not in known])}
     return by_start, frozenset(line for text in given for line in lines(text) if any(m in line for m in MARKERS))
+
+
+def regions(root: Path) -> list[str]:
+    """Every solution, hidden test and written answer of a checkout."""
+    cells = [cell for path in sorted(root.glob("solutions/*/*.ipynb")) for cell in _cells(path)]
+    return [text for cell, is_written in cells for text in ([cell] if is_written else REGION.findall(cell))]
+
+
+def stretches(text: str, *, least: int) -> Iterator[str]:
+    """From each line of a text on as many lines, at least so many, as are long together."""
+    of_text = lines(text)
+    for at in range(len(of_text)):
+        for end in range(at + least, len(of_text) + 1):
+            if len(stretch := "".join(of_text[at:end])) >= LONG:
+                yield stretch
+                break
 
 
 def _cells(path: Path) -> Iterator[tuple[str, bool]]:
