@@ -86,9 +86,7 @@ def test_without_cases_solution_and_stub_are_tried(released: Path, tmp_path: Pat
     assert not one.fit
     assert dataclasses.replace(one, solution=70).fit
     assert not dataclasses.replace(one, solution=70, stub=10).fit
-    assert one.sentences == [
-        "a1: no planted and no right answers were tried: put them into tests/grading/cases/a1."
-    ]
+    assert one.sentences == ["a1: no planted and no right answers were tried: put them into tests/grading/cases/a1."]
 
 
 def test_selftest_counts_and_tells_what_is_missed(
