@@ -57,7 +57,8 @@ def build(root: Path, target: Path) -> Path:
             shutil.copytree(target / ".git", folder / ".git")
         commit(folder, when=git(root, "log", "-1", "--format=%cI").decode().strip())
         if problems := [*dead_links(folder), *leaks(root, folder)]:
-            raise ValueError(f"Nothing was written. {' '.join(problems)}")
+            advice = f"Mend it and commit; what is in git's history alone goes when you remove {target.name}/."
+            raise ValueError(f"Nothing was written. {' '.join(problems)} {advice}")
         if target.exists():
             target.rename(Path(temporary, "before"))
         folder.rename(target)
