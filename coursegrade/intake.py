@@ -10,7 +10,7 @@ from pathlib import Path
 
 from coursegrade.align import align
 from coursegrade.notebook import Unreadable, parse, read_bytes, shown
-from coursegrade.people import STAMP, Origin, read_origin
+from coursegrade.people import SECRET, STAMP, Origin, read_origin
 from coursegrade.records import Job
 from coursegrade.source import Source
 
@@ -75,7 +75,7 @@ def read(folder: str | Path, source: Source, *, student: str) -> Reading:
 
 def _beside(folder: Folder, source: Source, taken: list[str]) -> str:
     """What else was handed in and is no notebook."""
-    known = {*source.files, *taken, STAMP}
+    known = {*source.files, *taken, STAMP, SECRET}
     files = [file for file in folder.files if file not in known and not file.endswith(".ipynb")]
     return ", ".join(map(shown, files[:5])) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
 

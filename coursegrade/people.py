@@ -12,6 +12,7 @@ from coursegrade.notebook import shown
 from coursegrade.records import write_whole
 
 STAMP = "timestamp.txt"  # in which nbgrader's exchange keeps when something was handed in
+SECRET = "submission_secret.txt"  # and by which its student finds what comes back
 
 
 @dataclass(frozen=True)

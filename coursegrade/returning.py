@@ -1,6 +1,7 @@
 """What a student gets back: one page a notebook, with the marks, what failed and why, and what a grader wrote."""
 
 import html
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,9 @@ from coursegrade import autograded, book, clean
 from coursegrade.directory import course
 from coursegrade.exercises import Exercise, exercises, title
 from coursegrade.journal import records
+from coursegrade.notebook import Unreadable, read_bytes
 from coursegrade.page import page, tag
+from coursegrade.people import SECRET, STAMP
 from coursegrade.records import GRADED, PARTLY, CellResult, Record, write_whole
 from coursegrade.source import SourceCell, read_source
 
@@ -45,7 +48,21 @@ def feedback(assignment: str, course_dir: str | Path = ".") -> list[Path]:
                 pages.append(folder / f"{notebook}.html")
             for stale in set(folder.glob("*.html")) - set(pages):
                 stale.unlink()
+            _keep_stamps(book.folder(api, "submitted", assignment, student), folder)
     return pages
+
+
+def _keep_stamps(submitted: Path, folder: Path) -> None:
+    """The exchange's files by which ``nbgrader release_feedback`` knows whose a page is.
+
+    It stops where one lacks them. A page of what came another way goes where nobody looks.
+    """
+    for name, otherwise in ((STAMP, ""), (SECRET, secrets.token_hex())):
+        try:
+            text = read_bytes(submitted / name).decode()
+        except (Unreadable, UnicodeDecodeError):
+            text = otherwise
+        write_whole(folder / name, text)
 
 
 def _graded(api: NbGraderAPI, gradebook: Any, assignment: str, notebook: str, record: Record) -> _Graded | None:
