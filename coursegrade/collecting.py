@@ -126,9 +126,21 @@ def _parts(top: Path, assignment: str) -> Iterator[_Part]:
         elif path.is_dir():
             yield _Part(Origin(name=path.name), path / assignment if (path / assignment).is_dir() else path)
     for who, parts in newest.items():
-        newer = max(parts, key=lambda part: (part.when, part.path.name))
-        notes = [f"The newest of {len(parts)} was taken." if len(parts) > 1 else "", _owner(newer.path, who)]
-        yield replace(newer, note=" ".join(filter(None, notes)))
+        yield _of_exchange(who, parts)
+
+
+def _of_exchange(who: str, parts: list[_Part]) -> _Part:
+    """A student's newest in the exchange; what another user wrote in their name counts only where nothing else is."""
+    others = [part for part in parts if _owner(part.path) != who]
+    counted = [part for part in parts if part not in others] or parts
+    newest = max(counted, key=lambda part: (part.when, part.path.name))
+    notes = [f"The newest of {len(counted)} was taken."] if len(counted) > 1 else []
+    for owner in dict.fromkeys(_owner(part.path) for part in others):
+        if newest in others:
+            notes.append(f"The folder in the exchange belongs to {owner}: see that it is {shown(who)}'s own.")
+        else:
+            notes.append(f"A folder of this name in the exchange belongs to {owner} and was left out.")
+    return replace(newest, note=" ".join(notes))
 
 
 def _file(path: Path) -> Iterator[_Part]:
@@ -157,13 +169,12 @@ def _exchange(path: Path) -> tuple[str, str, str] | None:
     return (pieces["who"], pieces["what"], when) if pieces and when else None
 
 
-def _owner(path: Path, who: str) -> str:
-    """What to say of an exchange folder that another user of the machine has written."""
+def _owner(path: Path) -> str:
+    """The user of this machine who wrote a folder."""
     try:
-        owner = path.owner()
+        return path.owner()
     except (KeyError, NotImplementedError, OSError):
-        owner = "an unknown user"
-    return "" if owner == who else f"The folder in the exchange belongs to {owner}: see that it is {shown(who)}'s own."
+        return "an unknown user"
 
 
 def _groups(path: Path) -> dict[str, tuple[list[Origin], str]]:

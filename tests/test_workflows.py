@@ -42,8 +42,9 @@ def test_the_cpu_lane_is_the_script_that_everybody_can_run() -> None:
     assert [".ci/run"] in commands(jobs(ROOT / ".github/workflows/cpu.yml")["everything"])
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
-    *_, last = script.read_text(encoding="utf-8").rstrip().splitlines()
-    assert last == 'as_user "make test"'  # its last line is pytest's closing one, its status that of the tests
+    *_, tests, hub = script.read_text(encoding="utf-8").rstrip().splitlines()
+    assert tests == 'as_user "make test" | tee "$log"'  # with pipefail its status is that of the tests
+    assert hub == 'hub "$checkout"'  # and ends with the closing line of the tests
 
 
 def test_the_students_path_runs_on_macos_and_windows() -> None:

@@ -205,6 +205,19 @@ def test_what_is_told_of_a_submission(home: Path, where: Path) -> None:
     assert "The folder in the exchange belongs to" in exchange
 
 
+def test_what_another_user_put_into_the_exchange_counts_only_where_nothing_else_is(
+    home: Path, where: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "owner", lambda path: "eve" if path.name.endswith("+eves") else "ada")
+    own = {"inbound/ada+a1+2024-01-02 10:00:00.000000 UTC+abc/a1.ipynb": "own"}
+    forged = {"inbound/ada+a1+2099-01-01 10:00:00.000000 UTC+eves/a1.ipynb": "forged"}
+    told = by_student(collect(put(where / "forged", forged), "a1", home))
+    assert told == {"ada": "The folder in the exchange belongs to eve: see that it is ada's own."}
+    told = by_student(collect(put(where / "both", own | forged), "a1", home))
+    assert told["ada"].startswith("A folder of this name in the exchange belongs to eve and was left out.")
+    assert there(home, "ada") == {"a1.ipynb": "own"}
+
+
 @pytest.mark.parametrize(
     ("who", "folder"),
     [

@@ -150,3 +150,20 @@ def test_stale_pages_go(course_of_one) -> None:
     course_of_one.grade("ada", {})
     assert feedback("a1", course_of_one.root) == [stale.with_name("a1.html")]
     assert not stale.exists()
+
+
+def test_nbgrader_finds_where_each_page_goes(course_of_one) -> None:
+    """Its ``release_feedback`` opens both files of everyone; the secret is what the student's ``fetch`` goes by."""
+    for student in ("ada", "kurt", "emmy"):
+        course_of_one.grade(student, {"area": RIGHT})
+    handed_in = course_of_one.root / "submitted" / "ada" / "a1"
+    handed_in.mkdir(parents=True)
+    (handed_in / "timestamp.txt").write_text("2026-01-02 10:00:00 UTC")
+    (handed_in / "submission_secret.txt").write_text("of ada")
+    feedback("a1", course_of_one.root)
+    folders = {student: course_of_one.root / "feedback" / student / "a1" for student in ("ada", "kurt", "emmy")}
+    assert (folders["ada"] / "timestamp.txt").read_text() == "2026-01-02 10:00:00 UTC"
+    secrets = {student: (folder / "submission_secret.txt").read_text() for student, folder in folders.items()}
+    assert secrets["ada"] == "of ada"
+    assert len(set(secrets.values())) == 3
+    assert all((folder / "timestamp.txt").exists() for folder in folders.values())

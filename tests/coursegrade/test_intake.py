@@ -687,7 +687,7 @@ def test_late_again_is_graded_again(submit: Callable[[Cells], Reading], folder: 
 
 
 def test_files_beside_the_notebook_are_said(submit: Callable[[Cells], Reading], folder: Path) -> None:
-    for name in ("timestamp.txt", "helper.py", "notes.pdf", ".hidden"):
+    for name in ("timestamp.txt", "submission_secret.txt", "helper.py", "notes.pdf", ".hidden"):
         (folder / name).write_text("x = 1")
     reading = submit(handed())
     sentence = (

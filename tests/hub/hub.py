@@ -2,10 +2,12 @@
 
 import contextlib
 import json
+import os
 import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 import websocket
 
@@ -20,6 +23,15 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy" / "jupyterhub"
 TEACHER = "hubtest-teacher"
 STUDENTS = ("hubtest-ada", "hubtest-bob", "hubtest-eve")
+OUTSIDER = "hubtest-outsider"  # has an account, and is of no class
+NAME = "a1_roi"
+AS_ROOT = pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="a hub has accounts of the system, which root makes: .ci/run"
+)
+
+
+def password_of(name: str) -> str:
+    return f"password of {name}"
 
 
 @dataclass
@@ -36,7 +48,9 @@ class Machine:
     def run(self, *command: str, text: str = "") -> str:
         """Run a command there as root."""
         enter = ["nsenter", "--target", str(self.init), "--all", "--root", "--wd"]
-        done = subprocess.run([*enter, *command], input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        done = subprocess.run(
+            [*enter, *command], input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout}"
         return done.stdout
 
@@ -146,7 +160,7 @@ def until(ready: Any, what: str, machine: Machine, seconds: float = 90) -> None:
     end = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < end, f"{what}: not within {seconds:.0f} s\n{machine.run('journalctl', '-n', '80')}"
-        time.sleep(0.2)
+        time.sleep(0.5)
 
 
 def free_port() -> int:
@@ -163,9 +177,10 @@ def free_port() -> int:
 def booted() -> Iterator[Machine]:
     """The machine, until the block ends, or this process does."""
     script = [str(Path(__file__).with_name("machine.sh")), str(ROOT)]
-    process = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", *script], stdout=subprocess.PIPE, text=True)
-    try:
-        yield Machine(int(process.stdout.readline()), free_port())
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
+    with subprocess.Popen(["setpriv", "--pdeathsig", "TERM", *script], stdout=subprocess.PIPE, text=True) as process:
+        init = process.stdout.readline()
+        assert init, "the machine did not start: what it says stands above"
+        try:
+            yield Machine(int(init), free_port())
+        finally:
+            process.send_signal(signal.SIGTERM)

@@ -6,6 +6,7 @@
 # Of the checkout it has the environment and the library, read-only, where whoever has an account can read them.
 set -euo pipefail
 checkout=$(realpath "$1")
+[[ $checkout/ != /tmp/* ]] || { echo "clone the course elsewhere: everybody's server has a /tmp of its own" >&2; exit 1; }
 mapfile -t hierarchies < <(findmnt --raw --noheadings --output TARGET --types cgroup,cgroup2)
 
 if [ "${2-}" != inside ]; then

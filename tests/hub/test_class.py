@@ -7,24 +7,18 @@ import csv
 import io
 import json
 import os
-import shutil
 import textwrap
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from tests.hub.hub import DEPLOY, ROOT, STUDENTS, TEACHER, Machine, Person, booted
+from tests.hub.hub import AS_ROOT, NAME, OUTSIDER, ROOT, STUDENTS, TEACHER, Machine, Person, password_of
 
-pytestmark = pytest.mark.skipif(
-    os.name == "nt" or os.geteuid() != 0, reason="accounts of the system are root's to make: .ci/run does it"
-)
-NAME = "a1_roi"
+pytestmark = AS_ROOT
 COURSE = "medical_images_3d_video"
 ADA, BOB, EVE = STUDENTS
 PAGE = f"medical-images/assignments/{NAME}/{NAME}.ipynb"
-OUTSIDER = "hubtest-outsider"
 PUBLISH = f"""
 set -e
 cd ~/course
@@ -43,39 +37,6 @@ coursekit grade feedback {NAME}
 nbgrader release_feedback {NAME}
 coursekit grade export {NAME}
 """
-
-
-@pytest.fixture(scope="module")
-def machine() -> Iterator[Machine]:
-    """The machine with the hub installed, an instructor, students, and somebody of no class."""
-    with booted() as machine:
-        machine.run("systemctl", "start", "systemd-journald")
-        shutil.copytree(DEPLOY, machine.root / "root/jupyterhub")
-        machine.configure(STUDENT_MEMORY="1200M", STUDENT_TASKS="300")
-        machine.run("/root/jupyterhub/install", TEACHER)
-        for name in (*STUDENTS, OUTSIDER):
-            machine.run("useradd", "--create-home", "--shell", "/bin/bash", name)
-        for name in STUDENTS:
-            machine.run("usermod", "--append", "--groups", "students", name)
-        everybody = (TEACHER, *STUDENTS, OUTSIDER)
-        machine.run("chpasswd", text="".join(f"{name}:{password_of(name)}\n" for name in everybody))
-        give_course_to_teacher(machine)
-        machine.wait_for_hub()
-        yield machine
-
-
-def password_of(name: str) -> str:
-    return f"password of {name}"
-
-
-def give_course_to_teacher(machine: Machine) -> None:
-    """What the instructor's checkout holds, as far as a round needs it."""
-    course = machine.root / "home" / TEACHER / "course"
-    shutil.copytree(ROOT / "solutions" / NAME, course / "solutions" / NAME)
-    (course / "lectures").mkdir()
-    shutil.copy(ROOT / "lectures/00_start_here.ipynb", course / "lectures")
-    shutil.copy(ROOT / "nbgrader_config.py", course)
-    machine.run("chown", "--recursive", f"{TEACHER}:", f"/home/{TEACHER}/course")
 
 
 @pytest.fixture(scope="module")
@@ -212,9 +173,7 @@ def attempts(inbound: str) -> dict[str, str]:
     }
 
 
-def test_a_student_sees_nothing_of_others(
-    machine: Machine, people: dict[str, Person], round_of_grading: str
-) -> None:
+def test_a_student_sees_nothing_of_others(machine: Machine, people: dict[str, Person], round_of_grading: str) -> None:
     folder = f"/srv/nbgrader/exchange/{COURSE}/inbound"
     (inbound,) = [f"{folder}/{name}" for name in machine.run("ls", folder).splitlines() if name.startswith(BOB)]
     for what, code in attempts(inbound).items():
@@ -237,7 +196,9 @@ def test_a_student_cannot_use_the_server_of_another(people: dict[str, Person]) -
     assert people[EVE].ask("GET", "api/contents", whose=TEACHER).status_code in (403, 404)
 
 
-def test_one_persons_memory_and_processes_end_where_their_limits_are(machine: Machine, people: dict[str, Person]) -> None:
+def test_one_persons_memory_and_processes_end_where_their_limits_are(
+    machine: Machine, people: dict[str, Person]
+) -> None:
     eve = people[EVE]
     assert eve.run("len(b'x' * 500_000_000)") == ""
     assert eve.run("[b'x' * 500_000_000 for _ in range(4)]") == "the kernel died"
