@@ -10,7 +10,7 @@ checkout=$(realpath "$1")
 mapfile -t hierarchies < <(findmnt --raw --noheadings --output TARGET --types cgroup,cgroup2)
 
 if [ "${2-}" != inside ]; then
-  groups=("${hierarchies[@]/%//course-hub-test}")
+  groups=("${hierarchies[@]/%//course-hub-test-$$}")
   end() {
     kill -9 "$machine"
     wait "$machine"
