@@ -57,17 +57,16 @@ def handed_out(people: dict[str, Person]) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def handed_in(people: dict[str, Person], handed_out: dict[str, str]) -> dict[str, Any]:
+def handed_in(people: dict[str, Person], handed_out: dict[str, str]) -> None:
     """Ada solves everything, Bob a part, Eve nothing; each hands in with the button of the assignment list."""
     source = json.loads((ROOT / "solutions" / NAME / f"{NAME}.ipynb").read_text(encoding="utf-8"))
     cells = [cell for cell in source["cells"] if cell["metadata"].get("nbgrader", {}).get("solution")]
     solved = {ADA: cells, BOB: cells[:1], EVE: []}
-    answers = {}
     for name, right in solved.items():
         solve(people[name], right)
         data = {"course_id": COURSE, "assignment_id": NAME}
-        answers[name] = people[name].ask("POST", "assignments/submit", data=data).json()
-    return answers
+        answer = people[name].ask("POST", "assignments/submit", data=data).json()
+        assert answer["success"], answer
 
 
 def solve(student: Person, answers: list[dict[str, Any]]) -> None:
@@ -82,7 +81,7 @@ def solve(student: Person, answers: list[dict[str, Any]]) -> None:
 
 
 @pytest.fixture(scope="module")
-def round_of_grading(people: dict[str, Person], handed_in: dict[str, Any]) -> str:
+def round_of_grading(people: dict[str, Person], handed_in: None) -> str:
     """What the instructor's round printed. Before it Eve hands in something in Ada's name."""
     forged = f"{EXCHANGE}/{COURSE}/inbound/{ADA}+{NAME}+2099-01-01 00:00:00.000000 UTC+x"
     assert "Error" not in people[EVE].run(f"import shutil; shutil.copytree('/home/{EVE}/{PAGE[:-13]}', {forged!r})")
@@ -185,7 +184,7 @@ def test_a_student_sees_nothing_of_others(machine: Machine, people: dict[str, Pe
 
 
 def as_root(machine: Machine, code: str) -> str:
-    """What becomes of it where everything is allowed, without doing it."""
+    """Whether what it is about exists."""
     path = code.split("'")[1]
     return machine.run("sh", "-c", 'test -e "$1" && echo there || echo No such file', "sh", path)
 
