@@ -35,9 +35,10 @@ case $lane in
     pip "${bounds[@]}" -e '.[lab,grade,test,docs]'
     ;;
   colab)
-    # Without "+cpu" and without what lies on Colab's own disk; the tools that Colab lacks come as they are.
-    curl --fail --silent --show-error "$colab/pip-freeze.txt" | sed -n 's/+cpu$//; /==/p' >"$environment/colab.txt"
-    pip --constraint "$environment/colab.txt" -e '.[test]' ipykernel ipywidgets pandas pycocotools ipyniivue
+    # Without what lies on Colab's own disk; the tools that Colab lacks come as they are.
+    curl --fail --silent --show-error "$colab/pip-freeze.txt" | grep == >"$environment/colab.txt"
+    pip --constraint "$environment/colab.txt" --extra-index-url https://download.pytorch.org/whl/cpu \
+      -e '.[test]' ipykernel ipywidgets pandas pycocotools ipyniivue
     tests=(tests/{data,fast,figures,flow,metrics,models,ops} tests/test_losses.py tests/test_train.py)
     ;;
 esac

@@ -173,20 +173,10 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
     address = f"tcp://127.0.0.1:{free_port()}"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "3"}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path, "env": environment}
-    dask = [sys.executable, "-m", "distributed.cli"]
-    commands = [
-        [
-            *dask[:2],
-            "distributed.cli.dask_scheduler",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            address.rpartition(":")[2],
-            "--no-dashboard",
-        ]
-    ]
-    worker = [*dask[:2], "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
-    processes = [subprocess.Popen(command, **quiet) for command in [*commands, worker, worker]]
+    dask, port = [sys.executable, "-m", "dask"], address.rpartition(":")[2]
+    scheduler = [*dask, "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"]
+    worker = [*dask, "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    processes = [subprocess.Popen(command, **quiet) for command in [scheduler, worker, worker]]
     try:
         yield address, processes[1:]
     finally:
