@@ -227,7 +227,8 @@ def test_the_documented_script_trains_alike_on_one_process_and_on_two(tmp_path: 
         (tmp_path / "unet.pt").unlink()
     one, two = ended
     assert one["losses"][-1] < 0.8 * one["losses"][0]
-    torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(one["losses"], two["losses"], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(one["weights"], two["weights"], rtol=0, atol=1e-3)  # a step of AdamW is 3e-3 long
 
 
 def test_processes_share_a_batch_without_rest(refuses) -> None:
