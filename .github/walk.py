@@ -59,26 +59,24 @@ def ask(port: int, place: str, *, method: str = "GET") -> bytes | None:
         return None
 
 
-def jupyter(course: Path, *arguments: str) -> str:
-    """Run one of the environment's Jupyter programs and return what it prints."""
+def run(course: Path, *module: str) -> str:
+    """Run a module of the environment and return what it prints."""
     python = course / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    command = [str(python), "-m", "jupyter", *arguments]
-    environment = os.environ | {"PYTHONUTF8": "1", "JUPYTER_PREFER_ENV_PATH": "1"}
-    return subprocess.run(
-        command, cwd=course, env=environment, check=True, stdout=subprocess.PIPE, encoding="utf-8"
-    ).stdout
+    settings = {"cwd": course, "env": os.environ | {"PYTHONUTF8": "1", "JUPYTER_PREFER_ENV_PATH": "1"}}
+    ended = subprocess.run([python, "-m", *module], check=True, stdout=subprocess.PIPE, encoding="utf-8", **settings)
+    return ended.stdout
 
 
 def lecture(course: Path) -> None:
-    jupyter(course, "nbconvert", "--to=notebook", "--execute", "--output-dir=build", FIRST_PAGE)
+    run(course, "nbconvert", "--to=notebook", "--execute", "--output-dir=build", FIRST_PAGE)
 
 
 def exercise(course: Path) -> None:
     """As handed out the checks fail; with the answers they pass."""
     notebook = course / "assignments" / EXERCISE / f"{EXERCISE}.ipynb"
-    assert "VALIDATION FAILED" in jupyter(course, "nbgrader", "validate", str(notebook))
+    assert "VALIDATION FAILED" in run(course, "nbgrader", "validate", str(notebook))
     solve(notebook, course / "solutions" / EXERCISE / f"{EXERCISE}.ipynb")
-    verdict = jupyter(course, "nbgrader", "validate", str(notebook))
+    verdict = run(course, "nbgrader", "validate", str(notebook))
     assert "Success!" in verdict, verdict
 
 
