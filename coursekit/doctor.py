@@ -37,7 +37,7 @@ class Line(NamedTuple):
 def check() -> list[Line]:
     """All lines, as a beginner meets what they are about. Nothing here raises or goes to the network."""
     computer = [python(), *map(package, PACKAGES), by("torch", device), by("psutil", memory), disk()]
-    return [*computer, *data(), by("jupyter_client", kernel), programs(), sandbox()]
+    return [*computer, *data(), by("jupyter_client", kernel), programs(), by("nbgrader", sandbox)]
 
 
 def table(lines: Iterable[Line]) -> str:

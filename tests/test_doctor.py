@@ -28,7 +28,7 @@ def test_a_missing_package_is_named_with_the_command(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(importlib.metadata, "version", missing)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     lines = {line.name: line for line in doctor.check()}
-    for name in (*doctor.PACKAGES, "device", "memory", "kernel"):
+    for name in (*doctor.PACKAGES, "device", "memory", "kernel", "sandbox"):
         assert "course.py lab" in lines[name].advice, name
     assert "COURSEKIT" not in doctor.table(lines.values())
 

@@ -35,8 +35,8 @@ class Picture(Image):  # type: ignore[misc]
             raise ValueError("expected alt text, got an empty one: say in a sentence what the figure shows")
         png = io.BytesIO()
         figure.savefig(png, format="png", dpi=110, bbox_inches="tight")
-        self.figure = figure
-        super().__init__(data=png.getvalue(), format="png", alt=alt)
+        super().__init__(data=png.getvalue(), format="png", metadata={"alt": alt})  # Colab's IPython 7 knows no alt=
+        self.figure, self.alt = figure, alt
 
 
 def show(figure: Figure, *, alt: str) -> None:
