@@ -67,6 +67,7 @@ CONVOLUTION = [
             ("no bias", BIAS, '"bias": None'),
             ("a bias of zeros for none", BIAS, '"bias": torch.zeros(len(weight)) if bias is None else bias'),
             ("a bias a frame", BIAS, '"bias": bias if bias is None else bias[:, None].repeat(1, depth)'),
+            ("copied though it may be None", BIAS, '"bias": bias.clone()'),
             ("one bias for all", BIAS, '"bias": bias if bias is None else bias.mean().expand(len(bias))'),
             ("bias not returned", ', "bias": bias}', "}"),
         ],
@@ -456,7 +457,6 @@ NETWORK = [
                 "{name: " + CHILD + ' for name, child in net["children"].items()}',
                 "[" + CHILD + ' for child in net["children"].values()]',
             ),
-            ("in reverse", 'net["children"].items()}', 'reversed(net["children"].items())}'),
             ("the first child alone", 'net["children"].items()}', 'list(net["children"].items())[:1]}'),
             ("blocks left out", 'net["children"].items()}', 'net["children"].items() if child["kind"] != "residual"}'),
         ],
@@ -464,8 +464,27 @@ NETWORK = [
     (
         "inflate_network",
         "net_walk",
-        "networks with blocks in blocks",
+        "keep their names and their order",
         [
+            ("in reverse", 'net["children"].items()}', 'reversed(net["children"].items())}'),
+            (
+                "a residual becomes a sequence",
+                WALK,
+                'if kind == "residual":\n        deep["kind"] = "sequence"\n    ' + WALK,
+            ),
+        ],
+    ),
+    (
+        "inflate_network",
+        "net_walk",
+        "blocks in blocks, of whatever kind",
+        [
+            ("children of kinds that it knows", WALK, 'if kind in ("sequence", "residual"):'),
+            (
+                "what else a block holds dropped",
+                WALK,
+                'if "children" in net:\n        deep = {"kind": kind}\n    ' + WALK,
+            ),
             (
                 "three levels at most",
                 "def inflate_network(net, depth, convolution, level=0):\n"

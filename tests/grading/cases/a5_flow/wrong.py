@@ -138,8 +138,12 @@ GRADIENTS = [
             ("the sum in uint8", FLOATS + "\n    " + MEAN, "mean = (first + second).double() / 2\n    " + FLOATS),
             (
                 "the mean of bytes in whole numbers",
-                MEAN,
-                MEAN + "\n    mean = mean.floor() if mean.max() > 100 else mean",
+                FLOATS + "\n    " + MEAN,
+                "whole = not first.is_floating_point()\n    "
+                + FLOATS
+                + "\n    "
+                + MEAN
+                + "\n    mean = mean.floor() if whole else mean",
             ),
         ],
     ),
@@ -181,6 +185,7 @@ WARP = [
         "warp_whole",
         "dy comes first",
         [
+            ("a flow of at most a pixel", FLOATS2, FLOATS2 + ".clamp(-1, 1)"),
             ("dx first", FLOATS2, FLOATS2 + ".flip(0)"),
             ("against the flow", YX, YX.replace("+ flow", "- flow")),
             ("pushed forwards", RESULT, FORWARD),
@@ -251,7 +256,6 @@ WARP = [
                 SHARES,
                 "a, b = y - y0, x - x0\n    a = torch.where(flow[0] < -1, flow[0].abs() % 1, a)",
             ),
-            ("a flow of at most a pixel", FLOATS2, FLOATS2 + ".clamp(-1, 1)"),
         ],
     ),
     (
@@ -298,21 +302,6 @@ WARP = [
                 YX.replace(".clamp(0, height - 1)", " % height").replace(".clamp(0, width - 1)", " % width"),
             ),
             (
-                "mirrored",
-                YX,
-                CLAMPLESS + "\n"
-                "    y, x = (height - 1) - ((height - 1) - y.abs()).abs(), (width - 1) - ((width "
-                "- 1) - x.abs()).abs()\n    y, x = y.clamp(0, height - 1), x.clamp(0, width - 1)",
-            ),
-            (
-                "clamped on the right alone",
-                YX,
-                YX.replace("(0, height - 1)", "(max=height - 1)").replace(
-                    "(0, width - 1)", "(max=width - 1).clamp(min=-1)"
-                )
-                + "\n    y = y % height",
-            ),
-            (
                 "an error outside",
                 YX,
                 CLAMPLESS
@@ -327,12 +316,7 @@ WARP = [
                     "None] + flow[0] != y)] = math.nan\n    return result"
                 ),
             ),
-            (
-                "extrapolated",
-                YX + "\n    " + FLOOR + "\n    " + NEXT,
-                CLAMPLESS + "\n    y0 = y.floor().long().clamp(0, max(height - 2, 0))\n"
-                "    x0 = x.floor().long().clamp(0, max(width - 2, 0))\n    " + NEXT,
-            ),
+            ("far out is 0", RESULT, "return ((1 - a) * top + a * bottom) * (flow.abs().amax(0) < 20)"),
         ],
     ),
     (
@@ -353,7 +337,27 @@ WARP = [
                 "width), y)\n"
                 "    x = torch.where(out, torch.arange(width).double().expand(height, width), x)",
             ),
-            ("far out is 0", RESULT, "return ((1 - a) * top + a * bottom) * (flow.abs().amax(0) < 20)"),
+            (
+                "mirrored",
+                YX,
+                CLAMPLESS + "\n"
+                "    y, x = (height - 1) - ((height - 1) - y.abs()).abs(), (width - 1) - ((width "
+                "- 1) - x.abs()).abs()\n    y, x = y.clamp(0, height - 1), x.clamp(0, width - 1)",
+            ),
+            (
+                "clamped on the right alone",
+                YX,
+                YX.replace("(0, height - 1)", "(max=height - 1)").replace(
+                    "(0, width - 1)", "(max=width - 1).clamp(min=-1)"
+                )
+                + "\n    y = y % height",
+            ),
+            (
+                "extrapolated",
+                YX + "\n    " + FLOOR + "\n    " + NEXT,
+                CLAMPLESS + "\n    y0 = y.floor().long().clamp(0, max(height - 2, 0))\n"
+                "    x0 = x.floor().long().clamp(0, max(width - 2, 0))\n    " + NEXT,
+            ),
         ],
     ),
 ]
@@ -402,14 +406,14 @@ LUCAS_KANADE = [
     (
         "lucas_kanade",
         "window_corner",
-        "weak slopes, with eigenvalues far below 1",
+        "weak slopes, in all directions or in one",
         [
-            ("a limit of its own", IF, "if value > max(smallest, 0.005):"),
+            ("a share of the largest", IF, "if values[1] > smallest and value > 0.05 * values[1]:"),
             ("a little damping", ADD, "motion += (vector @ right) / (value + 1e-4) * vector"),
             (
                 "flat by its determinant",
                 IF,
-                "if value > smallest and (space @ space.T).det().abs() > 1e-4 or value > 1.9:",
+                "if value > smallest and (space @ space.T).det().abs() > 1e-3 or value > 1.9:",
             ),
         ],
     ),
@@ -455,14 +459,7 @@ LUCAS_KANADE = [
                     "(vector @ right) / value * vector"
                 ),
             ),
-            (
-                "the speed without its sign",
-                ADD,
-                (
-                    "motion += (vector @ right).abs() / value * vector if values[0] <= smallest else "
-                    "(vector @ right) / value * vector"
-                ),
-            ),
+            ("both or none", IF, "if values[1] > smallest:"),
         ],
     ),
     (
@@ -507,7 +504,22 @@ LUCAS_KANADE = [
                 OUT,
                 "return torch.linalg.solve(space @ space.T + 1e-6 * torch.eye(2), right)",
             ),
-            ("a fixed share of the largest", IF, "if value > max(1e-3 * values[1], 1e-9):"),
+            ("an edge is flat", IF, "if values[0] > smallest or (values[0] < 1e-6 and value > smallest):"),
+        ],
+    ),
+    (
+        "lucas_kanade",
+        "window_edge",
+        "the same motion, turned round",
+        [
+            (
+                "the speed without its sign",
+                ADD,
+                (
+                    "motion += (vector @ right).abs() / value * vector if values[0] <= smallest else "
+                    "(vector @ right) / value * vector"
+                ),
+            ),
         ],
     ),
     (
@@ -544,9 +556,7 @@ LUCAS_KANADE = [
                 LOOP,
                 "if 0 < values.sum() <= smallest:\n        smallest = 0\n    " + LOOP,
             ),
-            ("a share of the largest", IF, "if values[1] > smallest and value > 0.05 * values[1]:"),
-            ("both or none", IF, "if values[1] > smallest:"),
-            ("an edge is flat", IF, "if values[0] > smallest or (values[0] < 1e-6 and value > smallest):"),
+            ("a limit of its own", IF, "if value > max(smallest, 0.005):"),
         ],
     ),
     (
@@ -604,20 +614,16 @@ HORN_SCHUNCK = [
             ("starts from nothing", NEW, NEW.replace("return mean - ", "return -")),
             ("half a step", NEW, NEW.replace("* rest", "* rest / 2")),
             ("the correction alone", NEW, NEW.replace("mean - g[:2]", "g[:2]")),
+            ("one mean slope for all", "g = g.double()", "g = g.double().mean((1, 2), keepdim=True).expand(g.shape)"),
+            ("one step size for all", NEW, NEW.replace("(g[:2] ** 2).sum(0))", "(g[:2] ** 2).sum(0).mean())")),
         ],
     ),
     (
         "horn_schunck_step",
         "step_brightness",
-        "every pixel takes its own step",
+        "another smoothness",
         [
-            ("one mean slope for all", "g = g.double()", "g = g.double().mean((1, 2), keepdim=True).expand(g.shape)"),
-            ("one step size for all", NEW, NEW.replace("(g[:2] ** 2).sum(0))", "(g[:2] ** 2).sum(0).mean())")),
-            (
-                "no slope at the border",
-                "g = g.double()",
-                "g = g.double().clone()\n    if g.shape[1] > 2:\n        g[:, 0] = 0",
-            ),
+            ("smoothness in whole numbers", NEW, NEW.replace("smoothness**2", "round(smoothness) ** 2")),
         ],
     ),
     (
@@ -776,6 +782,12 @@ END_POINT = [
                 DIFFERENCE,
                 "difference = (flow.double() - truth.double().nan_to_num(0)).flatten(1)",
             ),
+            ("by NaN alone", DIFFERENCE, "known = truth.isfinite().all(0)\n    " + DIFFERENCE),
+            (
+                "nanmean",
+                LENGTH,
+                "return torch.hypot(*(flow.double() - truth.double())).nanmean() if known.any() else math.nan",
+            ),
         ],
     ),
     (
@@ -783,12 +795,6 @@ END_POINT = [
         "epe_known",
         "may hold any number in place of NaN",
         [
-            ("by NaN alone", DIFFERENCE, "known = truth.isfinite().all(0)\n    " + DIFFERENCE),
-            (
-                "nanmean",
-                LENGTH,
-                "return torch.hypot(*(flow.double() - truth.double())).nanmean() if known.any() else math.nan",
-            ),
             ("half of them", DIFFERENCE, DIFFERENCE + "\n    difference = difference[:, : max(2, known.numel() // 3)]"),
         ],
     ),
@@ -853,11 +859,9 @@ FLOW_COLOURS = [
             ("turned by half", ANGLE, ANGLE + " + 180"),
             ("green and blue swapped", CORNER, CORNER.replace("120.0, 240.0", "240.0, 120.0")),
             ("does not go round", APART, "apart = (angle - corner).abs()"),
-            ("colours from 0 to 255", COLOUR, "return (255 * (1 - speed * (1 - hue))).nan_to_num(0)"),
             ("channels last", COLOUR, "return (1 - speed * (1 - hue)).nan_to_num(0).movedim(0, 2)"),
             ("steps without a slope", HUE, "hue = (apart < 90).double()"),
             ("three corners alone", HUE, "hue = (1 - apart / 120).clamp(0, 1)"),
-            ("the sine for the straight line", HUE, "hue = 0.5 + 0.5 * torch.deg2rad(apart).cos()"),
         ],
     ),
     (
@@ -876,6 +880,7 @@ FLOW_COLOURS = [
                 HUE,
                 "hue = (2 - apart / 60).clamp(0, 1)\n    hue = torch.where(hue < 0.5, 2 * hue**2, hue)",
             ),
+            ("the sine for the straight line", HUE, "hue = 0.5 + 0.5 * torch.deg2rad(apart).cos()"),
         ],
     ),
     (
@@ -903,6 +908,7 @@ FLOW_COLOURS = [
             ("white for unknown", COLOUR, "return (1 - speed * (1 - hue)).nan_to_num(1)"),
             ("grey for unknown", COLOUR, "return (1 - speed * (1 - hue)).nan_to_num(0.5)"),
             ("unknown is no motion", SPLIT, "dy, dx = flow.double().nan_to_num(0)"),
+            ("colours from 0 to 255", COLOUR, "return (255 * (1 - speed * (1 - hue))).nan_to_num(0)"),
         ],
     ),
     (
