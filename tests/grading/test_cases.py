@@ -22,6 +22,28 @@ CASES = {name: read_cases(ROOT, name) for name in NAMES}
 PLANTED = [(name, case) for name in NAMES for case in CASES[name] if case.test]
 RIGHT = [(name, case) for name in NAMES for case in CASES[name] if not case.test]
 Read = Callable[[str], object]
+PAID_ONCE = {
+    "a3_volumes": ("output_shape: zeros at one end", "conv3d: the filter turned around", "conv3d: no bias"),
+    "a4_inflation": (
+        "inflate_convolution: copied though it may be None",
+        "inflate_network: frames skipped",
+        "inflate_network: variance divided",
+    ),
+    "a5_flow": (
+        "gradients: not halved",
+        "gradients: one-sided at the edge, as np.gradient",
+        "warp: against the flow",
+        "warp: nearest",
+        "warp: 0 outside",
+        "lucas_kanade: the sign of time",
+        "lucas_kanade: no motion at an edge",
+        "horn_schunck_step: smoothness not squared",
+        "horn_schunck_step: one pixel after the other",
+        "end_point_error: root of the mean",
+        "flow_colours: up is positive",
+        "flow_colours: speed squared",
+    ),
+}
 
 
 def called(value: object) -> str:
@@ -44,6 +66,13 @@ def test_written_differently_scores_full(assignment: Read, name: str, case: Case
 @pytest.mark.parametrize(("name", "case"), PLANTED, ids=called)
 def test_misconception_loses_the_test_about_it(assignment: Read, name: str, case: Case) -> None:
     assert case.says in assignment(name).messages(case.answers, only=case.test)[case.test]
+
+
+@pytest.mark.parametrize(("name", "mistake"), [(name, mistake) for name in PAID_ONCE for mistake in PAID_ONCE[name]])
+def test_a_mistake_costs_one_cell(assignment: Read, name: str, mistake: str) -> None:
+    """A cell leaves out what its neighbours ask."""
+    (case,) = [case for case in CASES[name] if case.name == mistake]
+    assert assignment(name).lost(case.answers) == {case.test}
 
 
 @pytest.mark.parametrize("variant", [1, 2, 3, 77])
