@@ -12,7 +12,7 @@ from typing import Any
 _HOME = {
     "directory": ("course", "release"),
     "collecting": ("collect",),
-    "running": ("run", "students"),
+    "running": ("handed_in", "run", "students"),
     "returning": ("feedback",),
     "exporting": ("export",),
     "reporting": ("report",),

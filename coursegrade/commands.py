@@ -24,14 +24,16 @@ def add(grade: argparse.ArgumentParser) -> None:
         "report": "marks, misconceptions, flagged and similar submissions, as a page",
         "round": "release, run, feedback, export and report in one go",
     }
+    all_of_them = {"nargs": "*", "metavar": "ASSIGNMENT", "help": "all that were handed in if none is named"}
     for name, what in steps.items():
-        command(name, what, one_step).add_argument("name", metavar="ASSIGNMENT", help="for example a1_roi")
+        several = all_of_them if name == "round" else {"nargs": "+", "metavar": "ASSIGNMENT"}
+        command(name, what, one_step).add_argument("names", **several)
     collect_command = command("collect", "bring submissions into submitted/", collect)
     collect_command.add_argument("name", metavar="ASSIGNMENT")
     sources = "a folder, a zip of Canvas, Moodle or Gradescope, or nbgrader's exchange"
     collect_command.add_argument("where", type=Path, metavar="FROM", help=sources)
     run_command = command("run", "grade what was handed in", run)
-    run_command.add_argument("name", metavar="ASSIGNMENT")
+    run_command.add_argument("names", **all_of_them)
     run_command.add_argument("--student", action="append", metavar="NAME", help="only this one; may be repeated")
     at_a_time = "submissions at a time; one a processor if not said"
     run_command.add_argument("--jobs", type=int, default=0, metavar="N", help=at_a_time)
@@ -62,12 +64,13 @@ def in_course(run: Callable[[argparse.Namespace], int | None], options: argparse
 
 
 def one_step(options: argparse.Namespace) -> None:
-    """One step of grading, or all of them."""
-    written = getattr(coursegrade, "round_trip" if options.step == "round" else options.step)(options.name)
-    if isinstance(written, Path):
-        print(f"wrote {written}")
-    elif options.step == "feedback":
-        print(f"wrote {len(written)} pages into feedback/")
+    """One step of grading, or all of them, for each assignment."""
+    for name in options.names or coursegrade.handed_in():
+        written = getattr(coursegrade, "round_trip" if options.step == "round" else options.step)(name)
+        if isinstance(written, Path):
+            print(f"wrote {written}")
+        elif options.step == "feedback":
+            print(f"wrote {len(written)} pages into feedback/")
 
 
 def collect(options: argparse.Namespace) -> None:
@@ -79,8 +82,14 @@ def collect(options: argparse.Namespace) -> None:
 def run(options: argparse.Namespace) -> None:
     """Grade; a line for each student."""
     settings = {"jobs": options.jobs, "again": options.again, "scheduler": options.scheduler, "unsafe": options.unsafe}
-    if not coursegrade.run(options.name, only=options.student, **settings):
-        place = f"submitted/STUDENT/{options.name}/"
+    names = options.names or coursegrade.handed_in()
+    graded = []
+    for name in names:
+        if len(names) > 1:
+            print(name)
+        graded += coursegrade.run(name, only=options.student, **settings)
+    if not graded:
+        place = f"submitted/STUDENT/{names[0]}/"
         print(f"nothing to grade: put notebooks into {place}, or bring them in with `coursekit grade collect`")
 
 

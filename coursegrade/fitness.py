@@ -1,6 +1,6 @@
 """Is an assignment fit to be graded? Tried in the sandbox, on hand-ins whose marks are known beforehand."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from tqdm import tqdm
 
 from . import pool
 from .cases import FOLDER, Case, read_cases
-from .directory import course, places
-from .records import Job
+from .directory import assignments, course, places
+from .records import Job, Result
 from .running import sandbox_kind
-from .source import Source, lint, read_source
+from .source import lint, read_source
 from .variants import varied
 
 
@@ -44,46 +44,61 @@ class Fitness:
         return [f"{self.assignment}: {text}" for text in self.missed or ([] if self.planted + self.right else [none])]
 
 
-def assignments(course_dir: str | Path = ".") -> list[str]:
-    """All that lie in ``solutions/``."""
-    return sorted(path.name for path in Path(course_dir, "solutions").iterdir() if any(path.glob("*.ipynb")))
-
-
 def selftest(names: Iterable[str] = (), course_dir: str | Path = ".", *, variants: int = 0) -> list[Fitness]:
     """Grade the solution, the stub and every case of each assignment, and compare; nothing is recorded.
 
-    With ``variants``, each assignment with its hidden inputs drawn so many times, from ``VARIANT = 0`` on.
+    A planted mistake is tried on the test about it alone, the others on all. With ``variants``, each assignment with
+    its hidden inputs drawn so many times, from ``VARIANT = 0`` on.
     """
     seeds: list[int | None] = [*range(variants)] or [None]
-    return [_try(name, Path(course_dir), seed) for name in list(names) or assignments(course_dir) for seed in seeds]
-
-
-def _try(name: str, course_dir: Path, seed: int | None) -> Fitness:
-    source = read_source(course_dir, name)
-    source = source if seed is None else varied(source, seed)
-    label = name if seed is None else f"{name}, variant {seed}"
-    cases = read_cases(course_dir, name)
-    handed_in = [{}, _stub(course_dir, name), *(case.answers for case in cases)]
-    solution, stub, *messages = _messages(source, handed_in, places(course(course_dir)))
-    steps = [cell.step for cells in source.notebooks.values() for cell in cells]
-    points = {step.grade_id: step.points for step in steps if step.kind == "test"}
-    score, stub_score = (sum(worth for test, worth in points.items() if test not in lost) for lost in (solution, stub))
-    missed = [_missed(case, by_test) for case, by_test in zip(cases, messages)]
-    planted, right = ([not m for case, m in zip(cases, missed) if bool(case.test) is wrong] for wrong in (True, False))
-    counts = len(planted), sum(planted), len(right), sum(right)
-    return Fitness(label, sum(points.values()), score, stub_score, *counts, (*lint(source), *filter(None, missed)))
-
-
-def _messages(source: Source, handed_in: Sequence[Mapping[str, str]], private: tuple[str, ...]) -> list[dict[str, str]]:
-    """Grade these answers; what each is told, by the test it loses."""
-    everyone = enumerate(handed_in)
-    jobs = [replace(job, private=private) for k, answers in everyone for job in _jobs(source, str(k), answers)]
-    messages: list[dict[str, str]] = [{} for _ in handed_in]
+    everything = list(names) or assignments(course_dir)
+    trials = [_Trial(Path(course_dir), name, seed) for name in everything for seed in seeds]
+    private = places(course(course_dir))
+    jobs = [replace(job, private=private) for k, trial in enumerate(trials) for job in trial.jobs(str(k))]
     running = pool.local(jobs, kind=sandbox_kind(private), count=min(pool.processors(), len(jobs)))
-    for job, result in tqdm(running, total=len(jobs), desc=source.assignment, leave=False):
+    for job, result in tqdm(running, total=len(jobs), desc="selftest", leave=False):
+        trial, _, handed_in = job.student.partition(" ")
+        trials[int(trial)].take(int(handed_in), job, result)
+    return [trial.fitness() for trial in trials]
+
+
+class _Trial:
+    """One assignment with one set of hidden inputs: what is handed in, and what each was told, by the test it loses."""
+
+    def __init__(self, course_dir: Path, name: str, seed: int | None) -> None:
+        source = read_source(course_dir, name)
+        self.source = source if seed is None else varied(source, seed)
+        self.label = name if seed is None else f"{name}, variant {seed}"
+        self.cases = read_cases(course_dir, name)
+        self.handed_in = [Case("solution", {}), Case("stub", _stub(course_dir, name)), *self.cases]
+        self.messages: list[dict[str, str]] = [{} for _ in self.handed_in]
+
+    def jobs(self, label: str) -> Iterator[Job]:
+        """The notebooks of all hand-ins: the solution, with their answers in the places of its own."""
+        for k, case in enumerate(self.handed_in):
+            for notebook, cells in self.source.notebooks.items():
+                steps = (replace(c.step, source=case.answers.get(c.step.grade_id, c.step.source)) for c in cells)
+                kept = tuple(step for step in steps if step.kind != "test" or case.test in ("", step.grade_id))
+                yield Job(self.source.assignment, notebook, f"{label} {k}", kept, self.source.closed)
+
+    def take(self, k: int, job: Job, result: Result) -> None:
+        """Keep what came of a hand-in."""
         tests = ((step.grade_id, cell) for step, cell in zip(job.steps, result.cells) if step.kind == "test")
-        messages[int(job.student)] |= {test: cell.message for test, cell in tests if not cell.ok}
-    return messages
+        self.messages[k] |= {test: cell.message for test, cell in tests if not cell.ok}
+
+    def fitness(self) -> Fitness:
+        """What all of it comes to."""
+        steps = [cell.step for cells in self.source.notebooks.values() for cell in cells]
+        points = {step.grade_id: step.points for step in steps if step.kind == "test"}
+        solution, stub, *messages = self.messages
+        scores = [sum(worth for test, worth in points.items() if test not in lost) for lost in (solution, stub)]
+        missed = [_missed(case, by_test) for case, by_test in zip(self.cases, messages)]
+        planted, right = (
+            [not m for case, m in zip(self.cases, missed) if bool(case.test) is wrong] for wrong in (True, False)
+        )
+        counts = len(planted), sum(planted), len(right), sum(right)
+        sentences = (*lint(self.source), *filter(None, missed))
+        return Fitness(self.label, sum(points.values()), *scores, *counts, sentences)
 
 
 def _stub(course_dir: Path, name: str) -> dict[str, str]:
@@ -95,13 +110,6 @@ def _stub(course_dir: Path, name: str) -> dict[str, str]:
             if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("solution"):
                 stubs[cell.metadata.nbgrader.grade_id] = cell.source
     return stubs
-
-
-def _jobs(source: Source, student: str, answers: Mapping[str, str]) -> Iterator[Job]:
-    """The notebooks of one student: the solution, with these answers in the places of its own."""
-    for notebook, cells in source.notebooks.items():
-        steps = tuple(replace(cell.step, source=answers.get(cell.step.grade_id, cell.step.source)) for cell in cells)
-        yield Job(source.assignment, notebook, student, steps, source.closed)
 
 
 def _missed(case: Case, messages: Mapping[str, str]) -> str:

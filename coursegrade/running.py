@@ -14,7 +14,7 @@ from nbgrader.apps import NbGraderAPI
 
 from . import pool
 from .book import folder, gradebook, record_grades, void
-from .directory import course, places
+from .directory import assignments, course, places
 from .intake import Reading, read
 from .journal import record_of
 from .records import MISSING, PARTLY, UNREADABLE, Job, Record, Result
@@ -27,6 +27,14 @@ Report = Callable[[str], None]
 def students(assignment: str, course_dir: str | Path = ".") -> list[str]:
     """Everyone with a folder ``submitted/STUDENT/ASSIGNMENT``."""
     return sorted(course(course_dir).get_submitted_students(assignment))
+
+
+def handed_in(course_dir: str | Path = ".") -> list[str]:
+    """The assignments of which somebody has a folder."""
+    if names := [name for name in assignments(course_dir) if students(name, course_dir)]:
+        return names
+    what = "expected submissions in submitted/STUDENT/ASSIGNMENT/, got none"
+    raise ValueError(f"{what}: bring them in with `coursekit grade collect`")
 
 
 def run(

@@ -44,9 +44,7 @@ def closed(names: Sequence[str]) -> Iterator[list[str]]:
     under = tuple(f"{name}." for name in names)
 
     def look(frame: FrameType, event: str, argument: Any) -> None:
-        called = _called(frame) if event == "call" else ""
-        if event == "c_call":  # a function written in C, e.g. torch.grid_sampler
-            called = f"{getattr(argument, '__module__', None) or ''}.{getattr(argument, '__name__', '')}"
+        called = _called(frame) if event == "call" else _called_in_c(argument, under) if event == "c_call" else ""
         if f"{called}.".startswith(under):
             seen.append(called)
 
@@ -65,6 +63,13 @@ def _called(frame: FrameType) -> str:
         return f"{module}.{frame.f_code.co_qualname}"
     operator = vars(frame.f_locals["self"])  # not getattr: an operator looks unknown attributes up as overloads
     return "torch.ops." + str(operator.get("_qualified_op_name") or operator.get("_name")).replace("::", ".")
+
+
+def _called_in_c(function: Any, under: tuple[str, ...]) -> str:
+    """The same for one written in C. OpenCV's know no module: it is the one under these names that has them."""
+    home, name = function.__module__ or getattr(function.__self__, "__module__", None), function.__name__
+    near = [m for m in [*sys.modules] if f"{m}.".startswith(under)] if home is function.__self__ is None else []
+    return f"{next((m for m in near if vars(sys.modules[m]).get(name) is function), home)}.{name}"
 
 
 def lent(function: Callable[..., Any]) -> Callable[..., Any]:

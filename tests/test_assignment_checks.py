@@ -3,15 +3,18 @@
 import sys
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as renamed
+from cv2 import medianBlur as median_under_another_name
 from torchvision.ops import box_area as area_under_another_name
 
 from coursekit.testing import check, closed, lent
 
 X = torch.tensor([1.0, 2.0])
+FLOW = cv2.DISOpticalFlow.create()
 
 
 def says(function: Callable[..., object], expected: object = (2.0, 4.0), *, hidden: bool = False) -> str:
@@ -117,6 +120,8 @@ def test_writing_into_the_input_spoils_nothing() -> None:
             "torch.grid_sampler",
             lambda: torch.grid_sampler(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 1, 2), 0, 0, False),
         ),
+        ("cv2", lambda: median_under_another_name(np.zeros((3, 3), np.uint8), 3)),
+        ("cv2", FLOW.getUseSpatialPropagation),
     ],
 )
 def test_a_closed_call_is_noticed_under_any_name(name: str, call: Callable[[], object]) -> None:

@@ -118,6 +118,15 @@ def test_outside_a_course_no_step_is_taken(
     expected = f"coursekit: expected a course directory, with solutions/ or nbgrader_config.py in it, got {tmp_path}: "
     assert capsys.readouterr().err == f"{expected}change into yours and run this again\n"
     assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("step", ["run", "round"])
+def test_several_assignments_are_graded_by_one_command(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    graded: list[str] = []
+    monkeypatch.setattr(coursegrade, "handed_in", lambda: ["a1_roi", "a2_mask_ap"], raising=False)
+    for function in ("run", "round_trip"):
+        monkeypatch.setattr(coursegrade, function, lambda name, **_: graded.append(name) or [name], raising=False)
+    assert cli.main(["grade", step, "a5_flow", "a4_inflation"]) == 0
+    assert cli.main(["grade", step]) == 0
+    assert graded == ["a5_flow", "a4_inflation", "a1_roi", "a2_mask_ap"]
 
 
 def test_every_name_of_the_grading_door_is_a_function() -> None:

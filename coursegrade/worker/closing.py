@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NoReturn
 
-_kept: list[Any] = []
+GRAPH = "torch.autograd.graph"
 
 
 class Closed(PermissionError):
@@ -27,6 +27,8 @@ def close(names: Sequence[str]) -> None:
     for name in names:
         if name.startswith("torch.ops."):
             _close_operators(name.removeprefix("torch.ops."))
+    if GRAPH in names:
+        _close_graph()
     for name in names:
         if "." in name and not name.startswith("torch.ops."):
             _close_attribute(name)
@@ -92,25 +94,51 @@ def _close_attribute(name: str) -> None:
 def _close_operators(name: str) -> None:
     """Replace the kernels of ``aten.grid_sampler`` and all operators whose names begin so; ``torchvision`` closes
     that whole library.
-
-    The registration is kept by a reference that nobody can find: undone, the kernels would be back.
     """
-    import ctypes
-
     import torch
 
     space, _, beginning = name.partition(".")
     if space == "torchvision":
         with contextlib.suppress(Exception):
             importlib.import_module("torchvision.extension")
-    library = torch._C._dispatch_library("IMPL", space, "", __file__, 0)
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))
+    library = _registration(space)
     for operator in torch._C._dispatch_get_all_op_names():
         full = operator.partition("::")[2]
         if operator.startswith(f"{space}::") and full.lstrip("_").startswith(beginning):
             library.impl(full, "CPU", _kernel(f"torch.ops.{space}.{full}"))
     if space == "aten":
         _close_decompositions(beginning)
+
+
+def _registration(space: str) -> Any:
+    """Of kernels for the operators of a library; kept by a reference that nobody can find: undone, the old ones would
+    be back.
+    """
+    import ctypes
+
+    import torch
+
+    library = torch._C._dispatch_library("IMPL", space, "", __file__, 0)
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))
+    return library
+
+
+def _close_graph() -> None:
+    """No operator records how its result came about, so that no gradient goes back or forwards along such a record,
+    whoever walks it and in whatever thread; and no switch turns that on.
+    """
+    import torch
+
+    with contextlib.suppress(Exception):
+        importlib.import_module("torchvision.extension")
+    for name in ("_jit_set_profiling_executor", "_jit_set_profiling_mode"):  # to what writes a record of its own
+        setattr(torch._C, name, stub(GRAPH))
+    libraries: dict[str, Any] = {}
+    for operator in torch._C._dispatch_get_all_op_names():
+        space, _, name = operator.partition("::")
+        if torch._C._dispatch_has_kernel_for_dispatch_key(operator, "Autograd"):
+            library = libraries[space] = libraries.get(space) or _registration(space)
+            library.impl(name, "Autograd", torch.library.fallthrough_kernel)
 
 
 def _close_decompositions(beginning: str) -> None:

@@ -22,6 +22,8 @@ HUNG_SHARE = 2  # hanging calls may take one in so many seconds of a submission 
 HUNG_CALL = 4  # a function that has hung before gets one in so many seconds of a call
 CRASHED = "ended the Python process (a crash, os._exit, or too little memory)"
 LOOP = "look for a loop that does not end"
+REFUSED = "the function that was passed in refused these values"
+KEPT = "a function that is passed in is there for that call alone: use the one that is passed in now"
 PRINTING = "look for a print in a loop that does not end"
 
 
@@ -51,7 +53,8 @@ class Remote:
         self.deadline = time.monotonic() + limits.total_s
         self.used: dict[str, float] = {"cpu_s": 0.0, "peak_mb": 0.0}
         self.printed = Printed(limits.output_kb << 10)
-        self.callbacks: list[Callable[..., Any]] = []
+        self.lent: dict[int, Callable[..., Any]] = {}  # our functions that the call in hand may call back
+        self.lent_so_far = 0
         self.alive, self.fatal, self.starts, self.over, self.received = False, "", 0, "", 0
         self.flags: list[str] = []
         self.gave_objects, self.takes = False, False  # to checks, beside the names that they take
@@ -98,6 +101,7 @@ class Remote:
         sent: Any = message
         name, start = _called(message), time.monotonic()
         seconds, self.takes = self._allowance(name), message[0] == "take"
+        self.lent = _target(message)._lent if isinstance(_target(message), RemoteObject) else {}
         while True:
             frame = wire.encode(sent, handle=self._handle)
             try:
@@ -144,29 +148,35 @@ class Remote:
         self._fail(Ended, f"sent {what} on the grader's own wire")
 
     def _call_back(self, number: Any, arguments: Any) -> tuple[bool, Any]:
-        if type(number) is not int or not 0 < number <= len(self.callbacks) or not isinstance(arguments, list):
+        """Call a function of ours: one of this call, or one that an object in it was given. What is kept is over."""
+        if type(number) is not int or not 0 < number <= self.lent_so_far or not isinstance(arguments, list):
             self._forged("a call of a function that is not there")
+        if number not in self.lent:
+            self.flag("The code keeps a function that a check handed in, and calls it in another call.")
+            return False, KEPT
         try:
-            return True, self.callbacks[number - 1](*arguments)
+            return True, self.lent[number](*arguments)
         except Exception:  # of values that a student's code made up: no word of it goes back
-            return False, None
+            return False, REFUSED
 
     def _handle(self, x: Any) -> list[Any]:
         """What goes over: an object of theirs, or a function of ours."""
         if isinstance(x, RemoteObject):
             if x._starts != self.starts:
                 raise Ended("was passed an object of a process that has ended")
+            self.lent |= x._lent
             return ["handle", x._number, ""]
         if not callable(x):
             raise TypeError(f"expected plain data or a function to pass to a student's code, got {type(x).__name__}")
-        self.callbacks.append(x)
-        return ["handle", -len(self.callbacks), ""]
+        self.lent_so_far += 1
+        self.lent[self.lent_so_far] = x
+        return ["handle", -self.lent_so_far, ""]
 
     def _lookup(self, number: int, what: str) -> RemoteObject:
         if number < 0:
             raise wire.Malformed("a handle of no object")
         self.gave_objects |= not self.takes
-        return kind_of(what)(self, number, what)
+        return kind_of(what)(self, number, what, self.lent)
 
     def _exchange(self, frame: bytes, seconds: float, until: float) -> Any:
         """Send one frame and wait for one, within limits: ``until`` is when the ``seconds`` of the whole call end."""
@@ -256,9 +266,14 @@ class Remote:
         return text
 
 
+def _target(message: tuple[Any, ...]) -> Any:
+    """What a request is about: ``(check, name)``, an object of theirs, or ``cell`` for all cells."""
+    return message[2] if message[0] == "do" else message[0]
+
+
 def _called(message: tuple[Any, ...]) -> str:
-    """Which function a request calls, by its name or what it belongs to; ``cell`` for all cells."""
-    target = message[2] if message[0] == "do" else message[0]
+    """Which function a request calls, by its name or what it belongs to."""
+    target = _target(message)
     if isinstance(target, RemoteObject):
         return str(target._what)
     return str(target[1] if isinstance(target, tuple) else target)

@@ -24,10 +24,14 @@ class RemoteFunction:
 
 
 class RemoteObject:
-    """An object that lives in the student's process: its methods, attributes, items and iteration work there."""
+    """An object that lives in the student's process: its methods, attributes, items and iteration work there.
 
-    def __init__(self, remote: "Remote", number: int, what: str) -> None:
-        vars(self).update(_remote=remote, _number=number, _what=what, _starts=remote.starts, __name__=what)
+    It may go on calling the functions that were lent to the call it comes from.
+    """
+
+    def __init__(self, remote: "Remote", number: int, what: str, lent: dict[int, Any]) -> None:
+        known = {"_remote": remote, "_number": number, "_what": what, "_starts": remote.starts, "_lent": lent}
+        vars(self).update(known, __name__=what)
 
     def _do(self, operation: str, /, *arguments: Any, **keywords: Any) -> Any:
         return self._remote.request("do", operation, self, list(arguments), keywords)

@@ -97,7 +97,7 @@ class Student:
         send(self.connection, ("back", number, list(arguments)), self.hold)
         ok, value = receive(self.connection, self.find)
         if not ok:
-            raise ValueError("the function that was passed in refused these values")
+            raise ValueError(value)
         return value
 
 

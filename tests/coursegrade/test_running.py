@@ -68,6 +68,13 @@ def test_everyone_gets_the_marks_they_should(root: Path) -> None:
     assert "fractions" in graded["whole"].notebooks[NAME].cells[4].message
 
 
+def test_the_assignments_that_were_handed_in(root: Path, refuses: Callable[..., None]) -> None:
+    refuses("expected submissions in submitted/STUDENT/ASSIGNMENT/, got none", coursegrade.handed_in, root)
+    submit(root, "ada", "right")
+    shutil.copytree(root / "solutions" / NAME, root / "solutions" / "a2")
+    assert coursegrade.handed_in(root) == [NAME]
+
+
 def test_what_has_not_changed_is_left_and_the_rest_is_graded_again(root: Path) -> None:
     for student in ("ada", "emmy"):
         submit(root, student, "whole")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from coursegrade.cases import read_cases
 from coursekit.claims import nuclei as nuclei_experiment
 from coursekit.data import nuclei
 from coursekit.metrics import overlap
@@ -84,6 +85,14 @@ def test_each_exercise_is_paid_once(assignment: Callable[[str], Any], exercise: 
 def _points(a2: Any, exercise: str) -> float:
     begin = {"mask_iou": "iou", "greedy_match": "match", "precision_recall": "curve", "average_precision": "ap"}
     return sum(p for test, p in a2.points.items() if test.startswith(f"{begin[exercise]}_"))
+
+
+@pytest.mark.parametrize(
+    "mistake", ["recall of those that are found", "recall first", "precision over the true masks", "not sorted"]
+)
+def test_one_mistake_costs_one_cell(assignment: Callable[[str], Any], mistake: str) -> None:
+    (case,) = [case for case in read_cases(ROOT, NAME) if case.name == f"precision_recall: {mistake}"]
+    assert assignment(NAME).lost(case.answers) == {case.test}
 
 
 def test_the_table_of_nuclei_is_that_of_the_real_image(assignment: Callable[[str], Any]) -> None:

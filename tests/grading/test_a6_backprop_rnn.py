@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from coursegrade.cases import read_cases
+
 ROOT = Path(__file__).parents[2]
 NAME = "a6_backprop_rnn"
 CLOSED = {
@@ -69,6 +71,25 @@ def test_each_exercise_is_paid_once(assignment: Callable[[str], Any], exercise: 
     assert a6.lost({exercise: a6.stubs[exercise]}) == own
     others = {name: stub for name, stub in a6.stubs.items() if name != exercise}
     assert own.isdisjoint(a6.lost(others)), "it can be solved when no other is"
+
+
+ONE_MISTAKE = (
+    *("forward: absolute differences", "gates: the mean over rows for W", "network_back: the loss skipped"),
+    *("rnn: tanh skipped", "rnn: the slope at the old state", "rnn: tanh skipped on the way to the inputs"),
+    *("through_time: the last one written", "through_time: states one too late", "through_time: each step alone"),
+)
+
+
+@pytest.mark.parametrize("mistake", ONE_MISTAKE)
+def test_one_mistake_costs_one_cell(assignment: Callable[[str], Any], mistake: str) -> None:
+    (case,) = [case for case in read_cases(ROOT, NAME) if case.name == mistake]
+    assert assignment(NAME).lost(case.answers) == {case.test}
+
+
+def test_weights_not_turned_cost_one_cell(assignment: Callable[[str], Any]) -> None:
+    a6 = assignment(NAME)
+    answer = a6.answers["forward"].replace("W1.T", "W1").replace("W2.T", "W2")
+    assert a6.lost({"forward": answer}) == {"forward_stages"}
 
 
 def test_what_is_done_by_hand_in_the_text_is_so(assignment: Callable[[str], Any]) -> None:

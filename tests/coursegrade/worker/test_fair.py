@@ -142,6 +142,36 @@ def test_any_float_type_goes_over(grade: Grade) -> None:
         assert came.ok, came
 
 
+LENT = {  # honest uses of a function that a check hands in, also after the call: by what came of it
+    "at once": ("def use(f):\n    return [f(k) for k in range(3)]", "assert use(f) == [0, 2, 4]"),
+    "a generator": ("def use(f):\n    yield from map(f, range(3))", "assert list(use(f)) == [0, 2, 4]"),
+    "a function": ("def use(f):\n    return lambda x: f(x)", "g = use(f)\nassert g(1) == 2 and g(3) == 6"),
+    "an object": (
+        "class use:\n    def __init__(self, f):\n        self.f = f\n    def go(self, x):\n        return self.f(x)",
+        "u = use(f)\nassert u.go(2) == 4 and u.f(3) == 6",
+    ),
+    "an object handed on": (
+        "class Net:\n    def __init__(self, f):\n        self.f = f\n"
+        "def use(f, net=None):\n    return net.f(1) if net else Net(f)",
+        "assert use(None, use(f)) == 2",
+    ),
+    "an object that is given it later": (
+        "class use:\n    def learn(self, f):\n        self.f = f\n    def go(self, x):\n        return self.f(x)",
+        "u = use()\nu.learn(f)\nassert u.go(2) == 4\nu.f = abs\nassert u.go(-2) == 2",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LENT)
+def test_what_a_check_hands_in_is_used_as_it_should_be(box: Box, case: str) -> None:
+    answer, test = LENT[case]
+    lending = f"def f(x):\n    return 2 * x\n{test}\n### BEGIN HIDDEN TESTS\n{test}\n### END HIDDEN TESTS"
+    steps = (Step("answer", answer, "u", ("use",)), Step("test", lending, "t", points=1))
+    result = checks.grade(Job("a", "a", "s", steps), box)
+    assert all(cell.ok for cell in result.cells), result
+    assert not result.flags
+
+
 # --- time ---
 
 

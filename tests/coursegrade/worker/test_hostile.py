@@ -210,6 +210,54 @@ def test_seconds_do_not_count_hidden_inputs_out(grade: Grade) -> None:
     assert came.cells["shout_test"].seconds < 1
 
 
+KEPT = {  # how ``use(f)`` holds on to what it is handed, so that ``other(x)`` can call it
+    "in a global": "def use(f):\n    global kept\n    kept = f\n    return f(1)\ndef other(x):\n    return kept(x)",
+    "in a closure": (
+        "calls = []\ndef use(f):\n    calls.append(lambda x: f(x))\n    return f(1)\n"
+        "def other(x):\n    return calls[-1](x)"
+    ),
+    "as a default": (
+        "def other(x, f=None):\n    return f(x)\ndef use(f):\n    other.__defaults__ = (f,)\n    return f(1)"
+    ),
+    "in an attribute": "def use(f):\n    use.f = f\n    return f(1)\ndef other(x):\n    return use.f(x)",
+    "in a generator": (
+        "def through(f):\n    x = yield\n    while True:\n        x = yield f(x)\n"
+        "def use(f):\n    global running\n    running = through(f)\n    next(running)\n    return running.send(1)\n"
+        "def other(x):\n    return running.send(x)"
+    ),
+    "in an iterator": (
+        "xs = []\ndef use(f):\n    global values\n    values = map(f, iter(lambda: xs.pop(), None))\n    return f(1)\n"
+        "def other(x):\n    xs.append(x)\n    return next(values)"
+    ),
+    "in a thread that waits": (
+        "import queue, threading\nasked, answered = queue.Queue(), queue.Queue()\n"
+        "def use(f):\n    work = lambda: answered.put(f(asked.get()))\n"
+        "    threading.Thread(target=work, daemon=True).start()\n    return f(1)\n"
+        "def other(x):\n    asked.put(x)\n    return answered.get(timeout=1)"
+    ),
+    "what it returned": (
+        "def use(f):\n    global kept\n    kept = f(None)\n    return f(1)\ndef other(x):\n    return kept(x)"
+    ),
+}
+LENDING = """def twice(x):
+    return twice if x is None else 2 * x
+assert use(twice) == 2"""
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["a later cell", "the same cell"])
+@pytest.mark.parametrize("case", KEPT)
+def test_what_a_check_hands_in_is_there_for_that_call_alone(box: Box, case: str, again: bool) -> None:
+    asks = "assert other(3) == 6, 'other'"
+    tests = [f"{LENDING}\n{asks}"] if again else [LENDING, asks]
+    steps = [Step("answer", KEPT[case], "a", ("use", "other"))]
+    steps += [Step("test", test, f"t{k}", points=1) for k, test in enumerate(tests)]
+    result = checks.grade(Job("a", "a", "s", tuple(steps)), box)
+    assert [cell.ok for cell in result.cells[1:]] == ([False] if again else [True, False])
+    assert result.flags == ("The code keeps a function that a check handed in, and calls it in another call.",)
+    if "thread" not in case:
+        assert "a function that is passed in is there for that call alone" in result.cells[-1].message
+
+
 REACHES = {
     "another name": "from torchvision.ops import roi_align as other\nother(x[None], [], 1)",
     "importlib": "import importlib\nimportlib.import_module('torchvision.ops').roi_align(x)",
@@ -244,6 +292,35 @@ REACHES = {
         "import gc\n"
         "[f for f in gc.get_objects() if getattr(f, '__name__', '') == 'grid_sample' and hasattr(f, "
         "'__code__')][0](x[None], torch.zeros(1, 1, 1, 2))"
+    ),
+    "backwards": "y = x.requires_grad_()\n(y * y).sum().backward()",
+    "its gradient": "y = x.requires_grad_()\ntorch.autograd.grad((y * y).sum(), y)",
+    "gradients switched on": (
+        "y = x.requires_grad_()\nwith torch.enable_grad(), torch.inference_mode(False):\n"
+        "    torch._C._set_grad_enabled(True)\n    (y * y).sum().backward()"
+    ),
+    "the record, walked": (
+        "y = x.requires_grad_()\nf = (y * y).sum().grad_fn\nf.next_functions[0][0](f(torch.ones(())))"
+    ),
+    "the engine": (
+        "y = x.requires_grad_()\nz = (y * y).sum()\n"
+        "torch.autograd.Variable._execution_engine.run_backward((z,), (torch.ones(()),), False, False, (y,))"
+    ),
+    "in a thread": (
+        "import threading\ny, got = x.requires_grad_(), []\n"
+        "work = threading.Thread(target=lambda: got.append((y * y).sum().grad_fn))\nwork.start()\nwork.join()\n"
+        "got[0].next_functions"
+    ),
+    "as a function": "assert torch.func.grad(lambda x: (x * x).sum())(x).any()",
+    "forwards": "assert torch.func.jvp(lambda x: x * x, (x,), (x,))[1].any()",
+    "forwards, by hand": (
+        "from torch.autograd import forward_ad as ad\nwith ad.dual_level():\n    d = ad.make_dual(x, x)\n"
+        "    assert ad.unpack_dual(d * d).tangent.any()"
+    ),
+    "compiled": (
+        "y = x.requires_grad_()\nfor switch in ('executor', 'mode'):\n"
+        "    getattr(torch._C, f'_jit_set_profiling_{switch}')(False)\n"
+        "f = torch.jit.CompilationUnit('def f(x):\\n    return x * x + x').f\nf(y)\nf(y).grad_fn(x)"
     ),
     "a function of a module": "import numpy\nnumpy.convolve([1, 2], [3])",
     "the course's own": "from coursekit.ops.roi import roi_align\nroi_align(x)",

@@ -486,7 +486,7 @@ PRECISION_RECALL = [
     ),
     (
         "precision_recall",
-        "curve_order",
+        "curve_counts",
         "a list without predictions",
         [
             ("asks for the last", CURVE, f"hits[-1]\n    {CURVE}"),

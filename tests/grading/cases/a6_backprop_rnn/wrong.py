@@ -90,53 +90,54 @@ GATES = [
     ),
     (
         "gates",
-        "gate_linear",
-        "each gradient has the shape of its thing",
+        "gate_input",
+        "it has the shape of u",
         [
             (
                 "W turned, for u",
                 LINEAR,
-                'return {"u": d @ W.T if W.shape[0] == W.shape[1] else d * W.sum(0), "W": d.T @ u, "b": d.sum(0)}',
+                LINEAR.replace("d @ W,", "d @ W.T if W.shape[0] == W.shape[1] else d * W.sum(0),"),
             ),
-            ("the gradient at W turned", LINEAR, 'return {"u": d @ W, "W": u.T @ d, "b": d.sum(0)}'),
-            ("the mean over rows for W", LINEAR, 'return {"u": d @ W, "W": d.T @ u / len(d), "b": d.sum(0)}'),
-            ("the mean over rows for b", LINEAR, 'return {"u": d @ W, "W": d.T @ u, "b": d.mean(0)}'),
-            ("a row of b for each input", LINEAR, 'return {"u": d @ W, "W": d.T @ u, "b": d}'),
-            ("one number for b", LINEAR, 'return {"u": d @ W, "W": d.T @ u, "b": d.sum()}'),
-            ("b by 1", LINEAR, 'return {"u": d @ W, "W": d.T @ u, "b": torch.ones(len(W))}'),
-            (
-                "the local gradient alone for W",
-                LINEAR,
-                'return {"u": d @ W, "W": u.sum(0).expand(len(W), -1), "b": d.sum(0)}',
-            ),
-            (
-                "the local gradient alone for u",
-                LINEAR,
-                'return {"u": W.sum(0).expand(len(d), -1), "W": d.T @ u, "b": d.sum(0)}',
-            ),
+            ("the local gradient alone for u", LINEAR, LINEAR.replace("d @ W,", "W.sum(0).expand(len(d), -1),")),
             ("u and W mixed up", LINEAR, 'return {"u": d.T @ u, "W": d @ W, "b": d.sum(0)}'),
-            ("the last row alone", LINEAR, 'return {"u": d @ W, "W": d[-1:].T @ u[-1:], "b": d[-1]}'),
-            ("b with the input", LINEAR, 'return {"u": d @ W, "W": d.T @ u, "b": d.T @ u.sum(1)}'),
+            ("from the first output alone", LINEAR, LINEAR.replace("d @ W,", "d[:, :1] @ W[:1],")),
         ],
     ),
     (
         "gates",
-        "gate_linear",
-        "which axis is summed",
+        "gate_input",
+        "from which output comes what",
         [
             (
                 "W turned where the shapes allow it",
                 LINEAR,
-                (
-                    'return {"u": d @ W.T if W.shape[0] == W.shape[1] and len(W) > 1 else d @ W, '
-                    '"W": d.T @ u, "b": d.sum(0)}'
-                ),
+                LINEAR.replace("d @ W,", "d @ W.T if W.shape[0] == W.shape[1] and len(W) > 1 else d @ W,"),
             ),
-            (
-                "two rows at most",
-                LINEAR,
-                'return {"u": d @ W, "W": d[:2].T @ u[:2], "b": d[:2].sum(0)}',
-            ),
+        ],
+    ),
+    (
+        "gates",
+        "gate_weights",
+        "weights and bias serve every row",
+        [
+            ("the gradient at W turned", LINEAR, LINEAR.replace("d.T @ u", "u.T @ d")),
+            ("the mean over rows for W", LINEAR, LINEAR.replace("d.T @ u", "d.T @ u / len(d)")),
+            ("the mean over rows for b", LINEAR, LINEAR.replace("d.sum(0)", "d.mean(0)")),
+            ("a row of b for each input", LINEAR, LINEAR.replace("d.sum(0)", "d")),
+            ("one number for b", LINEAR, LINEAR.replace("d.sum(0)", "d.sum()")),
+            ("b by 1", LINEAR, LINEAR.replace("d.sum(0)", "torch.ones(len(W))")),
+            ("the local gradient alone for W", LINEAR, LINEAR.replace("d.T @ u", "u.sum(0).expand(len(W), -1)")),
+            ("the last row alone", LINEAR, LINEAR.replace("d.T @ u", "d[-1:].T @ u[-1:]").replace("d.sum(0)", "d[-1]")),
+            ("b with the input", LINEAR, LINEAR.replace("d.sum(0)", "d.T @ u.sum(1)")),
+        ],
+    ),
+    (
+        "gates",
+        "gate_weights",
+        "which axis is summed",
+        [
+            ("two rows at most", LINEAR, LINEAR.replace("d.T @ u", "d[:2].T @ u[:2]")),
+            ("W folded", LINEAR, LINEAR.replace("d.T @ u", "(u.T @ d).reshape(W.shape)")),
         ],
     ),
     (
@@ -171,10 +172,9 @@ ALL = 'return {"W1": first["W"], "b1": first["b"], "W2": second["W"], "b2": seco
 NETWORK_BACK = [
     (
         "network_back",
-        "network_order",
-        "each gate gets the gradient at its own output",
+        "network_second",
+        "what the loss sends back to the answer",
         [
-            ("the sigmoid skipped", FIRST, 'first = linear_back(second["u"], x, W1)'),
             ("the loss skipped", SECOND, "second = linear_back(y_hat - y, h, W2)"),
             ("1 for the gradient at the answer", SECOND, "second = linear_back(torch.ones_like(y_hat), h, W2)"),
             ("truth and answer swapped", SECOND, "second = linear_back(square_back(y, y_hat), h, W2)"),
@@ -188,18 +188,6 @@ NETWORK_BACK = [
                 ALL,
                 ALL.replace('first["W"]', "_").replace('second["W"]', 'first["W"]').replace("_,", 'second["W"],'),
             ),
-            ("the gradient at h for that at x", ALL, ALL.replace('first["u"]', 'second["u"]')),
-            (
-                "ones for the inputs",
-                FIRST,
-                'first = linear_back(sigmoid_back(second["u"], h), 0 * x + 1, W1)',
-            ),
-            (
-                "the gradient of the answer twice",
-                FIRST,
-                "first = linear_back(sigmoid_back(square_back(y_hat, y) @ W2, 1 - h) * 2, x, W1)",
-            ),
-            ("stops at the hidden units", FIRST, 'first = {"W": 0 * W1, "b": 0 * W1[:, 0], "u": 0 * x}'),
             (
                 "downhill: the sign turned",
                 ALL,
@@ -209,8 +197,8 @@ NETWORK_BACK = [
     ),
     (
         "network_back",
-        "network_order",
-        "a batch with several of everything",
+        "network_second",
+        "which of the two linear gates is it",
         [
             (
                 "b1 and b2 swapped",
@@ -222,10 +210,39 @@ NETWORK_BACK = [
                 SECOND,
                 "x, h = x[:1], h[:1]\n    second = linear_back(square_back(y_hat, y)[:1], h, W2)",
             ),
+        ],
+    ),
+    (
+        "network_back",
+        "network_first",
+        "each gets the gradient at its own output",
+        [
+            ("the sigmoid skipped", FIRST, 'first = linear_back(second["u"], x, W1)'),
+            ("the gradient at h for that at x", ALL, ALL.replace('first["u"]', 'second["u"]')),
+            ("ones for the inputs", FIRST, 'first = linear_back(sigmoid_back(second["u"], h), 0 * x + 1, W1)'),
+            ("the second weights skipped", FIRST, "first = linear_back(sigmoid_back(h, h), x, W1)"),
+            (
+                "the gradient of the answer twice",
+                FIRST,
+                "first = linear_back(sigmoid_back(square_back(y_hat, y) @ W2, 1 - h) * 2, x, W1)",
+            ),
+            ("stops at the hidden units", FIRST, 'first = {"W": 0 * W1, "b": 0 * W1[:, 0], "u": 0 * x}'),
+        ],
+    ),
+    (
+        "network_back",
+        "network_first",
+        "all rows and all answers send something back",
+        [
             (
                 "the gradient at h from the first answer alone",
                 FIRST,
                 "first = linear_back(sigmoid_back(square_back(y_hat, y)[:, :1] @ W2[:1], h), x, W1)",
+            ),
+            (
+                "the first hidden unit's slope for all",
+                FIRST,
+                'first = linear_back(sigmoid_back(second["u"], h[:, :1].expand_as(h)), x, W1)',
             ),
         ],
     ),
@@ -300,10 +317,18 @@ RNN = [
             ("U turned for the old state", BACK, BACK.replace("dz @ U", "dz @ U.T")),
             ("the old state by W", BACK, BACK.replace("dz @ U", "dz @ W[:, :1].expand(-1, len(U))")),
             ("the frame by U", BACK, BACK.replace("dz @ W", "(dz @ U)[:, :1].expand(-1, W.shape[1])")),
-            ("tanh skipped on the way to the inputs", DZ, "dz = d"),
             ("d as it is for the old state", BACK, BACK.replace("dz @ U", "d")),
             ("behind tanh, not through U", BACK, BACK.replace("dz @ U", "dz")),
             ("summed over units", BACK, BACK.replace("dz @ W", "dz.sum(1, keepdim=True) * W.sum(0)")),
+        ],
+    ),
+    (
+        "rnn",
+        "step_inputs",
+        "has come through tanh, as what goes to the weights has",
+        [
+            ("tanh skipped on the way to the inputs", BACK, BACK.replace("dz @", "d @")),
+            ("tanh skipped on the way to the old state", BACK, BACK.replace("dz @ U", "d @ U")),
         ],
     ),
     (
