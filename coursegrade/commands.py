@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import coursegrade
 
@@ -24,7 +25,7 @@ def add(grade: argparse.ArgumentParser) -> None:
         "report": "marks, misconceptions, flagged and similar submissions, as a page",
         "round": "release, run, feedback, export and report in one go",
     }
-    all_of_them = {"nargs": "*", "metavar": "ASSIGNMENT", "help": "all that were handed in if none is named"}
+    all_of_them: dict[str, Any] = {"nargs": "*", "metavar": "ASSIGNMENT", "help": "all handed in if none is named"}
     for name, what in steps.items():
         several = all_of_them if name == "round" else {"nargs": "+", "metavar": "ASSIGNMENT"}
         command(name, what, one_step).add_argument("names", **several)
@@ -83,7 +84,7 @@ def run(options: argparse.Namespace) -> None:
     """Grade; a line for each student."""
     settings = {"jobs": options.jobs, "again": options.again, "scheduler": options.scheduler, "unsafe": options.unsafe}
     names = options.names or coursegrade.handed_in()
-    graded = []
+    graded = list[Any]()
     for name in names:
         if len(names) > 1:
             print(name)

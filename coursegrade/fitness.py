@@ -91,14 +91,16 @@ class _Trial:
         steps = [cell.step for cells in self.source.notebooks.values() for cell in cells]
         points = {step.grade_id: step.points for step in steps if step.kind == "test"}
         solution, stub, *messages = self.messages
-        scores = [sum(worth for test, worth in points.items() if test not in lost) for lost in (solution, stub)]
+        score, stub_score = (
+            sum(worth for test, worth in points.items() if test not in lost) for lost in (solution, stub)
+        )
         missed = [_missed(case, by_test) for case, by_test in zip(self.cases, messages)]
         planted, right = (
             [not m for case, m in zip(self.cases, missed) if bool(case.test) is wrong] for wrong in (True, False)
         )
         counts = len(planted), sum(planted), len(right), sum(right)
         sentences = (*lint(self.source), *filter(None, missed))
-        return Fitness(self.label, sum(points.values()), *scores, *counts, sentences)
+        return Fitness(self.label, sum(points.values()), score, stub_score, *counts, sentences)
 
 
 def _stub(course_dir: Path, name: str) -> dict[str, str]:

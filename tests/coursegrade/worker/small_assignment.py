@@ -10,7 +10,6 @@ from coursegrade.worker.box import Box
 CLOSED = (
     *("coursekit.ops.roi", "torchvision.ops", "torch.ops.torchvision", "torch.nn.functional.grid_sample"),
     *("torch.grid_sampler", "torch.ops.aten.grid_sampler", "numpy.convolve"),
-    "torch.autograd.graph",
 )
 SECRETS = ("kingfisher", "735191")  # what only hidden checks know
 SETUP = "import torch\nfrom coursekit.testing import check"

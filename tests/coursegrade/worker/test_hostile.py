@@ -3,11 +3,12 @@
 import json
 import textwrap
 import time
+from collections.abc import Iterator
 
 import pytest
 from small_assignment import CLOSED, Grade
 
-from coursegrade.records import Job, Step
+from coursegrade.records import CellResult, Job, Step
 from coursegrade.worker import checks
 from coursegrade.worker.box import Box
 
@@ -293,6 +294,26 @@ REACHES = {
         "[f for f in gc.get_objects() if getattr(f, '__name__', '') == 'grid_sample' and hasattr(f, "
         "'__code__')][0](x[None], torch.zeros(1, 1, 1, 2))"
     ),
+    "a function of a module": "import numpy\nnumpy.convolve([1, 2], [3])",
+    "the course's own": "from coursekit.ops.roi import roi_align\nroi_align(x)",
+    "its file": (
+        "import coursekit, pathlib\np = pathlib.Path(coursekit.__file__).parent / 'ops'\n"
+        "print([f.read_text()[0] for f in [p / 'roi.py', *p.glob('roi/*.py')] if f.exists()])\n"
+        "[f.read_bytes()[9] for f in p.glob('__pycache__/roi.*')] or 1 / 0"
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REACHES)
+def test_what_is_closed_is_reached_by_no_way(grade: Grade, case: str) -> None:
+    steps = textwrap.indent(f"import torch\nx = torch.ones(1, 2, 2)\n{REACHES[case]}\nprint('REACHED')", "    ")
+    came = grade(own=f"if True:\n{steps}")  # one statement: of several, those behind a failing one still run
+    assert "REACHED" not in came.own.output
+    assert not came.own.ok
+
+
+GRAPH = "torch.autograd.graph"
+GRADIENTS = {
     "backwards": "y = x.requires_grad_()\n(y * y).sum().backward()",
     "its gradient": "y = x.requires_grad_()\ntorch.autograd.grad((y * y).sum(), y)",
     "gradients switched on": (
@@ -322,22 +343,36 @@ REACHES = {
         "    getattr(torch._C, f'_jit_set_profiling_{switch}')(False)\n"
         "f = torch.jit.CompilationUnit('def f(x):\\n    return x * x + x * 0\\n').f\nf(y)\nf(y).grad_fn(x)"
     ),
-    "a function of a module": "import numpy\nnumpy.convolve([1, 2], [3])",
-    "the course's own": "from coursekit.ops.roi import roi_align\nroi_align(x)",
-    "its file": (
-        "import coursekit, pathlib\np = pathlib.Path(coursekit.__file__).parent / 'ops'\n"
-        "print([f.read_text()[0] for f in [p / 'roi.py', *p.glob('roi/*.py')] if f.exists()])\n"
-        "[f.read_bytes()[9] for f in p.glob('__pycache__/roi.*')] or 1 / 0"
-    ),
 }
 
 
-@pytest.mark.parametrize("case", REACHES)
-def test_what_is_closed_is_reached_by_no_way(grade: Grade, case: str) -> None:
-    steps = textwrap.indent(f"import torch\nx = torch.ones(1, 2, 2)\n{REACHES[case]}\nprint('REACHED')", "    ")
-    came = grade(own=f"if True:\n{steps}")  # one statement: of several, those behind a failing one still run
-    assert "REACHED" not in came.own.output
-    assert not came.own.ok
+@pytest.fixture(scope="module")
+def without_graph(box: Box) -> Iterator[Box]:
+    made = Box(box.kind, closed=(GRAPH,))
+    yield made
+    made.close()
+
+
+def ran(source: str, box: Box) -> CellResult:
+    (cell,) = checks.grade(Job("a", "a", "s", (Step("own", source),), (GRAPH,)), box).cells
+    return cell
+
+
+@pytest.mark.parametrize("case", GRADIENTS)
+def test_without_a_graph_no_gradient_comes_by_any_way(without_graph: Box, case: str) -> None:
+    steps = textwrap.indent(f"import torch\nx = torch.ones(1, 2, 2)\n{GRADIENTS[case]}\nprint('REACHED')", "    ")
+    cell = ran(f"if True:\n{steps}", without_graph)
+    assert not cell.output
+    assert not cell.ok
+
+
+def test_without_a_graph_everything_else_is_open(without_graph: Box) -> None:
+    source = """import torch
+x = torch.nn.Linear(2, 3)(torch.ones(1, 2, requires_grad=True))
+with torch.no_grad():
+    x.sigmoid_().mul(2).detach().requires_grad_()
+print(torch.nn.functional.mse_loss(x, x).item(), x.numpy().shape)"""
+    assert ran(source, without_graph).output == "0.0 (1, 3)\n"
 
 
 def test_a_closed_call_reads_well_and_is_flagged(grade: Grade) -> None:
