@@ -1,6 +1,6 @@
 """Is an assignment fit to be graded? Tried in the sandbox, on hand-ins whose marks are known beforehand."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from tqdm import tqdm
 from . import pool
 from .cases import FOLDER, Case, read_cases
 from .directory import assignments, course, places
-from .records import Job, Result
+from .records import Job, Result, parts
 from .running import sandbox_kind
 from .source import lint, read_source
-from .variants import varied
+from .variants import LINE, varied
 
 
 @dataclass(frozen=True)
@@ -48,34 +48,59 @@ def selftest(names: Iterable[str] = (), course_dir: str | Path = ".", *, variant
     """Grade the solution, the stub and every case of each assignment, and compare; nothing is recorded.
 
     A planted mistake is tried on the test about it alone, the others on all. With ``variants``, each assignment with
-    its hidden inputs drawn so many times, from ``VARIANT = 0`` on.
+    its hidden inputs drawn so many times, from ``VARIANT = 0`` on; what a visible check caught, which draws nothing
+    from it, is not tried again.
     """
-    seeds: list[int | None] = [*range(variants)] or [None]
-    everything = list(names) or assignments(course_dir)
-    trials = [_Trial(Path(course_dir), name, seed) for name in everything for seed in seeds]
-    private = places(course(course_dir))
+    root = Path(course_dir)
+    first, *more = [*range(variants)] or [None]
+    tried = [[_Trial(root, name, first)] for name in list(names) or assignments(root)]
+    _run([trial for (trial,) in tried], places(course(root)))
+    for trials in tried:
+        trials += [_Trial(root, trials[0].source.assignment, seed, trials[0].settled()) for seed in more]
+    _run([trial for _, *trials in tried for trial in trials], places(course(root)))
+    return [trial.fitness() for trials in tried for trial in trials]
+
+
+def _run(trials: Sequence["_Trial"], private: tuple[str, ...]) -> None:
+    """Grade what was handed in, all of it with the same workers."""
     jobs = [replace(job, private=private) for k, trial in enumerate(trials) for job in trial.jobs(str(k))]
+    if not jobs:
+        return
     running = pool.local(jobs, kind=sandbox_kind(private), count=min(pool.processors(), len(jobs)))
     for job, result in tqdm(running, total=len(jobs), desc="selftest", leave=False):
         trial, _, handed_in = job.student.partition(" ")
         trials[int(trial)].take(int(handed_in), job, result)
-    return [trial.fitness() for trial in trials]
 
 
 class _Trial:
     """One assignment with one set of hidden inputs: what is handed in, and what each was told, by the test it loses."""
 
-    def __init__(self, course_dir: Path, name: str, seed: int | None) -> None:
+    def __init__(
+        self, course_dir: Path, name: str, seed: int | None, settled: Mapping[int, dict[str, str]] | None = None
+    ) -> None:
         source = read_source(course_dir, name)
         self.source = source if seed is None else varied(source, seed)
         self.label = name if seed is None else f"{name}, variant {seed}"
         self.cases = read_cases(course_dir, name)
         self.handed_in = [Case("solution", {}), Case("stub", _stub(course_dir, name)), *self.cases]
-        self.messages: list[dict[str, str]] = [{} for _ in self.handed_in]
+        self.known = settled or {}  # what was told of a hand-in with any hidden inputs
+        self.messages = [dict(self.known.get(k, {})) for k in range(len(self.handed_in))]
+        self.seen: set[int] = set()  # the planted mistakes that a visible check caught
+
+    def settled(self) -> dict[int, dict[str, str]]:
+        """What was told of the planted mistakes that need no other hidden inputs."""
+        drawn, alike = False, {""}
+        for step in (cell.step for cells in self.source.notebooks.values() for cell in cells):
+            drawn |= step.kind == "given" and "VARIANT" in LINE.sub("", step.source)
+            if step.kind == "test" and not drawn and "VARIANT" not in parts(step.source)[0]:
+                alike.add(step.grade_id)
+        return {k: self.messages[k] for k in self.seen if self.handed_in[k].test in alike}
 
     def jobs(self, label: str) -> Iterator[Job]:
         """The notebooks of all hand-ins: the solution, with their answers in the places of its own."""
         for k, case in enumerate(self.handed_in):
+            if k in self.known:
+                continue
             for notebook, cells in self.source.notebooks.items():
                 steps = (replace(c.step, source=case.answers.get(c.step.grade_id, c.step.source)) for c in cells)
                 kept = tuple(step for step in steps if step.kind != "test" or case.test in ("", step.grade_id))
@@ -83,8 +108,9 @@ class _Trial:
 
     def take(self, k: int, job: Job, result: Result) -> None:
         """Keep what came of a hand-in."""
-        tests = ((step.grade_id, cell) for step, cell in zip(job.steps, result.cells) if step.kind == "test")
-        self.messages[k] |= {test: cell.message for test, cell in tests if not cell.ok}
+        lost = {s.grade_id: cell for s, cell in zip(job.steps, result.cells) if s.kind == "test" and not cell.ok}
+        self.messages[k] |= {test: cell.message for test, cell in lost.items()}
+        self.seen |= {k for test, cell in lost.items() if test == self.handed_in[k].test and not cell.hidden}
 
     def fitness(self) -> Fitness:
         """What all of it comes to."""

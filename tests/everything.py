@@ -22,7 +22,7 @@ STAGES = {
     "format": ["ruff", "format", "--check", "."],
     "types": ["mypy"],
     "tests": ["pytest", "tests", "-m", "not browser"],
-    "graders": ["coursekit", "grade", "selftest", "--json", "build/tests/graders.json"],
+    "graders": ["coursekit", "grade", "selftest", "--variants", "3", "--json", "build/tests/graders.json"],
     "lectures": ["pytest", "lectures", "--nbval-lax", "--nbval-current-env"],
     "browser": ["pytest", "tests/browser", "-m", "browser"],
 }

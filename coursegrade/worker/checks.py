@@ -164,11 +164,11 @@ class Grading:
         due = [k for k in passed if parts(steps[k].source)[1]]
         if not due:
             return
-        whole = self.remote.gave_objects
+        whole, defined = self.remote.gave_objects, self.namespace
         self._begin()
         for k, step in enumerate(steps[: due[-1] + 1]):
             if k in due:
-                message = self._hidden(k, step, whole=whole)
+                message = self._hidden(k, step, defined, whole=whole)
                 if message:  # how long it took is not told either: a student's code could count it out in seconds
                     failed = replace(self.results[k], ok=False, message=message, hidden=True, fatal=self._fatal(k))
                     self.results[k] = failed
@@ -176,14 +176,20 @@ class Grading:
                 self._step(k, step)
             self.remote.take_output()
 
-    def _hidden(self, k: int, step: Step, *, whole: bool) -> str:
-        """The hidden part of a test cell, or both; what to say if it fails."""
+    def _hidden(self, k: int, step: Step, defined: dict[str, Any], *, whole: bool) -> str:
+        """The hidden part of a test cell, or both; what to say if it fails.
+
+        What visible parts ``defined`` is the globals of their functions, which then are to call the student's as they
+        were there.
+        """
         visible, hidden = parts(step.source)
         kept, unlike = self.kept[k], self._take(k)
         if whole:
             unlike = unlike or self._run(visible, step)
         else:
-            self.namespace = kept
+            defined.clear()
+            defined |= kept
+            self.namespace = defined
         error = None if unlike else self._error(hidden, step)
         if not unlike and error is None:
             return ""

@@ -4,7 +4,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import coursegrade
+from coursegrade import pool
+from coursegrade.cases import FOLDER
 from coursegrade.source import read_source
 from coursegrade.variants import varied
 
@@ -48,6 +52,26 @@ def test_the_selftest_tries_other_variants(released: Path, tmp_path: Path) -> No
     first, second = coursegrade.selftest(["a1"], root, variants=2)
     assert (first.assignment, second.assignment) == ("a1, variant 0", "a1, variant 1")
     assert first.solution == second.solution == 70
+
+
+CASES = """WRONG = [
+    ("area", "area_rectangle", "AssertionError", [("the sum", "*", "+")]),
+    ("area", "area_rectangle", "may be fractions", [("whole sides", "width *", "int(width) *")]),
+    ("area", "area_zero", "AssertionError", [("at least 1", "return", "return 1 + 0 *")]),
+]"""
+
+
+def test_what_a_visible_check_catches_is_tried_once(
+    released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = _with_variant(released, tmp_path)
+    (root / FOLDER / "a1").mkdir(parents=True)
+    (root / FOLDER / "a1" / "wrong.py").write_text(CASES)
+    tried, local = list[str](), pool.local
+    monkeypatch.setattr(pool, "local", lambda jobs, **k: local((tried.append(j.student) or j for j in jobs), **k))
+    for fitness in coursegrade.selftest(["a1"], root, variants=3):
+        assert (fitness.caught, fitness.stub, fitness.missed) == (3, 0, ())
+    assert tried == ["0 0", "0 1", "0 2", "0 3", "0 4", "0 0", "0 1", "0 3", "1 0", "1 1", "1 3"]
 
 
 def test_the_selftest_sees_what_only_another_variant_breaks(released: Path, tmp_path: Path) -> None:

@@ -79,6 +79,22 @@ def test_objects_that_a_visible_part_made_are_there_for_the_hidden_one(box: Box)
         assert (result.cells[1].ok, result.cells[1].hidden) == (ok, not ok), result
 
 
+def test_a_helper_of_a_visible_part_calls_the_answer_as_it_was_there(box: Box) -> None:
+    test = (
+        "def twice(x):\n    return double(double(x))\nassert twice(1) == 4\n"
+        "### BEGIN HIDDEN TESTS\nassert twice(3) == 12, 'twice'\n### END HIDDEN TESTS"
+    )
+    answer = Step("answer", "def double(x):\n    return 2 * x", "d", ("double",))
+    steps = (
+        answer,
+        Step("test", test, "t", points=1),
+        Step("own", "double = 7"),
+        Step("test", "assert 1", "u", points=1),
+    )
+    result = checks.grade(Job("a", "a", "s", steps), box)
+    assert all(cell.ok for cell in result.cells), result
+
+
 RESCUED = {
     "a missing module": "from google.colab import drive",
     "a folder that is elsewhere": "drive.mount('/content/drive')",
