@@ -51,6 +51,7 @@ def load(job: Job) -> None:
     import torch
 
     torch.set_num_threads(1)
+    importlib.import_module("torch.fx.experimental.symbolic_shapes")  # a second, when gradients are first asked for
     ours = [tree(step.source) for step in job.steps if step.kind in ("given", "test")]
     for name in dict.fromkeys(name for cell in ours for name in imported(cell)):
         with contextlib.suppress(ImportError):  # what is no module, its module is imported all the same

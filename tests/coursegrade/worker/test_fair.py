@@ -191,6 +191,14 @@ def test_what_a_check_hands_in_is_used_as_it_should_be(box: Box, case: str) -> N
 # --- time ---
 
 
+def test_what_a_lent_function_takes_is_not_the_call_s(box: Box) -> None:
+    test = "import time\ndef f(x):\n    time.sleep(0.4)\n    return x\nassert use(f) == 3"
+    answer = Step("answer", "def use(f):\n    return sum(f(1) for _ in range(3))", "u", ("use",))
+    steps = (answer, Step("test", test, "t", points=1))
+    (_, cell) = checks.grade(Job("a", "a", "s", steps, limits=Limits(call_s=1)), box).cells
+    assert cell.ok, cell
+
+
 def slow(seconds: float, *, first: str = "pass") -> dict[str, str]:
     """``double`` does ``first`` with small numbers and takes a while with others; ``shout`` takes a while."""
     return {
