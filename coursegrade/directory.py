@@ -55,6 +55,8 @@ def course(course_dir: str | Path = ".") -> NbGraderAPI:
 def is_course(folder: Path) -> bool:
     """Whether a folder is a course's top."""
     return (folder / CONFIG).is_file() or (folder / "solutions").is_dir()
+
+
 def assignments(course_dir: str | Path = ".") -> list[str]:
     """All that lie in ``solutions/``."""
     return sorted(path.name for path in Path(course_dir, "solutions").iterdir() if any(path.glob("*.ipynb")))

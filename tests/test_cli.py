@@ -118,6 +118,8 @@ def test_outside_a_course_no_step_is_taken(
     expected = f"coursekit: expected a course directory, with solutions/ or nbgrader_config.py in it, got {tmp_path}: "
     assert capsys.readouterr().err == f"{expected}change into yours and run this again\n"
     assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("step", ["run", "round"])
 def test_several_assignments_are_graded_by_one_command(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     graded: list[str] = []
