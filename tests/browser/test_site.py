@@ -34,7 +34,7 @@ pytestmark = pytest.mark.browser
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     *command, _ = course.RUNS["site"][1].split()  # as `make site`, but for where it goes
-    command = [sys.executable, "-m", *command, f"{folder}/html", "-d", f"{folder}/trees"]
+    command = [sys.executable, *command, f"{folder}/html", "-d", f"{folder}/trees"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return folder / "html"
