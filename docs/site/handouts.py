@@ -35,6 +35,7 @@ CONFIG = Config(
             "exclude_output_prompt": True,
             "exclude_anchor_links": True,
         },
+        "SlidesExporter": {"reveal_url_prefix": "reveal", "reveal_theme": "white"},
         "CSSHTMLHeaderPreprocessor": {"style": "a11y-high-contrast-light"},
         "TagRemovePreprocessor": {"enabled": True, "remove_input_tags": {"hide-input"}},  # folded code
     }
@@ -83,7 +84,7 @@ def blocks(text: str) -> list[str]:
 
 
 def pieces(cell: NotebookNode) -> list[tuple[NotebookNode, float]]:
-    """What of a cell stays together on a slide, with its height: a block of text, code and what it prints, a picture."""
+    """What of a cell stays together on a slide, with its height: a block of text, code and its print, a picture."""
     if cell.cell_type == "markdown":
         return [(new_markdown_cell(block), text_height(block)) for block in blocks(cell.source)]
     source = "" if "hide-input" in cell.metadata.get("tags", []) else cell.source
