@@ -7,7 +7,7 @@ import math
 import re
 import shutil
 import sys
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
@@ -30,7 +30,6 @@ REVEAL = files("sphinx_revealjs") / "_static" / "revealjs"  # the wheel carries 
 CONFIG = Config(
     {
         "HTMLExporter": {
-            "embed_images": True,
             "exclude_input_prompt": True,
             "exclude_output_prompt": True,
             "exclude_anchor_links": True,
@@ -46,7 +45,15 @@ SETTLED = "() => new Promise(done => MathJax.Hub.Queue(done))"
 FOOTER = '<p style="font-size: 8px; width: 100%; text-align: center"><span class="pageNumber"></span></p>'
 ALT = re.compile(r'\balt=(?:f?"(?:[^"\\]|\\.)*"\s*)+')  # a picture says it itself
 FOLDED = re.compile(r"<details><summary>(.*?)</summary>(.*?)</details>", re.DOTALL)
-WIDTH, HEIGHT, LINE, LETTERS, CODE_LINE, GAP = 1240, 620, 33, 100, 21, 16  # of a slide, in the pixels of slides.css
+WIDTH, HEIGHT, LINE, LETTERS, CODE_LINE, PRINT_LINE, GAP = (
+    1240,
+    640,
+    33,
+    108,
+    21,
+    19,
+    16,
+)
 
 
 def stored(path: Path, widgets: dict, link: str) -> NotebookNode:
@@ -56,14 +63,23 @@ def stored(path: Path, widgets: dict, link: str) -> NotebookNode:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = re.sub(r"\[([^\]]+)\]\((\w+)\.ipynb\)", link, cell.source)
+            cell.source = re.sub(
+                r"!\[(.+?)\]\((.+?\.png)\)",
+                lambda picture: image(picture[1], b64encode((path.parent / picture[2]).read_bytes()).decode()),
+                cell.source,
+            )
             continue
         cell.source = ALT.sub('alt="…"', cell.source.removeprefix("# NBVAL_CHECK_OUTPUT\n"))
         cell.outputs = coalesce_streams(cell.outputs)
         for output in cell.outputs:
             if png := output.get("data", {}).get("image/png"):
-                alt = html.escape(output.metadata["image/png"]["alt"])
-                output.data = {"text/html": f'<img alt="{alt}" src="data:image/png;base64,{png}">'}
+                output.data = {"text/html": image(output.metadata["image/png"]["alt"], png)}
     return notebook
+
+
+def image(alt: str, png: str) -> str:
+    """A picture that needs no file."""
+    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{png}">'
 
 
 def widgets_of(path: Path) -> dict:
@@ -126,7 +142,7 @@ def output_height(output: NotebookNode) -> float:
         width, height = Image.open(io.BytesIO(b64decode(match[1]))).size
         return min(HEIGHT, height * min(1, WIDTH / width) + GAP)
     text = output.get("text") or output.data.get("text/markdown") or output.data.get("text/plain", "")
-    return LINE * page.count("<tr") if page else CODE_LINE * len(text.splitlines()) + GAP
+    return LINE * page.count("<tr") if page else PRINT_LINE * len(text.splitlines()) + 2 * GAP
 
 
 def as_slides(notebook: NotebookNode) -> NotebookNode:

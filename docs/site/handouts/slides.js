@@ -22,6 +22,6 @@ Reveal.initialize({
     mathjax: "mathjax/MathJax.js",
     config: "TeX-AMS-MML_HTMLorMML-full",
     showMathMenu: false,
-    "HTML-CSS": { availableFonts: [], webFont: "STIX-Web", imageFont: null },
+    "HTML-CSS": { availableFonts: [], webFont: "STIX-Web", imageFont: null, scale: 85 },
   },
 });
