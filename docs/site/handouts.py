@@ -45,15 +45,9 @@ SETTLED = "() => new Promise(done => MathJax.Hub.Queue(done))"
 FOOTER = '<p style="font-size: 8px; width: 100%; text-align: center"><span class="pageNumber"></span></p>'
 ALT = re.compile(r'\balt=(?:f?"(?:[^"\\]|\\.)*"\s*)+')  # a picture says it itself
 FOLDED = re.compile(r"<details><summary>(.*?)</summary>(.*?)</details>", re.DOTALL)
-WIDTH, HEIGHT, LINE, LETTERS, CODE_LINE, PRINT_LINE, GAP = (
-    1240,
-    640,
-    33,
-    108,
-    21,
-    19,
-    16,
-)
+# Of a slide, in its own pixels: slides.css sets them.
+WIDTH, HEIGHT, GAP = 1240, 640, 16
+LINE, LETTERS, CODE_LINE, PRINT_LINE = 33, 108, 21, 19
 
 
 def stored(path: Path, widgets: dict, link: str) -> NotebookNode:

@@ -24,7 +24,8 @@ SLIDES = """() => Reveal.getSlides().map(slide => {
   const outside = [...slide.querySelectorAll("img, p, pre, table")].filter(
     part => part.getBoundingClientRect().right > innerWidth + 1 || part.scrollWidth > part.clientWidth + 1
   ).map(part => part.tagName);
-  return {place: `${h}/${v}`, height: slide.scrollHeight, box: slide.clientHeight, outside,
+  const seen = slide.contains(document.elementFromPoint(innerWidth / 2, innerHeight / 2));
+  return {place: `${h}/${v}`, height: slide.scrollHeight, box: slide.clientHeight, outside, seen,
           scrolls: getComputedStyle(slide).overflowY === "auto" && slide === document.activeElement};
 })"""
 
@@ -107,6 +108,13 @@ def test_every_figure_is_there_with_its_alt_text(decks: dict[str, BeautifulSoup]
         assert all(len(alt.split()) > 1 for alt in shown)
 
 
+def test_answers_stay_folded(decks: dict[str, BeautifulSoup]) -> None:
+    for path in LECTURES:
+        folds = decks[path.stem].find_all("details")
+        assert len(folds) == path.read_text(encoding="utf-8").count("<details>")
+        assert all(len(fold.get_text()) > len(fold.summary.get_text()) + 10 for fold in folds)
+
+
 def test_folded_code_is_not_shown(decks: dict[str, BeautifulSoup]) -> None:
     for path in LECTURES:
         shown = decks[path.stem].get_text()
@@ -120,7 +128,7 @@ def test_no_slide_is_cut(page: Page, slides: Path, name: str) -> None:
     opened(page, slides, name)
     shown = page.evaluate(SLIDES)
     assert len(shown) > 30
-    assert not [slide for slide in shown if slide["outside"]]
+    assert not [slide for slide in shown if slide["outside"] or not slide["seen"]]
     longer = [slide for slide in shown if slide["height"] > slide["box"] + 1]
     assert all(slide["scrolls"] for slide in longer)
     assert len(longer) <= len(shown) / 20, [slide["place"] for slide in longer]
