@@ -175,10 +175,17 @@ def slides(target: Path) -> None:
     rows = []
     for path in LECTURES:
         notebook = stored(path, widgets_of(path), r"[\1](\2.html)")
-        page = exported(exporter, as_slides(notebook), path)
-        (target / f"{path.stem}.html").write_text(page, encoding="utf-8")
+        deck = as_slides(notebook)
+        (target / f"{path.stem}.html").write_text(exported(exporter, deck, path), encoding="utf-8")
         question = re.search(r"\*\*(.+?)\*\*", notebook.cells[0].source)[1]
-        rows.append((f"{path.stem}.html", notebook.metadata.title, question, page.count("<section")))
+        rows.append(
+            (
+                f"{path.stem}.html",
+                deck.metadata.title,
+                question,
+                sum("slideshow" in cell.metadata for cell in deck.cells),
+            )
+        )
     index = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True).get_template("index.html.j2")
     (target / "index.html").write_text(index.render(rows=rows), encoding="utf-8")
     print(f"{len(rows)} lectures as slides: open {target / 'index.html'}")
