@@ -29,11 +29,7 @@ TEMPLATES = HERE / "handouts"
 REVEAL = files("sphinx_revealjs") / "_static" / "revealjs"  # the wheel carries reveal.js whole
 CONFIG = Config(
     {
-        "HTMLExporter": {
-            "exclude_input_prompt": True,
-            "exclude_output_prompt": True,
-            "exclude_anchor_links": True,
-        },
+        "HTMLExporter": dict.fromkeys(("exclude_input_prompt", "exclude_output_prompt", "exclude_anchor_links"), True),
         "SlidesExporter": {"reveal_url_prefix": "reveal", "reveal_theme": "white"},
         "CSSHTMLHeaderPreprocessor": {"style": "a11y-high-contrast-light"},
         "TagRemovePreprocessor": {"enabled": True, "remove_input_tags": {"hide-input"}},  # folded code
@@ -44,6 +40,8 @@ NO_BROWSER = "install it with the system's package manager, or run `{} -m playwr
 SETTLED = "() => new Promise(done => MathJax.Hub.Queue(done))"
 FOOTER = '<p style="font-size: 8px; width: 100%; text-align: center"><span class="pageNumber"></span></p>'
 ALT = re.compile(r'\balt=(?:f?"(?:[^"\\]|\\.)*"\s*)+')  # a picture says it itself
+LINK = re.compile(r"\[([^\]]+)\]\((\w+)\.(?:ipynb|html)\)")  # to another lecture
+PICTURE = re.compile(r"!\[(.+?)\]\((.+?\.png)\)")
 FOLDED = re.compile(r"<details><summary>(.*?)</summary>(.*?)</details>", re.DOTALL)
 # Of a slide, in its own pixels: slides.css sets them.
 WIDTH, HEIGHT, GAP = 1240, 640, 16
@@ -56,24 +54,27 @@ def stored(path: Path, widgets: dict, link: str) -> NotebookNode:
     notebook = nbformat.reads(json.dumps(raw), as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = re.sub(r"\[([^\]]+)\]\((\w+)\.ipynb\)", link, cell.source)
-            cell.source = re.sub(
-                r"!\[(.+?)\]\((.+?\.png)\)",
-                lambda picture: image(picture[1], b64encode((path.parent / picture[2]).read_bytes()).decode()),
-                cell.source,
-            )
+            cell.source = PICTURE.sub(lambda match: embedded(match[1], path.parent / match[2]), cell.source)
+            cell.source = LINK.sub(link, cell.source)
             continue
         cell.source = ALT.sub('alt="…"', cell.source.removeprefix("# NBVAL_CHECK_OUTPUT\n"))
         cell.outputs = coalesce_streams(cell.outputs)
         for output in cell.outputs:
             if png := output.get("data", {}).get("image/png"):
                 output.data = {"text/html": image(output.metadata["image/png"]["alt"], png)}
+            if words := output.get("data", {}).get("text/markdown"):
+                output.data["text/markdown"] = LINK.sub(link, words)
     return notebook
 
 
 def image(alt: str, png: str) -> str:
     """A picture that needs no file."""
     return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{png}">'
+
+
+def embedded(alt: str, path: Path) -> str:
+    """A picture of the text."""
+    return image(alt, b64encode(path.read_bytes()).decode())
 
 
 def widgets_of(path: Path) -> dict:
@@ -178,14 +179,8 @@ def slides(target: Path) -> None:
         deck = as_slides(notebook)
         (target / f"{path.stem}.html").write_text(exported(exporter, deck, path), encoding="utf-8")
         question = re.search(r"\*\*(.+?)\*\*", notebook.cells[0].source)[1]
-        rows.append(
-            (
-                f"{path.stem}.html",
-                deck.metadata.title,
-                question,
-                sum("slideshow" in cell.metadata for cell in deck.cells),
-            )
-        )
+        count = sum("slideshow" in cell.metadata for cell in deck.cells)
+        rows.append((f"{path.stem}.html", deck.metadata.title, question, count))
     index = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True).get_template("index.html.j2")
     (target / "index.html").write_text(index.render(rows=rows), encoding="utf-8")
     print(f"{len(rows)} lectures as slides: open {target / 'index.html'}")
