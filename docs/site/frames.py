@@ -1,7 +1,7 @@
 """``python docs/site/frames.py lectures/NN_….ipynb …``: what its sliders show, for pages without a kernel.
 
-Each notebook is run once, as far as its last sliders; every picture under sliders is drawn at some values of each and kept
-in ``frames/``.
+Each notebook is run as far as its last sliders; every picture under sliders is drawn at some values of each and kept in
+``frames/``.
 """
 
 import json
