@@ -33,10 +33,12 @@ ADVICE = {  # what pip prints when it gives up → what to do about it
     "": "pip failed: mend what it says above and run this again.",
 }
 MEGABYTES = {"bytes": 1e-6, "kB": 1e-3, "MB": 1.0, "GB": 1e3}
-RUNS = {  # the extras it needs, and a module with its arguments
-    "grade": ("lab grade", "coursekit grade round"),
-    "site": ("lab docs", "sphinx -qW -c docs . build/site"),
-    "student": ("lab grade", "deploy.student"),
+RUNS = {  # the extras it needs, and what the environment's Python is given
+    "grade": ("lab grade", "-m coursekit grade round"),
+    "site": ("lab docs", "-m sphinx -qW -c docs . build/site"),
+    "slides": ("lab docs", "docs/site/handouts.py slides build/slides"),
+    "pdf": ("lab docs", "docs/site/handouts.py pdf build/pdf"),
+    "student": ("lab grade", "-m deploy.student"),
 }
 say = functools.partial(print, "course:", flush=True)
 
@@ -70,8 +72,7 @@ def make_environment(*, anew: bool) -> None:
 
 def pip_install(extras: list) -> None:
     """Install the course with these extras, with one line of progress; explain a failure in one sentence."""
-    wanted = ".[{}]".format(",".join(extras))
-    command = [str(PYTHON), "-m", "pip", "install", "--progress-bar=off", "--retries=2", "-e", wanted]
+    command = [str(PYTHON), "-m", "pip", "install", "--progress-bar=off", "--retries=2", "-e", f".[{','.join(extras)}]"]
     options = {"cwd": str(ROOT), "env": environment(), "encoding": "utf-8", "errors": "replace"}
     lines, start = [], time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options) as pip:
@@ -141,9 +142,9 @@ def test(name: str, options: list) -> None:
 
 
 def module(extras: str, arguments: str, options: list) -> None:
-    """Install what it needs and run a module. Options go on to it."""
+    """Install what it needs and run a module or a file. Options go on to it."""
     install(*extras.split())
-    sys.exit(run("-m", *arguments.split(), *options))
+    sys.exit(run(*arguments.split(), *options))
 
 
 def main() -> None:
@@ -155,7 +156,8 @@ def main() -> None:
     if (ROOT / "solutions").is_dir():  # which students are not given
         commands.update(tests, **{name: functools.partial(module, *run) for name, run in RUNS.items()})
     if "".join(sys.argv[1:2]) not in commands:
-        sys.exit("Say what to do: python3 course.py " + " · … ".join(commands).replace("grade", "grade a1_roi"))
+        whats = " · … ".join(commands).replace("grade", "grade a1_roi").replace("pdf", "pdf 04")
+        sys.exit("Say what to do: python3 course.py " + whats)
     commands[sys.argv[1]]([option for option in sys.argv[2:] if option != "--"])
 
 

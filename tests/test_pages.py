@@ -2,10 +2,16 @@
 
 import importlib.util
 import json
+import runpy
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import nbformat
 import pytest
+from docutils.parsers.rst import DirectiveError
+from sphinx.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
 FRAMES = sorted((ROOT / "docs" / "site" / "frames").glob("*.json"))
@@ -47,3 +53,47 @@ def test_the_seconds_of_each_notebook_are_kept(tmp_path: Path, monkeypatch: pyte
     first = status["00_start_here"]
     assert (first["when"], first["device"]) == ("2026-11-29T04:49", "cpu")
     assert first["versions"].startswith("torch ")
+
+
+@pytest.fixture
+def conf(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict]:
+    """``conf(COURSE_REPOSITORY=…)``: the settings of a build that is told so."""
+
+    def settings(**variables: str) -> dict:
+        for name in ("COURSE_REPOSITORY", "COURSE_HUB"):
+            monkeypatch.setenv(name, variables.get(name, ""))
+        monkeypatch.setattr(sys, "path", [*sys.path])
+        return runpy.run_path(str(ROOT / "docs" / "conf.py"))
+
+    return settings
+
+
+def test_pages_have_buttons_only_for_what_the_build_is_told_of(conf: Callable[..., dict]) -> None:
+    assert "launch_buttons" not in conf()["html_theme_options"]
+    options = conf(COURSE_REPOSITORY="owner/name")["html_theme_options"]
+    assert options["repository_url"] == "https://github.com/owner/name"
+    assert options["launch_buttons"]["colab_url"]
+    assert not options["launch_buttons"]["jupyterhub_url"]
+    options = conf(COURSE_REPOSITORY="owner/name", COURSE_HUB="https://hub.school")["html_theme_options"]
+    assert options["launch_buttons"]["jupyterhub_url"] == "https://hub.school"
+
+
+@pytest.mark.parametrize("told", [{"COURSE_REPOSITORY": "name"}, {"COURSE_HUB": "https://hub.school"}])
+def test_a_build_without_a_whole_repository_is_refused(conf: Callable[..., dict], told: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"^expected COURSE_REPOSITORY=owner/name, a repository on GitHub, got '"):
+        conf(**told)
+
+
+def test_a_notebook_that_ran_no_second_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "docs" / "site")
+    pages = importlib.import_module("pages")
+    status = tmp_path / "status.json"
+    monkeypatch.setattr(pages, "STATUS", status)
+    table = pages.Status("status", [], {}, [], 0, 0, "", Mock(), Mock())
+    run = {"when": "2026-11-29T04:49", "seconds": 5.2, "device": "cpu", "versions": "torch 2"}
+    status.write_text(json.dumps({"00_start_here": run}))
+    assert table.rows()[1] == [["00_start_here", "2026-11-29T04:49", "5.2", "cpu", "torch 2"]]
+    status.write_text(json.dumps({"00_start_here": run, "17_summary": {**run, "seconds": 0.0}}))
+    with pytest.raises(DirectiveError) as refused:
+        table.rows()
+    assert "expected 17_summary to have run, got 0 s: run `make test`" in refused.value.msg

@@ -1,6 +1,7 @@
 """``python docs/site/frames.py lectures/NN_….ipynb …``: what its sliders show, for pages without a kernel.
 
-Each notebook is run once; every picture under sliders is drawn at some values of each and kept in ``frames/``.
+Each notebook is run as far as its last sliders; every picture under sliders is drawn at some values of each and kept in
+``frames/``.
 """
 
 import json
@@ -24,6 +25,8 @@ capture.watch()
 def run(path: Path) -> dict[str, object]:
     """``{cell id: widget}``; a widget is ``{sliders: [{name, values, start}], frames: {"i,j": [address, alt]}}``."""
     notebook = nbformat.read(path, as_version=4)
+    sliders = [k for k, cell in enumerate(notebook.cells) if any(map(has_sliders, cell.get("outputs", [])))]
+    notebook.cells = notebook.cells[: sliders[-1] + 1]
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.source = f"import capture\ncapture.cell = {cell.id!r}\n{cell.source}"
@@ -34,6 +37,11 @@ def run(path: Path) -> dict[str, object]:
     ]
     NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(path.parent)}}).execute()
     return json.loads(notebook.cells[-1].outputs[0].text)
+
+
+def has_sliders(output: dict) -> bool:
+    """A progress bar is an HBox; sliders stand in a VBox, over their picture."""
+    return output.get("data", {}).get("text/plain", "").startswith("VBox(")
 
 
 def main() -> None:

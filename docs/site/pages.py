@@ -26,6 +26,7 @@ PARTS = {
     "coursekit": r"coursekit/|docs/api/",
 }
 FRAMES = Path(__file__).parent / "frames"
+MATHJAX = Path(jupyter_server_mathjax.__file__).parent / "static"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -192,10 +193,9 @@ def bring(app, error: Exception | None) -> None:
     """The script that sets formulas lies beside the pages; a browser that is given the folder opens the first page."""
     if error or app.builder.format != "html":
         return
-    source = Path(jupyter_server_mathjax.__file__).parent / "static"
     target = Path(app.outdir, "_static", "mathjax")
     if not target.exists():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("localization", "a11y"))
+        shutil.copytree(MATHJAX, target, ignore=shutil.ignore_patterns("localization", "a11y"))
     shutil.copy(Path(app.outdir, "README.html"), Path(app.outdir, "index.html"))
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import os
 import subprocess
 import sys
 import threading
@@ -34,8 +35,9 @@ pytestmark = pytest.mark.browser
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     *command, _ = course.RUNS["site"][1].split()  # as `make site`, but for where it goes
-    command = [sys.executable, "-m", *command, f"{folder}/html", "-d", f"{folder}/trees"]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    command = [sys.executable, *command, f"{folder}/html", "-d", f"{folder}/trees"]
+    told = {"COURSE_REPOSITORY": "owner/course", "COURSE_HUB": "https://hub.school"}
+    run = subprocess.run(command, cwd=ROOT, env={**os.environ, **told}, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return folder / "html"
 
@@ -82,6 +84,15 @@ def test_every_link_within_the_site_leads_somewhere(pages: dict[str, BeautifulSo
                 path = unquote(target.split("?")[0])
                 assert (site / path).is_file(), f"{name} leads to {value}"
                 assert not anchor or path not in anchors or unquote(anchor) in anchors[path], f"{name}: {value}"
+
+
+def test_every_lecture_can_be_downloaded_and_opened_elsewhere(pages: dict[str, BeautifulSoup], site: Path) -> None:
+    for path in ROOT.glob("lectures/*.ipynb"):
+        links = addresses(pages[f"lectures/{path.stem}.html"], {"a": "href"})
+        assert f"https://colab.research.google.com/github/owner/course/blob/main/lectures/{path.name}" in links
+        assert [link for link in links if link.startswith("https://hub.school/hub/user-redirect/git-pull?repo=https")]
+        (source,) = [link for link in links if link.endswith(f"_sources/lectures/{path.name}")]
+        assert (site / "lectures" / source).read_bytes() == path.read_bytes()
 
 
 def test_every_picture_has_alt_text_of_its_own(pages: dict[str, BeautifulSoup]) -> None:
