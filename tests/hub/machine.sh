@@ -14,7 +14,7 @@ if [ "${2-}" != inside ]; then
   end() {
     kill -9 "$machine"
     wait "$machine"
-    for _ in {1..50}; do # the last processes take a moment to leave
+    for _ in {1..300}; do # the last processes take a moment to leave
       find "${groups[@]}" -depth -type d -exec rmdir {} +
       [ "$(ls -d "${groups[@]}")" ] || break
       sleep 0.1
