@@ -22,7 +22,7 @@ PARTS = {
     "Three dimensions": r"lectures/0[6-9]",
     "Video": r"lectures/1[0-7]",
     "Exercises": r"assignments/",
-    "Around the course": r"docs/\w+$|\w+$|coursegrade/",
+    "Around the course": r"docs/\w+$|\w+$|coursegrade/|deploy/",
     "coursekit": r"coursekit/|docs/api/",
 }
 FRAMES = Path(__file__).parent / "frames"
