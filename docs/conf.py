@@ -12,7 +12,14 @@ project = html_title = "Medical Images: 3D and Video"
 author = copyright = "the course's authors"
 extensions = ["myst_nb", "sphinx_copybutton", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "pages"]
 root_doc = "README"
-include_patterns = ["*.md", "docs/**.md", "lectures/*.ipynb", "assignments/*/*.ipynb", "course*/README.md", "deploy/**.md"]
+include_patterns = [
+    "*.md",
+    "docs/**.md",
+    "lectures/*.ipynb",
+    "assignments/*/*.ipynb",
+    "course*/README.md",
+    "deploy/**.md",
+]
 exclude_patterns = ["docs/assignments/**"]  # sheets for instructors give answers away
 nb_execution_mode = "off"
 nb_ipywidgets_js = {}
