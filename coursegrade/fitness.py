@@ -47,9 +47,9 @@ class Fitness:
 def selftest(names: Iterable[str] = (), course_dir: str | Path = ".", *, variants: int = 0) -> list[Fitness]:
     """Grade the solution, the stub and every case of each assignment, and compare; nothing is recorded.
 
-    A planted mistake is tried on the test about it alone, the others on all. With ``variants``, each assignment with
-    its hidden inputs drawn so many times, from ``VARIANT = 0`` on; what a visible check caught, which draws nothing
-    from it, is not tried again.
+    A planted mistake is tried on the test about it alone, and on all if it keeps that. With ``variants``, each
+    assignment with its hidden inputs drawn so many times, from ``VARIANT = 0`` on; what a visible check caught, which
+    draws nothing from it, is not tried again.
     """
     root = Path(course_dir)
     first, *more = [*range(variants)] or [None]
@@ -63,13 +63,14 @@ def selftest(names: Iterable[str] = (), course_dir: str | Path = ".", *, variant
 
 def _run(trials: Sequence["_Trial"], private: tuple[str, ...]) -> None:
     """Grade what was handed in, all of it with the same workers."""
-    jobs = [replace(job, private=private) for k, trial in enumerate(trials) for job in trial.jobs(str(k))]
-    if not jobs:
-        return
-    running = pool.local(jobs, kind=sandbox_kind(private), count=min(pool.processors(), len(jobs)))
-    for job, result in tqdm(running, total=len(jobs), desc="selftest", leave=False):
-        trial, _, handed_in = job.student.partition(" ")
-        trials[int(trial)].take(int(handed_in), job, result)
+    for whole in (False, True):
+        jobs = [replace(job, private=private) for k, trial in enumerate(trials) for job in trial.jobs(str(k), whole)]
+        if not jobs:
+            return
+        running = pool.local(jobs, kind=sandbox_kind(private), count=min(pool.processors(), len(jobs)))
+        for job, result in tqdm(running, total=len(jobs), desc="selftest", leave=False):
+            trial, _, handed_in = job.student.partition(" ")
+            trials[int(trial)].take(int(handed_in), job, result)
 
 
 class _Trial:
@@ -96,14 +97,16 @@ class _Trial:
                 alike.add(step.grade_id)
         return {k: self.messages[k] for k in self.seen if self.handed_in[k].test in alike}
 
-    def jobs(self, label: str) -> Iterator[Job]:
-        """The notebooks of all hand-ins: the solution, with their answers in the places of its own."""
+    def jobs(self, label: str, whole: bool) -> Iterator[Job]:
+        """The notebooks of all hand-ins: the solution, with their answers in the places of its own. ``whole`` for a
+        mistake that kept its test when that ran alone, such as one that remembers what an earlier test asked.
+        """
         for k, case in enumerate(self.handed_in):
-            if k in self.known:
+            if k in self.known or (whole and (not case.test or case.test in self.messages[k])):
                 continue
             for notebook, cells in self.source.notebooks.items():
                 steps = (replace(c.step, source=case.answers.get(c.step.grade_id, c.step.source)) for c in cells)
-                kept = tuple(step for step in steps if step.kind != "test" or case.test in ("", step.grade_id))
+                kept = tuple(step for step in steps if step.kind != "test" or whole or case.test in ("", step.grade_id))
                 yield Job(self.source.assignment, notebook, f"{label} {k}", kept, self.source.closed)
 
     def take(self, k: int, job: Job, result: Result) -> None:

@@ -58,6 +58,7 @@ CASES = """WRONG = [
     ("area", "area_rectangle", "AssertionError", [("the sum", "*", "+")]),
     ("area", "area_rectangle", "may be fractions", [("whole sides", "width *", "int(width) *")]),
     ("area", "area_zero", "AssertionError", [("at least 1", "return", "return 1 + 0 *")]),
+    ("area", "area_zero", "AssertionError", [("remembers", "def area(w, h, s=[]): return s.append(w * h) or s[0]")]),
 ]"""
 
 
@@ -70,8 +71,9 @@ def test_what_a_visible_check_catches_is_tried_once(
     tried, local = list[str](), pool.local
     monkeypatch.setattr(pool, "local", lambda jobs, **k: local((tried.append(j.student) or j for j in jobs), **k))
     for fitness in coursegrade.selftest(["a1"], root, variants=3):
-        assert (fitness.caught, fitness.stub, fitness.missed) == (3, 0, ())
-    assert tried == ["0 0", "0 1", "0 2", "0 3", "0 4", "0 0", "0 1", "0 3", "1 0", "1 1", "1 3"]
+        assert (fitness.caught, fitness.stub, fitness.missed) == (4, 0, ())
+    once, later = [f"0 {k}" for k in range(6)], [f"{k} {j}" for k in range(2) for j in (0, 1, 3)]
+    assert tried == [*once, "0 5", *later], "the one that remembers is seen in the whole notebook alone"
 
 
 def test_the_selftest_sees_what_only_another_variant_breaks(released: Path, tmp_path: Path) -> None:
