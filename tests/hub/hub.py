@@ -159,7 +159,10 @@ def until(ready: Any, what: str, machine: Machine, seconds: float = 240) -> None
     """Wait; where it takes too long, show the hub's log."""
     end = time.monotonic() + seconds
     while not ready():
-        assert time.monotonic() < end, f"{what}: not within {seconds:.0f} s\n{machine.run('journalctl', '-n', '80')}"
+        if time.monotonic() > end:
+            lines = machine.run("journalctl", "-n", "3000").splitlines()
+            told = "\n".join([line for line in lines if "GET /hub/api/users" not in line][-100:])
+            raise AssertionError(f"{what}: not within {seconds:.0f} s\n{told}")
         time.sleep(1)
 
 
