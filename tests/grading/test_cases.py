@@ -6,7 +6,6 @@ The cases of an assignment are in ``cases/ASSIGNMENT``. ``coursekit grade selfte
 own notebook.
 """
 
-import ast
 import re
 import shutil
 from collections import Counter
@@ -77,25 +76,6 @@ def test_other_inputs_are_drawn_from_one_number(assignment: Read, name: str, var
     it = assignment(name).variant(variant)
     assert it.lost({}) == set()
     assert it.lost(it.stubs) == set(it.points)
-
-
-def names(tree: ast.AST) -> set[str]:
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-
-
-def functions(source: str) -> dict[str, ast.FunctionDef]:
-    return {node.name: node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_hidden_part_calls_the_student_itself(assignment: Read, name: str) -> None:
-    """The grader runs it with the student's code in a new process; a helper of the visible part calls the old one."""
-    it = assignment(name)
-    students = {function for answer in it.answers.values() for function in functions(answer)}
-    for test in it.points:
-        visible, _, hidden = it.source(test).partition("### BEGIN HIDDEN TESTS")
-        calling = {helper for helper, tree in functions(visible).items() if students & names(tree)}
-        assert not (calling - set(functions(hidden))) & names(ast.parse(hidden)), test
 
 
 @pytest.mark.parametrize("name", NAMES)
