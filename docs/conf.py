@@ -20,7 +20,7 @@ include_patterns = [
     "course*/README.md",
     "deploy/**.md",
 ]
-exclude_patterns = ["docs/assignments/**"]  # sheets for instructors give answers away
+exclude_patterns = ["docs/assignments/**", "deploy/student/**"]  # sheets give answers away
 nb_execution_mode = "off"
 nb_ipywidgets_js = {}
 nb_merge_streams = True
