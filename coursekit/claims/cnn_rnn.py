@@ -142,7 +142,7 @@ def compared(build: Callable[[], CNNRNN], *clips: Labelled, seed: int, steps: in
         *((f"{SECONDS}, {budget}", JOINT, TWO) for budget in BUDGETS),
         (KEPT, JOINT, TWO),
     ],
-    baseline=(f"{ACCURACY}, {MOST}", "majority class"),
+    baseline=(f"{ACCURACY}, {MOST}", FRAME),
     asserted=len(BUDGETS),
     simulated=("clips.actions",),
 )
