@@ -8,7 +8,6 @@ solution away, or links what is not handed out, is refused, and then nothing is 
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import nbformat
 
+from .git import git
 from .leaks import leaks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,14 +112,6 @@ def _prose(path: Path) -> list[str]:
     if path.suffix == ".md":
         return [path.read_text(encoding="utf-8")]
     return [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
-
-
-def git(folder: Path, *arguments: str, **variables: str) -> bytes:
-    """What git prints. Raises ValueError with what it complains of."""
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, env={**os.environ, **variables})
-    if done.returncode:
-        raise ValueError(f"git {arguments[0]}: {done.stderr.decode(errors='replace').strip()}")
-    return done.stdout
 
 
 def main() -> None:

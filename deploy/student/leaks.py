@@ -16,12 +16,13 @@ import io
 import json
 import lzma
 import re
-import subprocess
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from .git import git
 
 LONG = 40  # characters, blanks and quotes not counted: what is shorter anybody may write
 START = 24  # of them by which a secret is looked up
@@ -124,17 +125,13 @@ def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
             yield name, path.read_bytes()
     if not (folder / ".git").is_dir():
         return
-    listed = _git(folder, "rev-list", "--objects", "--all").decode().splitlines()
+    listed = git(folder, "rev-list", "--objects", "--all").decode().splitlines()
     names = dict(line.split(" ", 1) for line in listed if " " in line)
-    stream = io.BytesIO(_git(folder, "cat-file", "--batch-all-objects", "--batch"))
+    stream = io.BytesIO(git(folder, "cat-file", "--batch-all-objects", "--batch"))
     while header := stream.readline().split():
         identity, kind, size = header
         yield f"git's {kind.decode()} {names.get(identity.decode(), identity.decode())}", stream.read(int(size))
         stream.read(1)
-
-
-def _git(folder: Path, *arguments: str) -> bytes:
-    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True).stdout
 
 
 def texts(data: bytes, where: str) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Inside a notebook's kernel: every picture under sliders, drawn at some of their values."""
+"""Inside a notebook's kernel: every picture and table under sliders, as it is at some of their values."""
 
 import base64
 import io
@@ -21,15 +21,22 @@ cell = ""  # the id of the cell that runs
 
 
 def watch() -> None:
-    """From now on, what ``figures.interactive`` is given is also drawn beforehand."""
-    plain = drawing.interactive
+    """From now on, what ``figures.interactive`` is given, and a table shown under choices, is also drawn beforehand."""
+    plain, shown = drawing.interactive, ipywidgets.VBox._repr_mimebundle_
 
     def interactive(figure: object, update: Callable[..., str], **sliders: ipywidgets.Widget) -> ipywidgets.VBox:
         box = plain(figure, update, **sliders)
         captured[cell] = drawn(sliders, box.children[-1])
         return box
 
+    def show(box: ipywidgets.VBox, **options: object) -> object:
+        *choices, table = box.children
+        if cell not in captured and isinstance(table, ipywidgets.HTML):
+            captured[cell] = drawn({choice.description: choice for choice in choices}, table)
+        return shown(box, **options)
+
     drawing.interactive = images.interactive = figures.interactive = interactive
+    ipywidgets.VBox._repr_mimebundle_ = show
 
 
 def told() -> None:
@@ -37,7 +44,7 @@ def told() -> None:
     print(json.dumps(captured))
 
 
-def drawn(named: dict[str, ipywidgets.Widget], picture: ipywidgets.HTML) -> dict:
+def drawn(named: dict[str, ipywidgets.Widget], below: ipywidgets.HTML) -> dict:
     """All combinations of a few values each, or one slider after the other where those are too many."""
     sliders = list(named.values())
     starts = [slider.value for slider in sliders]
@@ -47,7 +54,7 @@ def drawn(named: dict[str, ipywidgets.Widget], picture: ipywidgets.HTML) -> dict
     places = list(itertools.product(*(range(len(ladder)) for ladder in ladders)))
     if len(places) > MOST_FRAMES:
         places = [place for place in places if sum(a != b for a, b in zip(place, begin)) <= 1]
-    shots = {place: shot(sliders, ladders, place, picture) for place in places}
+    shots = {place: shot(sliders, ladders, place, below) for place in places}
     for slider, start in zip(sliders, starts):
         slider.value = start
     names = [slider.description or name for name, slider in named.items()]
@@ -73,16 +80,21 @@ def values_of(slider: ipywidgets.Widget, most: int) -> list:
     return [slider.value if step == begin else type(slider.value)(slider.min + step * slider.step) for step in steps]
 
 
-def shot(sliders: list[ipywidgets.Widget], ladders: list[list], place: tuple, picture: ipywidgets.HTML) -> tuple:
-    """The picture and its alt text at one place."""
+def shot(sliders: list[ipywidgets.Widget], ladders: list[list], place: tuple, below: ipywidgets.HTML) -> tuple:
+    """The picture and its alt text at one place, or the table."""
     for slider, ladder, step in zip(sliders, ladders, place):
         slider.value = ladder[step]
-    alt, data = re.search(r'alt="([^"]*)" src="data:image/png;base64,([^"]*)"', picture.value).groups()
+    picture = re.search(r'alt="([^"]*)" src="data:image/png;base64,([^"]*)"', below.value)
+    if not picture:
+        return (below.value,)
+    alt, data = picture.groups()
     return Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"), alt
 
 
 def packed(shots: dict[tuple, tuple]) -> dict[tuple, list[str]]:
-    """As WebP, at the largest size and best quality at which all of them fit."""
+    """Pictures as WebP, at the largest size and best quality at which all of them fit; tables as they are."""
+    if all(len(table) == 1 for table in shots.values()):
+        return {place: list(table) for place, table in shots.items()}
     for scale, quality in itertools.product((1.0, 0.8, 0.6, 0.4), (85, 70, 55, 40)):
         frames = {}
         for place, (image, alt) in shots.items():

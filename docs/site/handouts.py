@@ -19,7 +19,7 @@ from myst_nb.core.utils import coalesce_streams
 from nbconvert import HTMLExporter, SlidesExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
-from pages import FRAMES, LECTURES, MATHJAX, prepared
+from pages import LECTURES, MATHJAX, prepared, widgets_of
 from PIL import Image
 from playwright.sync_api import Error, sync_playwright
 from traitlets.config import Config
@@ -75,12 +75,6 @@ def image(alt: str, png: str) -> str:
 def embedded(alt: str, path: Path) -> str:
     """A picture of the text."""
     return image(alt, b64encode(path.read_bytes()).decode())
-
-
-def widgets_of(path: Path) -> dict:
-    """What was drawn for a lecture's sliders."""
-    frames = FRAMES / f"{path.stem}.json"
-    return json.loads(frames.read_text(encoding="utf-8")) if frames.exists() else {}
 
 
 def blocks(text: str) -> list[str]:

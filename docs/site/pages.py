@@ -58,7 +58,7 @@ def prepared(notebook: dict, widgets: dict) -> dict:
 
 
 def moving(cell: str, widget: dict) -> str:
-    """A widget's sliders over pictures that were drawn beforehand; without script, the picture it begins with."""
+    """A widget's sliders over what was drawn beforehand; without script, the picture or table it begins with."""
     sliders, start = [], ",".join(str(slider["start"]) for slider in widget["sliders"])
     for slider in widget["sliders"]:
         name, values = html.escape(slider["name"]), slider["values"]
@@ -67,23 +67,31 @@ def moving(cell: str, widget: dict) -> str:
         sliders.append(
             f'<label>{name} <input type="range" {place} aria-valuetext="{now}"><output>{now}</output></label>'
         )
-    source, alt = widget["frames"][start]
+    source, *alt = widget["frames"][start]
+    if alt:
+        note = "Drawn beforehand at these values; JupyterLab has all of them."
+        begin = f'<p>{note}</p><img src="{source}" alt="{alt[0]}">'
+    else:
+        begin = f'<div class="listing" tabindex="0" role="region" aria-label="Table">{source}</div>'
     data = json.dumps(widget).replace("</", "<\\/")
-    note = "Drawn beforehand at these values; JupyterLab has all of them."
     return (
-        f'<div class="frames" id="{cell}-frames">{"".join(sliders)}<p>{note}</p><img src="{source}" alt="{alt}">'
+        f'<div class="frames" id="{cell}-frames">{"".join(sliders)}{begin}'
         f'<script type="application/json">{data}</script></div>'
     )
+
+
+def widgets_of(path: Path) -> dict:
+    """What was drawn for a notebook's sliders."""
+    frames = FRAMES / f"{path.stem}.json"
+    return json.loads(frames.read_text(encoding="utf-8")) if frames.exists() else {}
 
 
 def read(app, name: str, source: list[str]) -> None:
     """First page and notebooks, before they are parsed."""
     if name == "README":
         source[0] += contents(set(app.env.found_docs))
-    elif Path(app.env.doc2path(name)).suffix == ".ipynb":
-        frames = FRAMES / f"{Path(name).name}.json"
-        widgets = json.loads(frames.read_text()) if frames.exists() else {}
-        source[0] = json.dumps(prepared(json.loads(source[0]), widgets))
+    elif (path := Path(app.env.doc2path(name))).suffix == ".ipynb":
+        source[0] = json.dumps(prepared(json.loads(source[0]), widgets_of(path)))
 
 
 def names_used(path: Path) -> set[str]:

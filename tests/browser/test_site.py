@@ -102,15 +102,21 @@ def test_every_picture_has_alt_text_of_its_own(pages: dict[str, BeautifulSoup]) 
     assert not [(name, tag["src"]) for name, tag in pictures if len(tag.get("alt", "").split()) < 2]
 
 
-def test_a_slider_moves_without_a_kernel(browser: Browser, address: str) -> None:
+@pytest.mark.parametrize("lecture", ["13_backpropagation", "17_summary"], ids=["picture", "table"])
+def test_a_slider_moves_without_a_kernel(browser: Browser, address: str, lecture: str) -> None:
     context = browser.new_context()
     page = context.new_page()
-    page.goto(f"{address}/lectures/13_backpropagation.html")
+    page.goto(f"{address}/lectures/{lecture}.html")
     box = page.locator(".frames").first
-    slider, picture = box.locator("input").first, box.locator("img")
-    before = [slider.get_attribute("aria-valuetext"), picture.get_attribute("src"), picture.get_attribute("alt")]
+    slider, below = box.locator("input").first, box.locator("img, .listing")
+
+    def seen() -> list[object]:
+        picture = [value for name in ("src", "alt") if (value := below.get_attribute(name))]
+        return [slider.get_attribute("aria-valuetext"), *(picture or [below.inner_text()])]
+
+    before = seen()
     slider.press("ArrowRight")
-    after = [slider.get_attribute("aria-valuetext"), picture.get_attribute("src"), picture.get_attribute("alt")]
+    after = seen()
     context.close()
     assert all(a != b for a, b in zip(before, after))
 

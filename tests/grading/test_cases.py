@@ -23,6 +23,17 @@ CASES = {name: read_cases(ROOT, name) for name in NAMES}
 RIGHT = [(name, case) for name in NAMES for case in CASES[name] if not case.test]
 Read = Callable[[str], object]
 PAID_ONCE = {
+    "a2_mask_ap": (
+        "mask_iou: counts in uint8",
+        "mask_iou: 1 for two empty masks",
+        "greedy_match: above the threshold",
+        "greedy_match: later prediction of equals",
+        "precision_recall: recall first",
+        "precision_recall: not sorted",
+        "average_precision: the best so far",
+        "average_precision: NaN without a hit",
+        "coco_average: images without a true mask left out",
+    ),
     "a3_volumes": ("output_shape: zeros at one end", "conv3d: the filter turned around", "conv3d: no bias"),
     "a4_inflation": (
         "inflate_convolution: copied though it may be None",
@@ -42,6 +53,19 @@ PAID_ONCE = {
         "end_point_error: root of the mean",
         "flow_colours: up is positive",
         "flow_colours: speed squared",
+    ),
+    "a6_backprop_rnn": (
+        "forward: no bias",
+        "forward: math.exp",
+        "gates: truth minus answer",
+        "gates: the mean over rows for W",
+        "gates: σ of h once more",
+        "network_back: the sigmoid skipped",
+        "rnn: no tanh",
+        "rnn: the slope at the old state",
+        "rnn: U turned for the old state",
+        "through_time: each step alone",
+        "features_of: all at once",
     ),
 }
 
