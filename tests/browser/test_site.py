@@ -19,7 +19,7 @@ import course
 
 ROOT = Path(__file__).parents[2]
 AXE = files("axe_playwright_python").joinpath("axe.min.js")
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], "resultTypes": ["violations"], "preload": False}
 LONG = {f"lectures/{path.stem}.html" for path in ROOT.glob("lectures/*.ipynb")} - {
     "lectures/00_start_here.html",
     "lectures/04_mask_iou_and_ap.html",
