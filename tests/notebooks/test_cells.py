@@ -2,6 +2,10 @@
 JupyterLab saves it.
 """
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -47,3 +51,16 @@ def test_whole_numbers_are_stored_as_javascript_writes_them() -> None:
     saved = as_saved(nbformat.writes(nbformat.v4.new_notebook(metadata={"slider": slider})))
     for stored in ('"min": 0,', '"step": 0.1', "-3,", "1e+300"):
         assert stored in saved
+
+
+@pytest.mark.parametrize("seed", ["0", "1"])
+def test_stored_prints_are_compared_for_the_seed_that_printed_them(tmp_path: Path, seed: str) -> None:
+    shutil.copy(ROOT / "lectures" / "conftest.py", tmp_path)
+    printed = nbformat.v4.new_output("stream", name="stdout", text="as it came with seed 0\n")
+    cell = nbformat.v4.new_code_cell("# NBVAL_CHECK_OUTPUT\nprint('otherwise')", outputs=[printed], execution_count=1)
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "lecture.ipynb")
+    (tmp_path / "pytest.ini").touch()
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", str(tmp_path)]
+    run = subprocess.run(command, env={**os.environ, "COURSEKIT_SEED": seed}, capture_output=True, text=True)
+    assert ("Cell outputs differ" in run.stdout) == (seed == "0"), run.stdout
+    assert run.returncode == (seed == "0"), run.stdout
