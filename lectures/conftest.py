@@ -1,4 +1,4 @@
-"""What is stored was printed with seed 0: with another, ``COURSEKIT_SEED=1``, assertions are checked and prints are not."""
+"""Stored outputs are those of seed 0: with another, ``COURSEKIT_SEED=1``, assertions are checked, prints are not."""
 
 import os
 
