@@ -106,7 +106,12 @@ def distributed(jobs: Iterable[Job], *, kind: str, scheduler: str) -> Iterator[t
     except ImportError as error:
         advice = "pip install 'coursekit[cluster]'"
         raise ValueError(f"expected the package distributed for --scheduler, got none: {advice}") from error
-    with dask.Client(scheduler, set_as_default=False) as client:
+    try:
+        client = dask.Client(scheduler, set_as_default=False)
+    except OSError as error:
+        advice = "start it with `dask scheduler`, or mend the address"
+        raise ValueError(f"expected a Dask scheduler at {scheduler}, got none ({error}): {advice}") from error
+    with client:
         futures = {client.submit(grade_there, asdict(job), kind, pure=False): job for job in jobs}
         for future, result in dask.as_completed(futures, with_results=True, loop=client.loop):
             yield futures[future], result_from(result)

@@ -227,6 +227,11 @@ def test_a_change_is_one_more_commit_and_a_leak_is_refused(handed_out: Path, tmp
     assert not list(target.parent.glob(".student-*"))
 
 
+def test_without_git_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuses: Callable[..., None]) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    refuses("expected the program git on PATH, got none", build, ROOT, tmp_path / "student")
+
+
 # --- in a student's hands ---
 
 

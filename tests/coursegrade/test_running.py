@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import dask
 import nbformat
 import pytest
 
@@ -250,3 +251,10 @@ def test_dask_workers_grade_all_once_also_when_one_dies(
     assert workers[0].wait(5) != 0
     assert {s: points(r) for s, r in graded.items()} == {s: POINTS[answer] for s, answer in students.items()}
     assert len(said) == len(history(root, NAME)) == len(students)
+
+
+def test_a_scheduler_that_does_not_answer_is_said(root: Path, refuses: Callable[..., None]) -> None:
+    submit(root, "ada", "right")
+    address = f"tcp://127.0.0.1:{free_port()}"
+    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
+        refuses(f"expected a Dask scheduler at {address}, got none", coursegrade.run, NAME, root, scheduler=address)
