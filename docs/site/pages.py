@@ -57,6 +57,13 @@ def prepared(notebook: dict, widgets: dict) -> dict:
     return notebook
 
 
+def on_colab(repository: str) -> dict:
+    """What a reader runs first on Colab, which knows nothing of the course: a cell to show on a notebook's page."""
+    words = "On Colab (the button above), first run this in a cell of its own:"
+    command = f"!pip install -q git+{repository} ipyniivue pycocotools"
+    return {"cell_type": "markdown", "id": "on-colab", "metadata": {}, "source": f"{words}\n```\n{command}\n```"}
+
+
 def moving(cell: str, widget: dict) -> str:
     """A widget's sliders over pictures that were drawn beforehand; without script, the picture it begins with."""
     sliders, start = [], ",".join(str(slider["start"]) for slider in widget["sliders"])
@@ -83,7 +90,10 @@ def read(app, name: str, source: list[str]) -> None:
     elif Path(app.env.doc2path(name)).suffix == ".ipynb":
         frames = FRAMES / f"{Path(name).name}.json"
         widgets = json.loads(frames.read_text()) if frames.exists() else {}
-        source[0] = json.dumps(prepared(json.loads(source[0]), widgets))
+        notebook = prepared(json.loads(source[0]), widgets)
+        if repository := app.config.html_theme_options.get("repository_url"):
+            notebook["cells"].insert(1, on_colab(repository))
+        source[0] = json.dumps(notebook)
 
 
 def names_used(path: Path) -> set[str]:
