@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""A newcomer's first hour, on Linux, macOS and Windows: clone, JupyterLab, the first lecture, an exercise solved.
+"""A newcomer's first hour, on Linux, macOS and Windows: clone, JupyterLab, the first lecture, an exercise solved; then
+what a student is given, JupyterLab and the exercise again.
 
     python3 .github/walk.py [FOLDER]
 
-needs git and Python, nothing else, and says how long each step took. The clone lies in FOLDER, or in one that goes
-away. Its name has a space and an umlaut, as names of folders have.
+needs git and Python, nothing else, and says how long each step took. The clone and the student's zip, unpacked, lie in
+FOLDER, or in one that goes away. Their names have a space and an umlaut, as names of folders have.
 """
 
 import json
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,9 +75,24 @@ def lecture(course: Path) -> None:
 
 def exercise(course: Path) -> None:
     """As handed out the checks fail; with the answers they pass."""
+    validate(course, course / "solutions")
+
+
+def hand_out(course: Path) -> None:
+    """What a student is given: unpacked beside the course, with an environment of its own."""
+    run(course, "deploy.student")
+    folder = course.parent / "Übung zu Hause"
+    with zipfile.ZipFile(course / "build" / "student.zip") as archive:
+        archive.extractall(folder)
+    (given,) = folder.iterdir()
+    lab(given)
+    validate(given, course / "solutions")
+
+
+def validate(course: Path, solutions: Path) -> None:
     notebook = course / "assignments" / EXERCISE / f"{EXERCISE}.ipynb"
     assert "VALIDATION FAILED" in run(course, "nbgrader", "validate", str(notebook))
-    solve(notebook, course / "solutions" / EXERCISE / f"{EXERCISE}.ipynb")
+    solve(notebook, solutions / EXERCISE / f"{EXERCISE}.ipynb")
     verdict = run(course, "nbgrader", "validate", str(notebook))
     assert "Success!" in verdict, verdict
 
@@ -92,7 +109,7 @@ def solve(notebook: Path, solution: Path) -> None:
 
 def walk(folder: Path) -> None:
     course = folder / "Kurs für alle"
-    for step in (clone, lab, lecture, exercise):
+    for step in (clone, lab, lecture, exercise, hand_out):
         print(f"walk: {step.__name__} …", flush=True)
         start = time.time()
         step(course)

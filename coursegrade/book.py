@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from typing import Any
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.apps import NbGraderAPI
 from nbgrader.utils import parse_utc
+from sqlalchemy.exc import SQLAlchemyError
 
 from coursegrade import autograded
 from coursegrade.journal import append_history, record_of, save_record
@@ -35,7 +37,15 @@ class Mark:
 
 def gradebook(api: NbGraderAPI) -> Gradebook:
     """The gradebook of a course, SQLite or PostgreSQL as its ``db_url`` says; close it, or use it in a ``with``."""
-    return Gradebook(api.coursedir.db_url, api.coursedir.course_id)
+    if shutil.which("alembic") is None:  # without it nbgrader would leave a gradebook half made
+        what = "expected the program alembic on PATH, by which nbgrader makes a gradebook, got none"
+        raise ValueError(f"{what}: run `{sys.executable} -m pip install alembic`, and activate that environment")
+    try:
+        return Gradebook(api.coursedir.db_url, api.coursedir.course_id)
+    except (SQLAlchemyError, ImportError) as error:
+        what = f"expected a gradebook that can be opened, got {str(error).partition(chr(10))[0]}"
+        advice = "see that its server runs, and that COURSEKIT_GRADEBOOK or db_url in nbgrader_config.py names it"
+        raise ValueError(f"{what}: {advice}") from error
 
 
 def record_grades(

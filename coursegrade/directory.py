@@ -4,7 +4,7 @@ import logging
 import os
 import re
 import shutil
-import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def course(course_dir: str | Path = ".") -> NbGraderAPI:
         what = f"expected a course directory, with solutions/ or {CONFIG} in it, got {root}"
         raise ValueError(f"{what}: change into yours and run this again")
     if shutil.which("alembic") is None:
-        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
     config = settings()
     if (root / CONFIG).is_file():
         config.merge(PyFileConfigLoader(CONFIG, path=str(root)).load_config())

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -9,12 +10,14 @@ import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from .records import Job, Result, result_from
 from .worker.layout import TOP
 
 TRIES = 2  # of a job whose worker ends under it
+GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 class Worker:
@@ -103,14 +106,32 @@ def distributed(jobs: Iterable[Job], *, kind: str, scheduler: str) -> Iterator[t
     except ImportError as error:
         advice = "pip install 'coursekit[cluster]'"
         raise ValueError(f"expected the package distributed for --scheduler, got none: {advice}") from error
-    with dask.Client(scheduler, set_as_default=False) as client:
+    try:
+        client = dask.Client(scheduler, set_as_default=False)
+    except OSError as error:
+        advice = "start it with `dask scheduler`, or mend the address"
+        raise ValueError(f"expected a Dask scheduler at {scheduler}, got none ({error}): {advice}") from error
+    with client:
         futures = {client.submit(grade_there, asdict(job), kind, pure=False): job for job in jobs}
         for future, result in dask.as_completed(futures, with_results=True, loop=client.loop):
             yield futures[future], result_from(result)
 
 
 def processors() -> int:
-    """How many workers this machine is good for."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """How many workers the processors are good for that this process may use: a container's share of them counts."""
+    if sys.platform != "linux":
+        return os.cpu_count() or 1
+    return math.ceil(min([len(os.sched_getaffinity(0)), *_quotas()]))
+
+
+def _quotas() -> Iterator[float]:
+    """The processors' worth of time that each control group around this process is given, by either version."""
+    for line in OWN_GROUPS.read_text().splitlines() if OWN_GROUPS.exists() else []:
+        _, controllers, place = line.split(":", 2)
+        group = GROUPS / controllers / place.lstrip("/")
+        for folder in (group, *group.parents):
+            for files in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
+                with contextlib.suppress(OSError, ValueError):  # no limit is "max", -1, or no such file
+                    quota, period = map(int, " ".join((folder / file).read_text() for file in files).split())
+                    if quota > 0:
+                        yield quota / period

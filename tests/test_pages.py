@@ -80,6 +80,22 @@ def test_pages_have_buttons_only_for_what_the_build_is_told_of(conf: Callable[..
     assert options["launch_buttons"]["jupyterhub_url"] == "https://hub.school"
 
 
+@pytest.mark.parametrize("repository", ["", "https://github.com/owner/name"])
+def test_a_page_with_a_button_for_colab_says_what_to_run_there(
+    monkeypatch: pytest.MonkeyPatch, repository: str
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "docs" / "site")
+    told = {"repository_url": repository} if repository else {}
+    app = Mock(**{"config.html_theme_options": told, "env.doc2path": lambda name: f"{name}.ipynb"})
+    title = {"cell_type": "markdown", "id": "title", "metadata": {}, "source": "# A lecture"}
+    source = [json.dumps({"cells": [title], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})]
+    importlib.import_module("pages").read(app, "lectures/99_none", source)
+    notebook = nbformat.reads(source[0], as_version=4)
+    nbformat.validate(notebook)
+    first = [f"\n!pip install -q git+{repository} " in cell.source for cell in notebook.cells]
+    assert first == ([False, True] if repository else [False])
+
+
 @pytest.mark.parametrize("told", [{"COURSE_REPOSITORY": "name"}, {"COURSE_HUB": "https://hub.school"}])
 def test_a_build_without_a_whole_repository_is_refused(conf: Callable[..., dict], told: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match=r"^expected COURSE_REPOSITORY=owner/name, a repository on GitHub, got '"):

@@ -22,7 +22,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from deploy.student.__main__ import FOLDER, HANDED_OUT, ITS_OWN, build, commit, dead_links, git
+from deploy.student.__main__ import FOLDER, HANDED_OUT, ITS_OWN, build, commit, dead_links
+from deploy.student.git import git
 from deploy.student.leaks import LONG, leaks, lines, occurring, regions, secrets
 
 ROOT = Path(__file__).parents[1]
@@ -225,6 +226,11 @@ def test_a_change_is_one_more_commit_and_a_leak_is_refused(handed_out: Path, tmp
     assert target.with_suffix(".zip").read_bytes() == before
     assert git(target, "rev-parse", "HEAD~1") == first
     assert not list(target.parent.glob(".student-*"))
+
+
+def test_without_git_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuses: Callable[..., None]) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    refuses("expected the program git on PATH, got none", build, ROOT, tmp_path / "student")
 
 
 # --- in a student's hands ---

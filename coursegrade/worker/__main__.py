@@ -19,7 +19,8 @@ from . import checks, sandbox
 from .box import Box
 from .suspicion import imported, tree
 
-GRACE_S = 60.0  # beyond what a submission may take, for the checks' own work
+BUSY = 4  # times as long as a submission may take, if it is kept waiting for a processor
+GRACE_S = 60.0  # beyond that, for the checks' own work
 MOST_MEMORY = 4 << 30  # of the checks of one submission: a student's answers are bounded one by one
 
 
@@ -33,7 +34,7 @@ def main(kind: str) -> None:
         if box is None or (box.closed, box.private) != (job.closed, job.private):
             box = renewed(box, kind, job)
         load(job)
-        text = forked(partial(graded, job, box), job.limits.total_s * 2 + GRACE_S)
+        text = forked(partial(graded, job, box), job.limits.total_s * BUSY + GRACE_S)
         if not text:
             box = renewed(box, kind, job)
         print(text or json.dumps(asdict(lost(job))), file=answers, flush=True)

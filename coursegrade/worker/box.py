@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..records import Limits
-from . import sandbox
+from . import sandbox, warm
 
 
 class Box:
@@ -65,6 +65,13 @@ class Box:
         self.control.send(b"null")
         used: dict[str, Any] = json.loads(self.control.recv(1 << 16) or b"{}")
         return used
+
+    def waited_s(self) -> float:
+        """How long the student's process has been kept waiting for a processor."""
+        if not self.running:
+            return 0.0
+        self.control.send(warm.WAITED)
+        return float(json.loads(self.control.recv(1 << 16) or b"0"))
 
     def close(self) -> None:
         """End the warm start."""

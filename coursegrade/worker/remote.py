@@ -20,6 +20,7 @@ FLOOD = 32 << 20  # bytes of output in one call
 MOST_BYTES = 1 << 30  # of all answers of a submission
 HUNG_SHARE = 2  # hanging calls may take one in so many seconds of a submission at full length each; after that
 HUNG_CALL = 4  # a function that has hung before gets one in so many seconds of a call
+LEAST_S = 0.05  # a call that has less left is over
 CRASHED = "ended the Python process (a crash, os._exit, or too little memory)"
 LOOP = "look for a loop that does not end"
 REFUSED = "the function that was passed in refused these values"
@@ -50,7 +51,8 @@ class Remote:
 
     def __init__(self, box: Box, limits: Limits) -> None:
         self.box, self.limits = box, limits
-        self.deadline = time.monotonic() + limits.total_s
+        self.deadline = self.until = time.monotonic() + limits.total_s  # of the submission, of the call in hand
+        self.waited_s = 0.0  # of this process for a processor, as far as both have been put off by it
         self.used: dict[str, float] = {"cpu_s": 0.0, "peak_mb": 0.0}
         self.printed = Printed(limits.output_kb << 10)
         self.lent: dict[int, Callable[..., Any]] = {}  # our functions that the call in hand may call back
@@ -71,12 +73,29 @@ class Remote:
         self.connection, self.output = self.box.start(self.limits)
         self.connection.setblocking(False)
         os.set_blocking(self.output, False)
-        self.alive, self.fatal = True, ""
+        self.alive, self.fatal, self.waited_s = True, "", 0.0
         self.starts += 1
 
     def is_over(self) -> bool:
         """Whether the submission has had its time."""
+        if time.monotonic() >= self.deadline:
+            self._put_off()
         return time.monotonic() >= self.deadline
+
+    def _left(self) -> float:
+        """Seconds until the call or the submission has had its time."""
+        left = min(self.until, self.deadline) - time.monotonic()
+        if left > 0:
+            return left
+        self._put_off()
+        left = min(self.until, self.deadline) - time.monotonic()
+        return left if left > LEAST_S else 0.0
+
+    def _put_off(self) -> None:
+        """What the process waited for a processor since this was last asked is not its own time."""
+        before, self.waited_s = self.waited_s, max(self.waited_s, self.box.waited_s())
+        self.deadline += self.waited_s - before
+        self.until += self.waited_s - before
 
     def used_up(self) -> str:
         """A sentence's end for what comes after that."""
@@ -86,6 +105,7 @@ class Remote:
         """Stop the process, if there is one."""
         if self.connection is None:
             return
+        self._put_off()
         used = self.box.stop()
         self.used["cpu_s"] += used.get("cpu_s", 0.0)
         self.used["peak_mb"] = max(self.used["peak_mb"], used.get("peak_mb", 0.0) - self.box.held_mb)
@@ -99,16 +119,17 @@ class Remote:
         if not self.alive:
             raise Ended("did not run: its process had ended before")
         sent: Any = message
-        name, start = _called(message), time.monotonic()
+        name = _called(message)
         seconds, self.takes = self._allowance(name), message[0] == "take"
+        self.until = time.monotonic() + seconds
         self.lent = _target(message)._lent if isinstance(_target(message), RemoteObject) else {}
         while True:
             frame = wire.encode(sent, handle=self._handle)
             try:
-                answer = self._exchange(frame, seconds, min(start + seconds, self.deadline))
+                answer = self._exchange(frame, seconds)
             except TimedOut:
                 self.hung.add(name)
-                self.hung_s += time.monotonic() - start
+                self.hung_s += seconds
                 raise
             if not (isinstance(answer, tuple) and answer and type(answer[0]) is str):
                 self._forged("what is no answer")
@@ -121,7 +142,7 @@ class Remote:
                 self._forged("what is no answer")
             ours = time.monotonic()
             sent = self._call_back(*rest)
-            start += time.monotonic() - ours  # what our own functions take is not the call's
+            self.until += time.monotonic() - ours  # what our own functions take is not the call's
 
     def _allowance(self, name: str) -> float:
         """Seconds for one call: who hangs again and again leaves the other functions their time."""
@@ -180,19 +201,16 @@ class Remote:
         self.gave_objects |= not self.takes
         return kind_of(what)(self, number, what, self.lent)
 
-    def _exchange(self, frame: bytes, seconds: float, until: float) -> Any:
-        """Send one frame and wait for one, within limits: ``until`` is when the ``seconds`` of the whole call end."""
+    def _exchange(self, frame: bytes, seconds: float) -> Any:
+        """Send one frame and wait for one, within limits: of the ``seconds`` of the whole call, what is left."""
         assert self.connection is not None
         to_send, received = memoryview(frame), bytearray()
         with selectors.DefaultSelector() as selector:
             selector.register(self.connection, selectors.EVENT_READ | selectors.EVENT_WRITE)
             selector.register(self.output, selectors.EVENT_READ)
             while True:
-                left = until - time.monotonic()
-                if left <= 0:
-                    too_slow = f"took longer than {seconds:g} s: {LOOP}"
-                    self._fail(TimedOut, f"was stopped: {self.used_up()}" if self.is_over() else too_slow)
-                for key, events in selector.select(left):
+                left = self._left()
+                for key, events in selector.select(left):  # when none is left too: what has come by now counts
                     if key.fd == self.output:
                         self._listen(selector)
                         continue
@@ -203,6 +221,10 @@ class Remote:
                     if events & selectors.EVENT_READ and self._receive(received):
                         self._listen(selector)
                         return self._decode(received)
+                if not left:
+                    too_slow = f"took longer than {seconds:g} s: {LOOP}"
+                    is_over = self.deadline <= self.until
+                    self._fail(TimedOut, f"was stopped: {self.used_up()}" if is_over else too_slow)
 
     def _send(self, data: memoryview) -> int:
         assert self.connection is not None

@@ -3,7 +3,7 @@ and no student.
 
 ``python -m coursegrade.worker.warm FD`` runs in the outer box. On the socket FD each start comes as a JSON text with
 two descriptors, a student's end of the wire and the end of the pipe its prints go to; ``null`` stops what runs. Each
-stop is answered with what it used.
+stop is answered with what it used; ``"waited"`` with how long it was kept waiting for a processor so far.
 """
 
 import contextlib
@@ -27,6 +27,7 @@ from typing import Any
 from . import closing, sandbox, student
 
 WATCH_EVERY_S = 0.2
+WAITED = b'"waited"'  # asks how long
 
 
 def main(descriptor: int) -> None:
@@ -42,6 +43,9 @@ def main(descriptor: int) -> None:
         while running and not select.select([control], [], [], WATCH_EVERY_S)[0]:
             running.watch()
         message, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 2)
+        if message == WAITED:
+            control.send(json.dumps(kept_waiting_s()).encode())
+            continue
         if running:
             control.send(json.dumps(running.stop()).encode())
             running = None
@@ -168,6 +172,20 @@ def memory_mb(pid: int) -> float:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         return sum(int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:"))) / 1024
     return 0.0
+
+
+def kept_waiting_s() -> float:
+    """How long the thread below this process that waited most was ready to run and had no processor, but for what the
+    other threads there took.
+    """
+    threads = [(0.0, 0.0)]  # seconds that one waited and ran
+    for pid in descendants(os.getpid()):
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                nanoseconds = list(map(int, (task / "schedstat").read_text().split()))
+                threads.append((nanoseconds[1] / 1e9, nanoseconds[0] / 1e9))
+    waited, ran = max(threads)
+    return max(waited - (sum(each for _, each in threads) - ran), 0.0)
 
 
 def filled_mb(folder: Path) -> float:

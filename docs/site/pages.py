@@ -57,6 +57,13 @@ def prepared(notebook: dict, widgets: dict) -> dict:
     return notebook
 
 
+def on_colab(repository: str) -> dict:
+    """What a reader runs first on Colab, which knows nothing of the course: a cell to show on a notebook's page."""
+    words = "On Colab (the button above), first run this in a cell of its own:"
+    command = f"!pip install -q git+{repository} ipyniivue pycocotools"
+    return {"cell_type": "markdown", "id": "on-colab", "metadata": {}, "source": f"{words}\n```\n{command}\n```"}
+
+
 def moving(cell: str, widget: dict) -> str:
     """A widget's sliders over what was drawn beforehand; without script, the picture or table it begins with."""
     sliders, start = [], ",".join(str(slider["start"]) for slider in widget["sliders"])
@@ -91,7 +98,10 @@ def read(app, name: str, source: list[str]) -> None:
     if name == "README":
         source[0] += contents(set(app.env.found_docs))
     elif (path := Path(app.env.doc2path(name))).suffix == ".ipynb":
-        source[0] = json.dumps(prepared(json.loads(source[0]), widgets_of(path)))
+        notebook = prepared(json.loads(source[0]), widgets_of(path))
+        if repository := app.config.html_theme_options.get("repository_url"):
+            notebook["cells"].insert(1, on_colab(repository))
+        source[0] = json.dumps(notebook)
 
 
 def names_used(path: Path) -> set[str]:

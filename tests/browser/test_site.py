@@ -90,6 +90,8 @@ def test_every_lecture_can_be_downloaded_and_opened_elsewhere(pages: dict[str, B
     for path in ROOT.glob("lectures/*.ipynb"):
         links = addresses(pages[f"lectures/{path.stem}.html"], {"a": "href"})
         assert f"https://colab.research.google.com/github/owner/course/blob/main/lectures/{path.name}" in links
+        install = "!pip install -q git+https://github.com/owner/course "
+        assert install in pages[f"lectures/{path.stem}.html"].article.text
         assert [link for link in links if link.startswith("https://hub.school/hub/user-redirect/git-pull?repo=https")]
         (source,) = [link for link in links if link.endswith(f"_sources/lectures/{path.name}")]
         assert (site / "lectures" / source).read_bytes() == path.read_bytes()

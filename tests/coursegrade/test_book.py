@@ -1,5 +1,6 @@
 """The gradebook after a submission was recorded: marks, what a grader gave, and what is left after a crash."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import nbformat
 import pytest
 
 from coursegrade import book, journal
+from coursegrade.directory import release
 from coursegrade.records import CellResult, Record
+from coursegrade.running import run
 
 RIGHT = "def area(width, height):\n    return width * height"
 WRONG = CellResult(ok=False, message="area(2, 3) gave 5, expected 6.")
@@ -185,3 +188,28 @@ def test_an_open_gradebook_serves_many(course_of_one) -> None:
         for student in ("ada", "bob"):
             course_of_one.grade(student, {}, book=gradebook)
     assert [course_of_one.marks(student)["area_zero"].points for student in ("ada", "bob")] == [10, 10]
+
+
+def test_without_alembic_no_gradebook_is_begun(
+    released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuses: Callable[..., None]
+) -> None:
+    shutil.copytree(released / "solutions", tmp_path / "solutions")
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    refuses("expected the program alembic on PATH, .* got none: run `.*pip install alembic`", release, "a1", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["solutions"]
+
+
+@pytest.mark.parametrize(
+    ("address", "got"),
+    [
+        ("postgresql+psycopg://ada:secret@127.0.0.1:1/course", "connection failed"),
+        ("postgres://127.0.0.1/course", "Can't load plugin"),
+        ("postgresql+psycopg2://127.0.0.1/course", "No module named 'psycopg2'"),
+        ("gradebook", "Could not parse"),
+    ],
+)
+def test_a_gradebook_that_cannot_be_opened_is_said(
+    released: Path, monkeypatch: pytest.MonkeyPatch, refuses: Callable[..., None], address: str, got: str
+) -> None:
+    monkeypatch.setenv("COURSEKIT_GRADEBOOK", address)
+    refuses(f"expected a gradebook that can be opened, got .*{got}.*COURSEKIT_GRADEBOOK", run, "a1", released)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import dask
 import nbformat
 import pytest
 
@@ -107,6 +108,45 @@ def test_who_hands_in_nothing_is_recorded_as_missing(root: Path) -> None:
     (record,) = coursegrade.run(NAME, root, **QUIET)
     assert (record.state, record.points) == ("missing", {})
     assert history(root, NAME)[-1]["after"]["area_zero"] is None
+
+
+QUOTAS = {  # the line of /proc/self/cgroup, files below /sys/fs/cgroup → how many workers
+    "none": ("0::/", {}, 64),
+    "version 2, in a container": ("0::/", {"cpu.max": "150000 100000\n"}, 2),
+    "version 2, without a limit": ("0::/", {"cpu.max": "max 100000\n"}, 64),
+    "less than one": ("0::/", {"cpu.max": "20000 100000\n"}, 1),
+    "more than there are": ("0::/", {"cpu.max": "9900000 100000\n"}, 64),
+    "version 2, of a service": (
+        "0::/system.slice/grade.service",
+        {"system.slice/cpu.max": "300000 100000\n", "system.slice/grade.service/cpu.max": "max 100000\n"},
+        3,
+    ),
+    "version 1": (
+        "4:cpu,cpuacct:/docker/5f",
+        {"cpu,cpuacct/cpu.cfs_quota_us": "400000\n", "cpu,cpuacct/cpu.cfs_period_us": "100000\n"},
+        4,
+    ),
+    "version 1, without a limit": (
+        "4:cpu:/",
+        {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"},
+        64,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", QUOTAS)
+def test_a_container_gets_the_workers_of_its_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    line, files, workers = QUOTAS[case]
+    monkeypatch.setattr(pool.sys, "platform", "linux")
+    monkeypatch.setattr(pool.os, "sched_getaffinity", lambda _: range(64), raising=False)
+    monkeypatch.setattr(pool, "GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(pool, "OWN_GROUPS", tmp_path / "own")
+    (tmp_path / "own").write_text(f"1:name=systemd:/\n{line}\n")
+    for name, text in files.items():
+        path = tmp_path / "groups" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert pool.processors() == workers
 
 
 def test_two_runs_do_not_mix(root: Path, refuses: Callable[..., None]) -> None:
@@ -211,3 +251,10 @@ def test_dask_workers_grade_all_once_also_when_one_dies(
     assert workers[0].wait(5) != 0
     assert {s: points(r) for s, r in graded.items()} == {s: POINTS[answer] for s, answer in students.items()}
     assert len(said) == len(history(root, NAME)) == len(students)
+
+
+def test_a_scheduler_that_does_not_answer_is_said(root: Path, refuses: Callable[..., None]) -> None:
+    submit(root, "ada", "right")
+    address = f"tcp://127.0.0.1:{free_port()}"
+    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
+        refuses(f"expected a Dask scheduler at {address}, got none", coursegrade.run, NAME, root, scheduler=address)
