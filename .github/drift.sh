@@ -35,8 +35,8 @@ case $lane in
     pip "${bounds[@]}" -e '.[lab,grade,test,docs]'
     ;;
   colab)
-    # Without what lies on Colab's own disk; the tools that Colab lacks come as they are.
-    curl --fail --silent --show-error "$colab/pip-freeze.txt" | grep == >"$environment/colab.txt"
+    # Without what lies on Colab's own disk, and PyTorch as it is for a CPU; the tools that Colab lacks come as they are.
+    curl --fail --silent --show-error "$colab/pip-freeze.txt" | grep == | sed 's/+cu[0-9]*$//' >"$environment/colab.txt"
     pip --constraint "$environment/colab.txt" --extra-index-url https://download.pytorch.org/whl/cpu \
       -e '.[test]' ipykernel ipywidgets pandas pycocotools ipyniivue
     tests=()

@@ -99,6 +99,7 @@ def test_programs_of_another_environment(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_sandbox_that_is_not_there_or_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grading, "check", lambda: (True, ["bubblewrap: works"]))
     assert doctor.sandbox().ok
     monkeypatch.setattr(grading, "check", lambda: (False, ["bubblewrap: is not there", "To do: …"]))
     line = doctor.sandbox()

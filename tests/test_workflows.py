@@ -204,6 +204,23 @@ def test_the_drift_script_refuses_a_lane_that_is_not_there() -> None:
     assert "say newest, candidate, oldest or colab" in ended.stderr
 
 
+@on_linux
+def test_the_drift_script_takes_colab_s_versions_for_a_cpu(tmp_path: Path) -> None:
+    """The stub of ``curl`` is what Colab says it has; nothing is installed."""
+    frozen = "numpy==2.0.2\ntorch==2.9.0+cu126\nspacy @ https://example.org/spacy-3.whl#sha256=8\n"
+    stubs = {"curl": f"printf '{frozen}'", "python3": "true", "python": f'echo "$*" >>{tmp_path}/calls'}
+    for name, line in stubs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    ended = subprocess.run([ROOT / ".github" / "drift.sh", "colab", tmp_path], env=environment, capture_output=True)
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "colab.txt").read_text() == "numpy==2.0.2\ntorch==2.9.0\n"
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert f"--constraint {tmp_path}/colab.txt" in calls[0]
+    assert calls[-1].startswith("-m pytest lectures")
+
+
 def test_the_walk_puts_the_answers_into_the_answer_cells_alone(tmp_path: Path) -> None:
     spec = importlib.util.spec_from_file_location("walk", ROOT / ".github" / "walk.py")
     walk = importlib.util.module_from_spec(spec)

@@ -563,6 +563,7 @@ def test_links_are_never_followed(folder: Path, source: Source, tmp_path: Path) 
         files.read_bytes(link)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes that lie in folders")
 def test_a_folder_and_a_pipe_named_like_the_notebook(folder: Path, source: Source) -> None:
     (folder / "a1.ipynb").mkdir()
     assert look(folder, source).problem == "a1.ipynb is a folder, not a notebook: hand in the file itself."

@@ -406,15 +406,15 @@ pathlib.Path.write_bytes = hang
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGINT"])
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_an_interrupted_fetch_leaves_nothing_half_written(index: Path, how: signal.Signals) -> None:
+def test_an_interrupted_fetch_leaves_nothing_half_written(index: Path, how: str) -> None:
     with started(HANGS) as process:
         assert first_line(process) == "half-written"
-        process.send_signal(how)
+        process.send_signal(getattr(signal, how))
         process.communicate(timeout=60)
     assert {name.split("/")[0][: len(fetch.PART)] for name in left_in_cache()} <= {fetch.PART}
-    if how == signal.SIGINT:
+    if how == "SIGINT":
         assert left_in_cache() == set()
     assert cached() == []
     fetch.fetch(progress=False)  # the lock is free, the rest is swept away
