@@ -41,6 +41,7 @@ class Grading:
     kept: dict[int, dict[str, Any]] = field(default_factory=dict)  # what checks know after a visible part that holds
     why: dict[str, str] = field(default_factory=dict)  # why a name may be absent
     ended: set[int] = field(default_factory=set)  # the steps in which the process ended
+    skipped: set[int] = field(default_factory=set)  # of them, those whose definitions alone ended it too
 
     # --- the student's process ---
 
@@ -59,16 +60,23 @@ class Grading:
         return True
 
     def _again(self, k: int, step: Step) -> None:
-        """A step as before, but for what ended the process then."""
+        """A step as before; of one that ended the process then, what it defines."""
         try:
             if step.kind == "test":
                 self.remote.request("take", k, self._names_before(k))
-            elif self._runs(step) and k not in self.ended:
-                self.remote.request("cell", step.source)
+            elif self._runs(step):
+                self.remote.request("cell", self._source(k, step))
         except Ended:
+            self._ended(k)
             raise
         except Exception:  # it failed the first time too
             return
+
+    def _source(self, k: int, step: Step) -> str:
+        """What runs of a cell: after a loop without an end, or whatever ended the process, only what it defines."""
+        if k in self.skipped:
+            return ""
+        return suspicion.definitions(step.source) if k in self.ended else step.source
 
     @staticmethod
     def _runs(step: Step) -> bool:
@@ -109,7 +117,7 @@ class Grading:
         if not self.alive(k):
             return CellResult(False, f"It did not run: {self._gone()}.")
         try:
-            self.remote.request("cell", step.source)
+            self.remote.request("cell", self._source(k, step))
             return CellResult()
         except Exception as error:
             words = say(error)
@@ -120,8 +128,12 @@ class Grading:
         """How the process ended in this step, if it did."""
         if self.remote.alive:
             return ""
-        self.ended.add(k)
+        self._ended(k)
         return self.remote.fatal
+
+    def _ended(self, k: int) -> None:
+        """Remember what ended the process: of a cell that did so twice, nothing runs any more."""
+        (self.skipped if k in self.ended else self.ended).add(k)
 
     def _given(self, step: Step) -> None:
         """The instructor's own code, on this side too; a statement that needs a student's name fails alone."""
@@ -172,7 +184,7 @@ class Grading:
                 if message:  # how long it took is not told either: a student's code could count it out in seconds
                     failed = replace(self.results[k], ok=False, message=message, hidden=True, fatal=self._fatal(k))
                     self.results[k] = failed
-            elif k not in self.ended and (whole or step.kind != "test"):
+            elif step.kind != "test" or (whole and k not in self.ended):
                 self._step(k, step)
             self.remote.take_output()
 

@@ -30,6 +30,7 @@ INSIDES = (
     "grad_fn", "next_functions", "_execution_engine",
 )  # fmt: skip
 PLACES = ("/proc/", "/dev/shm", ".pyc", "gradebook.db", "solutions/", "sitecustomize")
+PLAIN = (ast.Constant, ast.UnaryOp, ast.unaryop, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.expr_context)
 MOST = 20
 CLOSES = ", which the assignment closes."
 
@@ -46,6 +47,28 @@ def tree(source: str) -> ast.Module:
                 raise
             lines[at] = f"{magic[1]}pass"
     return ast.parse("\n".join(lines))
+
+
+def definitions(source: str) -> str:
+    """What a cell that ended its process is good for: imports, functions, classes, plain values, on their own lines."""
+    try:
+        body = tree(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""
+    kept = {n for statement in body if _defines(statement) for n in _lines(statement)}
+    lines = CELL_MAGIC.sub("", source).split("\n")
+    return "\n".join(line if n in kept else "" for n, line in enumerate(lines, 1))
+
+
+def _defines(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value:
+        return all(isinstance(node, PLAIN) for node in ast.walk(statement.value))
+    return isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom)
+
+
+def _lines(statement: ast.stmt) -> range:
+    first = min(node.lineno for node in (statement, *getattr(statement, "decorator_list", ())))
+    return range(first, (statement.end_lineno or first) + 1)
 
 
 def suspicions(job: Job) -> list[str]:

@@ -90,6 +90,28 @@ def test_a_broken_cell_costs_itself(grade: Grade, case: str) -> None:
     assert came.passed == RIGHT
 
 
+LEFTOVER = {  # what stands below a right answer in its cell → how it ends the process
+    "a loop": ("while True:\n    pass", "timed out"),
+    "%timeit": ("%timeit -n 1 -r 99 double(__import__('time').sleep(1) or 1)", "timed out"),
+    "os._exit": ("import os\nos._exit(3)", "crashed"),
+}
+
+
+@pytest.mark.parametrize("case", LEFTOVER)
+def test_what_a_cell_defines_outlives_what_ends_its_process(grade: Grade, case: str) -> None:
+    leftover, fatal = LEFTOVER[case]
+    defines = "import functools\nTIMES = (1, -2)\n\n\n@functools.cache\ndef double(x):\n    return -TIMES[1] * x\n"
+    came = grade({"double": f"{defines}\n{leftover}\n"}, call_s=1.6)
+    assert came.cells["double"].fatal == fatal
+    assert came.passed == RIGHT
+
+
+def test_a_definition_that_ends_the_process_runs_no_more(grade: Grade) -> None:
+    came = grade({"double": "class Endless:\n    while True:\n        pass\n"}, call_s=1.6)
+    assert came.passed == {"shout"}
+    assert came.result.wall_s < 15
+
+
 def test_a_broken_answer_says_why(grade: Grade) -> None:
     came = grade({"double": "def double(x:\n    return", "shout": "def shout(text):\n    raise NotImplementedError"})
     assert came.passed == set()

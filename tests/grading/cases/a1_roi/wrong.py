@@ -333,16 +333,12 @@ ROI_POOL = [
         "roi_pool_outside",
         "divide the whole box into bins first",
         [
-            ("negative indices wrap", CUT, "features[:, y0:y1, x0:x1]"),
             ("negative ends wrap", CUT, "features[:, max(y0, 0) : y1, max(x0, 0) : x1]"),
             (
                 "zeros around the map",
                 CUT,
                 "torch.nn.functional.pad(features, (30, 30, 30, 30))[:, y0 + 30 : y1 + 30, x0 + 30 : x1 + 30]",
             ),
-            ("top cut first", LEFT, f"{LEFT}\n    top = max(top, 0)"),
-            ("right cut first", LEFT, f"{LEFT}\n    right = min(right, features.shape[2] - 1)"),
-            ("bottom cut first", LEFT, f"{LEFT}\n    bottom = min(bottom, features.shape[1] - 1)"),
         ],
     ),
     (
@@ -389,6 +385,10 @@ ROI_POOL = [
                 ),
             ),
             ("left cut first", LEFT, f"{LEFT}\n    left = max(left, 0)"),
+            ("negative indices wrap", CUT, "features[:, y0:y1, x0:x1]"),
+            ("top cut first", LEFT, f"{LEFT}\n    top = max(top, 0)"),
+            ("right cut first", LEFT, f"{LEFT}\n    right = min(right, features.shape[2] - 1)"),
+            ("bottom cut first", LEFT, f"{LEFT}\n    bottom = min(bottom, features.shape[1] - 1)"),
             ("box moved onto the map", LEFT, f"{LEFT}\n    left, right = left - min(left, 0), right - min(left, 0)"),
         ],
     ),
@@ -442,7 +442,6 @@ ROI_ALIGN = [
                 "enumerate(features.mean(0, keepdim=True).expand_as(features))",
             ),
             ("points on a diagonal", "for v in steps for u in steps", "for v, u in zip(steps, steps)"),
-            ("middle of the bin alone", STEPS, "[0.5]"),
             (
                 "remembers the box, not the map",
                 "    x1, y1",
@@ -511,6 +510,7 @@ ROI_ALIGN = [
             ("points at the corners of bins", STEPS, "[k / sampling_ratio for k in range(sampling_ratio)]"),
             ("points at thirds", STEPS, "[(k + 1) / (sampling_ratio + 1) for k in range(sampling_ratio)]"),
             ("points from edge to edge", STEPS, "[k / max(sampling_ratio - 1, 1) for k in range(sampling_ratio)]"),
+            ("middle of the bin alone", STEPS, "[0.5]"),
             ("sampling ratio ignored", STEPS, "[0.25, 0.75]"),
             (
                 "sampling ratio counts all points",
@@ -558,6 +558,7 @@ ROI_ALIGN = [
             ("at least 1 pixel of the input", FULLSHIFT, PIXELS),
             ("at least one cell's worth of scale", SMALL, "smallest = 0.0 if aligned else spatial_scale"),
             ("at least 1 in width only", HEIGHT, "bin_height = (y2 - y1) / output_size[0]"),
+            ("at least 1 in height only", WIDTH, "bin_width = (x2 - x1) / output_size[1]"),
             (
                 "at least 1, the middle stays",
                 SMALL,
@@ -578,7 +579,6 @@ ROI_ALIGN = [
         "roi_align_small",
         "counted in cells of the map",
         [
-            ("at least 1 in height only", WIDTH, "bin_width = (x2 - x1) / output_size[1]"),
             (
                 "at least 1 for each bin",
                 f"{HEIGHT}\n    {WIDTH}",
@@ -603,11 +603,6 @@ ROI_ALIGN = [
             ("points off the map left out", GRID, f"{GRID}\n{ON_THE_MAP}"),
             ("box cut to the map", "box * spatial_scale -", "(box * spatial_scale).clamp(min=0) -"),
             (
-                "right and bottom cut to the last cell",
-                SMALL,
-                f"{SMALL}\n    x2, y2 = min(x2, features.shape[2] - 1), min(y2, features.shape[1] - 1)",
-            ),
-            (
                 "points moved onto the map",
                 GRID,
                 (
@@ -615,8 +610,6 @@ ROI_ALIGN = [
                     "features.shape[2] - 1)) for y, x in points]"
                 ),
             ),
-            ("a point off the map is 0 at once", *far("0 <= y <= height - 1 and 0 <= x <= width - 1")),
-            ("lower limits excluded", *far("-1 < y and -1 < x")),
             (
                 "a box that leaves the map is 0",
                 SMALL,
@@ -637,6 +630,13 @@ ROI_ALIGN = [
                 SMALL,
                 f"{SMALL}\n    x2, y2 = min(x2, features.shape[2]), min(y2, features.shape[1])",
             ),
+            (
+                "right and bottom cut to the last cell",
+                SMALL,
+                f"{SMALL}\n    x2, y2 = min(x2, features.shape[2] - 1), min(y2, features.shape[1] - 1)",
+            ),
+            ("a point off the map is 0 at once", *far("0 <= y <= height - 1 and 0 <= x <= width - 1")),
+            ("lower limits excluded", *far("-1 < y and -1 < x")),
             ("upper limits excluded", *far("y < height and x < width")),
             ("H and W swapped in the limits", *far("y <= width and x <= height")),
         ],
