@@ -663,6 +663,7 @@ MASKED_LOSS = [
                 ),
             ),
             ("an error for NaN", LABELLED, "assert not logits.isnan().any()\n    " + LABELLED),
+            ("always 0", MEAN, "return 0.0"),
         ],
     ),
     (
