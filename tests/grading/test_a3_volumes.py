@@ -31,6 +31,10 @@ def conv3d(x, weight, bias, stride, padding, unfold):
 
     return renamed(x[None], weight, bias, stride=stride, padding=padding)[0]
 """,
+    "torch.conv_tbc": """
+def conv3d(x, weight, bias, stride, padding, unfold):
+    return torch.conv_tbc(x[0].movedim(2, 0), weight[0, 0].movedim(2, 0), bias[:1], 0)
+""",
     "torch.convolution": """
 def conv3d(x, weight, bias, stride, padding, unfold):
     return getattr(torch, "convo" + "lution")(x[None], weight, bias, stride, padding, (1, 1, 1), False, (0, 0, 0), 1)[0]

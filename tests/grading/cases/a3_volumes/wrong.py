@@ -91,6 +91,18 @@ OUTPUT_SHAPE = [
     (
         "output_shape",
         "shape_stride",
+        "the zeros lengthen the axis first",
+        [
+            (
+                "zeros added to the steps",
+                STEPS,
+                "return tuple((r - 2 * p) // s + 1 + 2 * p if r >= 0 else 0 for r, s, p in zip(room, stride, padding))",
+            ),
+        ],
+    ),
+    (
+        "output_shape",
+        "shape_stride",
         "whatever the stride: 0, not 1 and not less than 0",
         [
             ("less than no steps", STEPS, "return tuple(r // s + 1 for r, s in zip(room, stride))"),
@@ -230,6 +242,7 @@ UNFOLD3D = [
             ("no stride", UNFOLD, "blocks = blocks.unfold(1 + axis, kernel[axis], 1)"),
             ("one stride", UNFOLD, "blocks = blocks.unfold(1 + axis, kernel[axis], stride[0])"),
             ("strides turned around", UNFOLD, "blocks = blocks.unfold(1 + axis, kernel[axis], stride[2 - axis])"),
+            ("lengths turned around", UNFOLD, "blocks = blocks.unfold(1 + axis, kernel[2 - axis], stride[axis])"),
         ],
     ),
     (
@@ -501,6 +514,7 @@ SMALLEST_INPUT = [
         "unet_tile",
         "networks with other pools",
         [
+            ("even sizes only", NEXT, NEXT.replace("answer >= w", "answer >= w and n % 2 == 0")),
             ("16 more, rounded to even", NEXT, "return tuple(16 + w + w % 2 for w in wanted)"),
             (
                 "the first hundred places",
@@ -649,6 +663,7 @@ MASKED_LOSS = [
                 ),
             ),
             ("an error for NaN", LABELLED, "assert not logits.isnan().any()\n    " + LABELLED),
+            ("always 0", MEAN, "return 0.0"),
         ],
     ),
     (
@@ -753,12 +768,12 @@ DICE = [
     (
         "dice",
         "dice_empty",
-        "with nothing added above or below",
+        "a number added above or below must not show",
         [
             (
                 "a little added above and below",
                 EMPTY + "\n    " + SHARED + "\n    " + RATIO,
-                SHARED + "\n    return (2 * shared + 1e-4) / (both + 1e-4)",
+                SHARED + "\n    return (2 * shared + 5e-3) / (both + 5e-3)",
             ),
             ("a single voxel counts as none", EMPTY, "if both <= 2:\n        return 1.0"),
         ],

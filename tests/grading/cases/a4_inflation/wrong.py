@@ -185,18 +185,25 @@ TIME = [
         "they show zeros",
         [
             ("held in any case", ASKED, "if False:"),
-            ("zeros, the odd one in front", ZEROS, f"{ZEROS}\n        front, behind = behind, front"),
             ("zeros, all behind", ZEROS, f"{ZEROS}\n        front, behind = 0, depth - 1"),
             ("ones", ZEROS, "first, last = torch.ones_like(first), torch.ones_like(last)"),
             ("zeros in front alone", ZEROS, "first = torch.zeros_like(first)"),
             ("zeros behind alone", ZEROS, "last = torch.zeros_like(last)"),
-            ("the same number on either side", ZEROS, f"{ZEROS}\n        behind = front"),
             (
                 "the frames at the ends overwritten",
                 ZEROS,
                 "clip = clip.clone()\n        clip[:, :, :1] = clip[:, :, -1:] = 0",
             ),
             ("one for zero frames", ZEROS, f"{ZEROS}\n        front = max(front, 1)"),
+        ],
+    ),
+    (
+        "pad_time",
+        "time_zeros",
+        "count the frames as for held ends",
+        [
+            ("zeros, the odd one in front", ZEROS, f"{ZEROS}\n        front, behind = behind, front"),
+            ("the same number on either side", ZEROS, f"{ZEROS}\n        behind = front"),
         ],
     ),
     (
@@ -471,6 +478,18 @@ NETWORK = [
                 "a residual becomes a sequence",
                 WALK,
                 'if kind == "residual":\n        deep["kind"] = "sequence"\n    ' + WALK,
+            ),
+        ],
+    ),
+    (
+        "inflate_network",
+        "net_walk",
+        "each becomes what it would become by itself",
+        [
+            (
+                "convolutions and blocks alone",
+                CHILD,
+                f'{CHILD} if child["kind"] == "conv2d" or "children" in child else child',
             ),
         ],
     ),
