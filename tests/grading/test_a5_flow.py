@@ -63,6 +63,15 @@ def warp(image, flow):
     place = torch.stack(torch.meshgrid(*map(torch.arange, image.shape), indexing="ij")) + flow
     return read(place.movedim(0, -1).numpy())
 """,
+    "scipy.signal": """
+def horn_schunck_step(flow, g, smoothness):
+    import numpy as np
+    from scipy.signal import convolve2d
+
+    cross = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]]) / 4
+    mean = torch.tensor(np.stack([convolve2d(u, cross, "same", "symm") for u in flow.numpy()]))
+    return mean - g[:2] * ((g[:2] * mean).sum(0) + g[2]) / (smoothness**2 + g[:2].square().sum(0))
+""",
     "skimage.transform": """
 def warp(image, flow):
     import numpy as np

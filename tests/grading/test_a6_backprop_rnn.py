@@ -37,6 +37,18 @@ def rnn_step(x, h, W, U, b):
     cell.load_state_dict({"weight_ih": W, "weight_hh": U, "bias_ih": b, "bias_hh": 0 * b})
     return cell(x, h)
 """,
+    "torch.rnn_relu_cell": """
+def rnn_step(x, h, W, U, b):
+    above, below = (torch.rnn_relu_cell(k * x, k * h, W, U, k * b, 0 * b) for k in (1, -1))
+    return torch.tanh(above - below)
+""",
+    "torch.gru_cell": """
+def rnn_step(x, h, W, U, b):
+    none = torch.zeros(2 * len(U), W.shape[1] + len(U)).double()
+    gates = torch.tensor([[1000.0], [-1000.0]]).double().expand(2, len(U)).flatten()
+    W, U = (torch.cat([zeros, w]) for zeros, w in zip(none.split([W.shape[1], len(U)], 1), (W, U)))
+    return torch.gru_cell(x, h, W, U, torch.cat([gates, b]), torch.zeros(len(U)).double())
+""",
     "coursekit.models": """
 def rnn_step(x, h, W, U, b):
     from coursekit.models import recurrent

@@ -77,6 +77,7 @@ GRADIENTS = [
         "grad_edge",
         "the edge pixel stands in",
         [
+            ("np.gradient, an error for a single row", BOTH, "down, right = torch.gradient(mean)"),
             (
                 "one-sided at the edge, as np.gradient",
                 BOTH,
@@ -427,6 +428,16 @@ LUCAS_KANADE = [
             ("solved without a look", OUT, "return torch.linalg.solve(space @ space.T, right)"),
             ("the inverse", OUT, "return torch.linalg.inv(space @ space.T) @ right"),
             ("NaN at an edge", OUT, "return motion if values[0] > smallest else motion * math.nan"),
+            ("the sign turned at an edge alone", OUT, "return motion if values[0] > smallest else -motion"),
+            ("dx first at an edge alone", OUT, "return motion if values[0] > smallest else motion.flip(0)"),
+            (
+                "the speed without its sign",
+                ADD,
+                (
+                    "motion += (vector @ right).abs() / value * vector if values[0] <= smallest else "
+                    "(vector @ right) / value * vector"
+                ),
+            ),
             (
                 "along x alone",
                 OUT,
@@ -505,21 +516,6 @@ LUCAS_KANADE = [
                 "return torch.linalg.solve(space @ space.T + 1e-6 * torch.eye(2), right)",
             ),
             ("an edge is flat", IF, "if values[0] > smallest or (values[0] < 1e-6 and value > smallest):"),
-        ],
-    ),
-    (
-        "lucas_kanade",
-        "window_edge",
-        "the same motion, turned round",
-        [
-            (
-                "the speed without its sign",
-                ADD,
-                (
-                    "motion += (vector @ right).abs() / value * vector if values[0] <= smallest else "
-                    "(vector @ right) / value * vector"
-                ),
-            ),
         ],
     ),
     (
