@@ -231,11 +231,11 @@ def test_who_hangs_on_and_on_leaves_the_others_their_time(box: Box) -> None:
 
 @pytest.fixture
 def crowded(box: Box) -> Iterator[None]:
-    """The box gets a sixth of one processor."""
+    """The box gets a quarter of one processor."""
     everywhere = os.sched_getaffinity(0)
     one = {min(everywhere)}
     loop = "while True: pass"
-    others = [subprocess.Popen([sys.executable, "-c", loop]) for _ in range(5)]
+    others = [subprocess.Popen([sys.executable, "-c", loop]) for _ in range(3)]
     for process in {*processes(box), *(other.pid for other in others)}:
         os.sched_setaffinity(process, one)
     yield
