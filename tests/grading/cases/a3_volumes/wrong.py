@@ -768,6 +768,12 @@ DICE = [
     (
         "dice",
         "dice_empty",
+        "more for a mask and itself than for two that share nothing",
+        [("nothing but the empty masks", RATIO, "return 0.0")],
+    ),
+    (
+        "dice",
+        "dice_empty",
         "a number added above or below must not show",
         [
             (
