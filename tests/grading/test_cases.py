@@ -23,9 +23,22 @@ CASES = {name: read_cases(ROOT, name) for name in NAMES}
 RIGHT = [(name, case) for name in NAMES for case in CASES[name] if not case.test]
 Read = Callable[[str], object]
 PAID_ONCE = {
+    "a1_roi": (
+        "roi_pool: mean for max",
+        "roi_pool: last row left out",
+        "roi_pool: rows and columns swapped",
+        "roi_align: no half-pixel shift",
+        "roi_align: points at thirds",
+        "roi_align: never at least 1",
+        "roi_align: points off the map left out",
+    ),
     "a2_mask_ap": (
+        "mask_iou: Dice",
+        "mask_iou: over the smaller",
         "mask_iou: counts in uint8",
         "mask_iou: 1 for two empty masks",
+        "greedy_match: in the order of the list",
+        "greedy_match: answers by falling score",
         "greedy_match: above the threshold",
         "greedy_match: later prediction of equals",
         "precision_recall: recall first",
