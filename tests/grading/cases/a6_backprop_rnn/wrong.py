@@ -34,6 +34,7 @@ FORWARD = [
         [
             ("summed over answers, mean over rows", LOSS, "((y_hat - y) ** 2).sum(1).mean()"),
             ("the first bias for every unit", Z, "z = x @ W1.T + b1[0]"),
+            ("W1 turned where the shapes force it", Z, "z = x @ (W1 if W1.shape[0] == W1.shape[1] else W1.T) + b1"),
             (
                 "the mean of the biases for every unit",
                 Z,
