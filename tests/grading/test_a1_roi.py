@@ -19,6 +19,15 @@ def bilinear(feature, y, x):
     grid = torch.tensor([[[[2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1]]]])
     return renamed.grid_sample(feature[None, None], grid, align_corners=True, padding_mode="border").reshape(())
 """,
+    "scipy.signal": """
+def bilinear(feature, y, x):
+    from scipy.signal import convolve2d
+
+    top, left = min(int(y), feature.shape[0] - 2), min(int(x), feature.shape[1] - 2)
+    down, right = y - top, x - left
+    weights = [[down * right, down * (1 - right)], [(1 - down) * right, (1 - down) * (1 - right)]]
+    return torch.tensor(convolve2d(feature[top : top + 2, left : left + 2].numpy(), weights, "valid")).reshape(())
+""",
     "torchvision.ops.roi_pool": """
 from torchvision.ops import roi_pool as renamed
 
@@ -43,7 +52,9 @@ def roi_pool(features, box, output_size, spatial_scale):
 }
 
 
-@pytest.mark.parametrize(("answer", "closed"), list(zip(["bilinear", "roi_pool", "roi_align", "roi_pool"], CLOSED)))
+@pytest.mark.parametrize(
+    ("answer", "closed"), list(zip(["bilinear", "bilinear", "roi_pool", "roi_align", "roi_pool"], CLOSED))
+)
 def test_closed_is_refused(assignment: Callable[[str], object], answer: str, closed: str) -> None:
     a1 = assignment("a1_roi")
     messages = a1.messages({answer: CLOSED[closed]})
