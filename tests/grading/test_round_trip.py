@@ -166,8 +166,8 @@ SUBMISSIONS: dict[Callable[[Submission], None], tuple[str, float | None]] = {
     stub: ("graded", 0),
     half: ("graded", 15 + 15),
     three: ("graded", 15 + 15 + 20),
-    no_shift: ("graded", 85 - 6 - 3),  # a small aligned box is shifted, too
-    mean_pool: ("graded", 85 - 20),
+    no_shift: ("graded", 85 - 6),
+    mean_pool: ("graded", 85 - 8),
     floor: ("graded", 85 - 8 - 6 - 10),
     no_border: ("graded", 85 - 7 - 4),
     crash: ("partly graded", 85 - 20),
@@ -285,7 +285,7 @@ def test_gradebook_is_where_the_formgrader_looks(course: Path) -> None:
         "print(json.dumps({s['student']: [s['autograded'], s['score']] for s in everybody}))",
     )
     submissions = json.loads(listed.splitlines()[-1])
-    assert submissions["mean_pool"] == [True, 65]
+    assert submissions["mean_pool"] == [True, 77]
     assert submissions["crash"] == [True, 65]
     assert submissions["corrupt"] == [False, 0]
 
