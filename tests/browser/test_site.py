@@ -20,11 +20,6 @@ import course
 ROOT = Path(__file__).parents[2]
 AXE = files("axe_playwright_python").joinpath("axe.min.js")
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], "resultTypes": ["violations"], "preload": False}
-LONG = {f"lectures/{path.stem}.html" for path in ROOT.glob("lectures/*.ipynb")} - {
-    "lectures/00_start_here.html",
-    "lectures/04_mask_iou_and_ap.html",
-    "lectures/11_optical_flow.html",
-}  # of the lectures, these three stand for all on a narrow page: axe takes long for each
 SETTLED = "() => window.MathJax ? new Promise(done => MathJax.Hub.Queue(done)) : null"
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}  # what a browser fetches
 
@@ -129,7 +124,7 @@ def test_axe_has_no_complaint(
 ) -> None:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page, complaints = context.new_page(), []
-    for name in pages if width > 320 else [name for name in pages if name not in LONG]:
+    for name in pages:
         page.goto(f"{address}/{name}")
         page.evaluate(SETTLED)
         page.evaluate(AXE.read_text())
