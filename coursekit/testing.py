@@ -147,9 +147,9 @@ def _raised(error: Exception, hidden: bool) -> str:
 
 def _difference(got: object, expected: object, tolerance: float) -> str:
     """Say how ``got`` differs from ``expected``, or nothing."""
-    want = _plain(expected)
+    want = numbers(expected)
     try:
-        have = _plain(got)
+        have = numbers(got)
     except (TypeError, ValueError, RuntimeError):
         return f"returned {type(got).__name__}, not numbers" + ": is there a return at its end?" * (got is None)
     have = have.reshape(()) if want.dim() == 0 and have.numel() == 1 else have
@@ -161,11 +161,11 @@ def _difference(got: object, expected: object, tolerance: float) -> str:
     return "" if same else f"returned: {_show(got)}"
 
 
-def _plain(x: Any) -> Tensor:
+def numbers(x: Any) -> Tensor:
     """Numbers in any wrapping as one float64 tensor, complex ones with their imaginary parts on a last axis."""
     if isinstance(x, list | tuple):
         plain = all(type(item) in (float, int) for item in x)
-        return torch.tensor(x, dtype=torch.float64) if plain else torch.stack([_plain(item) for item in x])
+        return torch.tensor(x, dtype=torch.float64) if plain else torch.stack([numbers(item) for item in x])
     if isinstance(x, np.ndarray):
         x = x.astype(x.dtype.newbyteorder("="), order="C")  # torch takes neither mirrored arrays nor another byte order
     x = torch.as_tensor(x).detach().cpu()
@@ -176,7 +176,7 @@ def _plain(x: Any) -> Tensor:
 def _show(x: object) -> str:
     """A short text for a message: small tensors whole, to four digits; large ones by their shape and first values."""
     try:
-        values = _plain(x)
+        values = numbers(x)
     except (TypeError, ValueError, RuntimeError):
         return str(getattr(x, "__name__", repr(x)))[:200]
     small = values.numel() <= 40
